@@ -1,0 +1,2 @@
+//! raftwork-chaos.
+fn main() {}

@@ -1,0 +1,2 @@
+//! raftworkd.
+fn main() {}
