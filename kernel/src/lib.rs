@@ -1,1 +1,53 @@
-//! Placeholder.
+//! The pure, deterministic state machine of Raftwork: committed entries in, replies, events and row changes out.
+//!
+//! The kernel knows the life of a task and nothing else: no clock, no randomness, no I/O, no floating point, no order
+//! that depends on a hash. Two replicas that apply the same entries are equal, byte for byte. Time, ids and rows arrive
+//! as data; see [`State::apply`].
+//!
+//! ```
+//! use raftwork_kernel::{Command, Entry, LogTime, NoRows, Rejection, State, TaskId, WallTime, Cancel};
+//!
+//! let mut state = State::default();
+//! let task = TaskId::from_u128(1);
+//! let entry = Entry {
+//!     log_time: LogTime(10),
+//!     wall_time: WallTime(0),
+//!     commands: vec![Command::Cancel(Cancel { task })],
+//! };
+//! let applied = state.apply(&entry, &NoRows);
+//! assert_eq!(applied.replies, [Err(Rejection::UnknownTask(task))]);
+//! ```
+#![deny(clippy::float_arithmetic)]
+
+mod apply;
+mod codec;
+mod command;
+mod event;
+mod function;
+mod ids;
+mod indexes;
+pub mod limits;
+mod record;
+mod reply;
+mod retry;
+mod rows;
+mod state;
+mod task;
+mod time;
+
+pub use apply::Applied;
+pub use codec::{DecodeError, FORMAT, decode, encode};
+pub use command::{
+    Acquire, Cancel, Command, Complete, Entry, Expire, Extend, Fail, Forget, LeaseRef, Register, Release,
+    Submit,
+};
+pub use event::Event;
+pub use function::{CodeHash, Function, FunctionSpec, Language, ParsePythonVersionError, PythonVersion};
+pub use ids::{FunctionId, ParseIdError, RequestId, Seq, TaskId, Token, WorkerId};
+pub use record::{FailureKind, Outcome, Output, Record, Status, TaskError};
+pub use reply::{Accepted, Grant, Rejection, Reply};
+pub use retry::RetryPolicy;
+pub use rows::{Change, NoRows, Rows};
+pub use state::{Scalars, State};
+pub use task::{Counters, Lease, Phase, Task, TaskOptions, TaskRow};
+pub use time::{LogTime, Millis, WallTime};

@@ -1,0 +1,24 @@
+//! `cancel`: ends a task before it ends itself. Once accepted, the task never starts (again).
+
+use super::transition::Transition;
+use crate::command::Cancel;
+use crate::record::{Outcome, Status};
+use crate::reply::{Accepted, Rejection, Reply};
+use crate::rows::Rows;
+
+impl<R: Rows> Transition<'_, R> {
+    pub(super) fn cancel(&mut self, command: &Cancel) -> Reply {
+        let id = &command.task;
+        if self.state.task(id).is_some() {
+            self.revoke(id);
+            self.finish(id, Outcome::Cancelled);
+            return Ok(Accepted::Cancelled);
+        }
+        let record = self.record(id).ok_or(Rejection::UnknownTask(*id))?;
+        let status = record.outcome.status();
+        if status == Status::Cancelled {
+            return Ok(Accepted::Cancelled);
+        }
+        Err(Rejection::AlreadyFinished { task: *id, status })
+    }
+}

@@ -1,0 +1,63 @@
+//! Applying an entry: first time, then each command; one file for each command.
+
+mod acquire;
+mod advance;
+mod cancel;
+mod complete;
+mod expire;
+mod extend;
+mod fail;
+mod forget;
+mod register;
+mod release;
+mod submit;
+mod transition;
+
+use self::transition::Transition;
+use crate::command::{Command, Entry};
+use crate::event::Event;
+use crate::reply::Reply;
+use crate::rows::{Change, Rows};
+use crate::state::State;
+
+/// All that one entry brought about.
+#[must_use]
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Applied {
+    /// One for each command, in order.
+    pub replies: Vec<Reply>,
+    /// Hints for the shell.
+    pub events: Vec<Event>,
+    /// What the shell must write, in order, together with [`State::scalars`] and the entry's index.
+    pub changes: Vec<Change>,
+}
+
+impl State {
+    /// Applies one committed entry. Total: every input has an answer, none panics, none does I/O of its own.
+    ///
+    /// Everything that is due by the entry's log time is done before its commands, in `(due, id)` order.
+    pub fn apply(&mut self, entry: &Entry, rows: &impl Rows) -> Applied {
+        let mut transition = Transition::new(self, rows);
+        transition.advance(entry);
+        let replies = entry.commands.iter().map(|command| transition.carry_out(command)).collect();
+        let (events, changes) = transition.finish_entry();
+        Applied { replies, events, changes }
+    }
+}
+
+impl<R: Rows> Transition<'_, R> {
+    fn carry_out(&mut self, command: &Command) -> Reply {
+        match command {
+            Command::Register(command) => self.register(command),
+            Command::Submit(command) => self.submit(command),
+            Command::Acquire(command) => Ok(self.acquire(command)),
+            Command::Extend(command) => self.extend(command),
+            Command::Complete(command) => self.complete(command),
+            Command::Fail(command) => self.fail(command),
+            Command::Release(command) => self.release(command),
+            Command::Cancel(command) => self.cancel(command),
+            Command::Expire(command) => Ok(self.expire(command)),
+            Command::Forget(command) => Ok(self.forget(command)),
+        }
+    }
+}

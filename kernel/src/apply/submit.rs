@@ -1,0 +1,104 @@
+//! `submit`: accepts tasks of one function, all or none. A repeated submit changes nothing.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+
+use super::transition::Transition;
+use crate::command::Submit;
+use crate::function::FunctionSpec;
+use crate::ids::{TaskId, Token};
+use crate::limits::{ARGS_BYTES_MAX, ATTEMPTS_MAX, PRIORITY_MAX, SUBMIT_ITEMS_MAX};
+use crate::reply::{Accepted, Rejection, Reply};
+use crate::retry::RetryPolicy;
+use crate::rows::Rows;
+use crate::task::{Counters, Phase, Task, TaskRow};
+use crate::time::Millis;
+
+impl<R: Rows> Transition<'_, R> {
+    pub(super) fn submit(&mut self, command: &Submit) -> Reply {
+        check_bounds(command)?;
+        let function =
+            self.function(&command.function).ok_or(Rejection::UnknownFunction(command.function))?;
+        let fresh = self.fresh_items(command)?;
+        for (id, args) in &fresh {
+            self.accept(*id, command, &function.spec, (*args).clone());
+        }
+        Ok(Accepted::Submitted { created: u32::try_from(fresh.len()).expect("bounded by SUBMIT_ITEMS_MAX") })
+    }
+
+    /// The items that are not there yet, in the order given, or the first one whose id is taken by another request.
+    fn fresh_items<'c>(&self, command: &'c Submit) -> Result<Vec<(TaskId, &'c Bytes)>, Rejection> {
+        let mut seen: BTreeMap<TaskId, &Bytes> = BTreeMap::new();
+        let mut fresh = Vec::with_capacity(command.items.len());
+        for (id, args) in &command.items {
+            if let Some(first) = seen.insert(*id, args) {
+                if first != args {
+                    return Err(Rejection::TaskConflict(*id));
+                }
+                continue;
+            }
+            match self.task_row(id) {
+                None => fresh.push((*id, args)),
+                Some(row) if row.same_request(&command.function, &command.options, args) => {}
+                Some(_) => return Err(Rejection::TaskConflict(*id)),
+            }
+        }
+        Ok(fresh)
+    }
+
+    fn accept(&mut self, id: TaskId, command: &Submit, function: &FunctionSpec, args: Bytes) {
+        let seq = self.state.next_seq();
+        let options = &command.options;
+        let phase = match options.delay {
+            Millis(0) => Phase::Ready,
+            delay => Phase::Waiting { due: self.now().after(delay) },
+        };
+        self.put_task_row(
+            id,
+            TaskRow {
+                function: command.function,
+                options: options.clone(),
+                args,
+                seq,
+                submitted_wall: self.state.scalars.wall_time,
+                retention: function.retention,
+            },
+        );
+        self.state.insert(
+            id,
+            Task {
+                seq,
+                token: Token(0),
+                phase,
+                counters: Counters::default(),
+                priority: options.priority,
+                python: options.python.or(function.python),
+                retry: options.retry.unwrap_or(function.retry),
+                run_max: options.run_max.or(function.run_max),
+                retention: function.retention,
+            },
+        );
+        self.touch(id);
+    }
+}
+
+fn check_bounds(command: &Submit) -> Result<(), Rejection> {
+    within("the number of tasks", command.items.len(), SUBMIT_ITEMS_MAX)?;
+    within("the priority", usize::from(command.options.priority), usize::from(PRIORITY_MAX))?;
+    if let Some(retry) = &command.options.retry {
+        check_retry(retry)?;
+    }
+    command.items.iter().try_for_each(|(_, args)| within("the arguments' size", args.len(), ARGS_BYTES_MAX))
+}
+
+pub(super) fn check_retry(retry: &RetryPolicy) -> Result<(), Rejection> {
+    within("the number of attempts", usize::from(retry.max_attempts), usize::from(ATTEMPTS_MAX))
+}
+
+pub(super) fn within(what: &str, got: usize, limit: usize) -> Result<(), Rejection> {
+    if got <= limit {
+        return Ok(());
+    }
+    Err(Rejection::OverLimit { what: what.to_owned(), got: got as u64, limit: limit as u64 })
+}

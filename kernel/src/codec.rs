@@ -1,0 +1,55 @@
+//! Bytes on disk and on the wire: a format byte, then postcard. Never anybody else's derive output.
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+/// The format that this build writes. A reader that meets a higher one must stop: skipping would make replicas differ.
+pub const FORMAT: u8 = 1;
+
+/// Bytes that this build cannot read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum DecodeError {
+    /// Not even a format byte.
+    #[error("empty value where an encoded {what} was expected")]
+    Empty {
+        /// What was expected.
+        what: &'static str,
+    },
+    /// Written by a newer build.
+    #[error(
+        "{what} has format {found}, and this build reads up to {FORMAT}: run the newer build on this data"
+    )]
+    Format {
+        /// What was expected.
+        what: &'static str,
+        /// The format byte found.
+        found: u8,
+    },
+    /// The format is known, but the bytes do not follow it.
+    #[error("damaged {what}: {source}")]
+    Damaged {
+        /// What was expected.
+        what: &'static str,
+        /// What postcard says.
+        source: postcard::Error,
+    },
+}
+
+/// Encodes `value` with the format byte in front.
+pub fn encode<T: Serialize>(value: &T) -> Vec<u8> {
+    postcard::to_extend(value, vec![FORMAT]).expect("kernel types always encode into memory")
+}
+
+/// Decodes what [`encode`] wrote.
+///
+/// # Errors
+/// When the bytes are empty, of an unknown format, or damaged; `what` names the value in the message.
+pub fn decode<T: DeserializeOwned>(what: &'static str, bytes: &[u8]) -> Result<T, DecodeError> {
+    match bytes.split_first() {
+        None => Err(DecodeError::Empty { what }),
+        Some((&FORMAT, body)) => {
+            postcard::from_bytes(body).map_err(|source| DecodeError::Damaged { what, source })
+        }
+        Some((&found, _)) => Err(DecodeError::Format { what, found }),
+    }
+}

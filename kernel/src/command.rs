@@ -1,0 +1,151 @@
+//! Everything that may enter the log.
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use crate::function::{FunctionSpec, PythonVersion};
+use crate::ids::{FunctionId, RequestId, TaskId, Token, WorkerId};
+use crate::record::{Output, TaskError};
+use crate::task::TaskOptions;
+use crate::time::{LogTime, Millis, WallTime};
+
+/// One Raft entry's worth of work: commands in order, and the time at which they happen.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
+    /// The leader's log time when it proposed the entry.
+    pub log_time: LogTime,
+    /// The leader's wall clock when it proposed the entry; for people.
+    pub wall_time: WallTime,
+    /// Carried out in order; each gets one reply. An empty list only moves time.
+    pub commands: Vec<Command>,
+}
+
+/// One thing that somebody wants done.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Command {
+    /// Make a function known.
+    Register(Register),
+    /// Accept tasks, all or none.
+    Submit(Submit),
+    /// Hand tasks to a worker.
+    Acquire(Acquire),
+    /// Let an attempt run longer.
+    Extend(Extend),
+    /// Record a result.
+    Complete(Complete),
+    /// Record a failure.
+    Fail(Fail),
+    /// Give tasks back unharmed.
+    Release(Release),
+    /// End a task before it ends itself.
+    Cancel(Cancel),
+    /// End the leases of a worker that is gone.
+    Expire(Expire),
+    /// Drop finished tasks whose retention is over.
+    Forget(Forget),
+}
+
+/// Make a function known.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Register {
+    /// Chosen by the caller's side, so that a repeated register names the same function.
+    pub function: FunctionId,
+    /// What it is.
+    pub spec: FunctionSpec,
+    /// Its code, opaque.
+    pub code: Bytes,
+}
+
+/// Accept tasks of one function, all or none.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Submit {
+    /// What to run.
+    pub function: FunctionId,
+    /// Options of every item.
+    pub options: TaskOptions,
+    /// One task each: its id and its arguments.
+    pub items: Vec<(TaskId, Bytes)>,
+}
+
+/// Hand tasks to a worker.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Acquire {
+    /// Who asks.
+    pub worker: WorkerId,
+    /// Repeating the request id returns the grants that are still held under it.
+    pub request: RequestId,
+    /// Most tasks wanted.
+    pub max: u16,
+    /// The worker's Python.
+    pub python: PythonVersion,
+}
+
+/// The right to speak for one attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct LeaseRef {
+    /// The task.
+    pub task: TaskId,
+    /// The token of the grant.
+    pub token: Token,
+}
+
+/// Let an attempt run longer: its run ends `run` after now instead.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Extend {
+    /// Which attempt.
+    pub lease: LeaseRef,
+    /// How long it may run from now on.
+    pub run: Millis,
+}
+
+/// Record a result.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Complete {
+    /// Which attempt.
+    pub lease: LeaseRef,
+    /// The result, opaque.
+    pub result: Bytes,
+    /// What it printed.
+    pub output: Output,
+}
+
+/// Record a failure.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fail {
+    /// Which attempt.
+    pub lease: LeaseRef,
+    /// What went wrong.
+    pub error: TaskError,
+    /// Whether trying again can help; crashes are tried again whatever this says.
+    pub retryable: bool,
+    /// What it printed.
+    pub output: Output,
+}
+
+/// Give tasks back unharmed and uncharged: never started, or the worker drains.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Release {
+    /// Which attempt.
+    pub lease: LeaseRef,
+}
+
+/// End a task before it ends itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cancel {
+    /// Which task.
+    pub task: TaskId,
+}
+
+/// End leases whose worker the leader has not heard from for a whole TTL.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Expire {
+    /// Which attempts, and whether each was known to have started.
+    pub leases: Vec<(LeaseRef, bool)>,
+}
+
+/// Drop finished tasks whose retention is over.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Forget {
+    /// Which ones; those not due, not finished or not there are skipped.
+    pub tasks: Vec<TaskId>,
+}

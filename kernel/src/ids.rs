@@ -1,0 +1,120 @@
+//! Names of things: newtypes over UUIDs and counters, with one textual form each.
+
+use core::fmt;
+use core::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+/// Text that is not the id it was offered as.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("'{text}' is not a UUID such as 0190a5e4-7c3b-7cc1-8a54-2f6a5d1b9c3e")]
+pub struct ParseIdError {
+    text: String,
+}
+
+macro_rules! uuid_id {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        pub struct $name(Uuid);
+
+        impl $name {
+            /// Makes the id out of 128 bits, most significant byte first.
+            pub const fn from_u128(bits: u128) -> Self {
+                Self(Uuid::from_u128(bits))
+            }
+
+            /// The id as 16 bytes, most significant first: the form used in storage keys.
+            pub const fn as_bytes(&self) -> &[u8; 16] {
+                self.0.as_bytes()
+            }
+
+            /// Makes the id out of its 16 bytes.
+            pub const fn from_bytes(bytes: [u8; 16]) -> Self {
+                Self(Uuid::from_bytes(bytes))
+            }
+
+            /// The id as a UUID.
+            pub const fn as_uuid(&self) -> Uuid {
+                self.0
+            }
+        }
+
+        impl From<Uuid> for $name {
+            fn from(uuid: Uuid) -> Self {
+                Self(uuid)
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Display::fmt(&self.0, f)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, concat!(stringify!($name), "({})"), self.0)
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = ParseIdError;
+
+            fn from_str(text: &str) -> Result<Self, ParseIdError> {
+                Uuid::try_parse(text).map(Self).map_err(|_| ParseIdError { text: text.chars().take(64).collect() })
+            }
+        }
+    };
+}
+
+uuid_id! {
+    /// One submission. Chosen by whoever submits, so that a repeated submit names the same task.
+    TaskId
+}
+uuid_id! {
+    /// One registered function; registering the same code twice gives two ids.
+    FunctionId
+}
+uuid_id! {
+    /// One worker process. It keeps its id while it reconnects, and a new process takes a new one.
+    WorkerId
+}
+uuid_id! {
+    /// One acquire call; repeating the call with the same id returns the same grants.
+    RequestId
+}
+
+/// A fencing token: rises with every grant in the whole cluster and never repeats.
+///
+/// `Token(0)` stands for "never granted".
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Token(pub u64);
+
+impl fmt::Display for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0, f)
+    }
+}
+
+/// Order of acceptance in the whole cluster: the n-th accepted task has `Seq(n)`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Seq(pub u64);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_survives_its_text() {
+        let id = TaskId::from_u128(0x0190_a5e4_7c3b_7cc1_8a54_2f6a_5d1b_9c3e);
+        assert_eq!(id.to_string().parse::<TaskId>(), Ok(id));
+    }
+
+    #[test]
+    fn text_that_is_no_id_is_named_in_the_error() {
+        let error = "banana".parse::<TaskId>().unwrap_err();
+        assert!(error.to_string().starts_with("'banana' is not a UUID"));
+    }
+}

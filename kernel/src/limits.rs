@@ -1,0 +1,38 @@
+//! Every bound of the kernel in one place. Replicas must agree on them, so they are constants, not settings.
+
+use crate::time::Millis;
+
+/// Largest payload of one task's arguments, in bytes (the course contract promises 16 MiB).
+pub const ARGS_BYTES_MAX: usize = 24 << 20;
+/// Largest result of one task, in bytes.
+pub const RESULT_BYTES_MAX: usize = 24 << 20;
+/// Largest code of one function, in bytes.
+pub const CODE_BYTES_MAX: usize = 24 << 20;
+/// Longest function name, in bytes.
+pub const FUNCTION_NAME_BYTES_MAX: usize = 256;
+/// Longest text (message, traceback) kept of one error, in bytes; longer text is cut in the middle by the worker.
+pub const ERROR_TEXT_BYTES_MAX: usize = 64 << 10;
+/// Most tasks in one submit. Above it, callers split; a single entry stays a bounded piece of work.
+pub const SUBMIT_ITEMS_MAX: usize = 10_000;
+/// Most tasks handed out by one acquire.
+pub const ACQUIRE_MAX: u16 = 1024;
+/// Most due tasks moved by one entry; the rest wait for the next one, so that no entry is unboundedly slow.
+pub const DUE_PER_ENTRY_MAX: usize = 1024;
+/// Most attempts that a retry policy may ask for.
+pub const ATTEMPTS_MAX: u16 = 1000;
+/// Highest priority; 0 is the lowest.
+pub const PRIORITY_MAX: u8 = 9;
+/// Priority of a task that names none.
+pub const PRIORITY_DEFAULT: u8 = 5;
+/// Witnessed crashes after which a task is parked (as Dask's `allowed-failures`).
+pub const CRASHES_MAX: u16 = 3;
+/// Lost workers after which a task is parked. Larger than [`CRASHES_MAX`]: a worker that vanished is weak evidence
+/// against the task that it ran, and people who kill workers must not lose their tasks.
+pub const LOSSES_MAX: u16 = 20;
+/// Time that a worker has to report a missed deadline before the state machine acts itself.
+pub const RUN_GRACE: Millis = Millis::from_secs(15);
+/// How long a finished task is kept when its function does not say.
+pub const RETENTION_DEFAULT: Millis = Millis::from_secs(24 * 3600);
+
+const _: () = assert!(PRIORITY_DEFAULT <= PRIORITY_MAX);
+const _: () = assert!(CRASHES_MAX <= LOSSES_MAX);

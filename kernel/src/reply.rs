@@ -1,0 +1,107 @@
+//! Deterministic answers to commands.
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{FunctionId, TaskId, Token};
+use crate::record::Status;
+use crate::time::{LogTime, Millis};
+
+/// One answer for each command of an entry, in the same order.
+pub type Reply = Result<Accepted, Rejection>;
+
+/// One task handed to a worker.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Grant {
+    /// Which task.
+    pub task: TaskId,
+    /// Under which fencing token.
+    pub token: Token,
+    /// Number of this attempt, from 1.
+    pub attempt: u16,
+    /// Longest run of the attempt.
+    pub run_max: Option<Millis>,
+}
+
+/// A command that was carried out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Accepted {
+    /// The function exists now (or did before, identically).
+    Registered,
+    /// The tasks exist now.
+    Submitted {
+        /// How many of them this command made; the others were there before, identically.
+        created: u32,
+    },
+    /// The tasks are the worker's; empty if there were none for it.
+    Granted(Vec<Grant>),
+    /// The attempt may run until then.
+    Extended {
+        /// New end of the attempt.
+        run_until: LogTime,
+    },
+    /// The result is the task's one result.
+    Completed,
+    /// The failure was charged, and the task will be tried again.
+    WillRetry {
+        /// When it becomes ready.
+        due: LogTime,
+    },
+    /// The failure is the task's one outcome.
+    Finished {
+        /// `Failed` or `Parked`.
+        status: Status,
+    },
+    /// The lease is over, and the task is ready again.
+    Released,
+    /// The task will never start (again).
+    Cancelled,
+    /// So many leases were ended; those that had ended by themselves are not counted.
+    Expired(u32),
+    /// So many finished tasks were dropped.
+    Forgotten(u32),
+}
+
+/// A command that changed nothing, and why.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+pub enum Rejection {
+    /// No such function.
+    #[error("there is no function {0}")]
+    UnknownFunction(FunctionId),
+    /// No such task, or it was forgotten after its retention.
+    #[error("there is no task {0}")]
+    UnknownTask(TaskId),
+    /// The function id is taken by another function.
+    #[error("function id {0} is taken by another function")]
+    FunctionConflict(FunctionId),
+    /// The task id (or idempotency key) is taken by another submit.
+    #[error("task {0} was submitted before with another function, other arguments or other options")]
+    TaskConflict(TaskId),
+    /// Somebody else holds the task now, or nobody does any more.
+    #[error("the lease {offered} of task {task} is stale; the newest is {current}")]
+    StaleLease {
+        /// The task.
+        task: TaskId,
+        /// The token that was offered.
+        offered: Token,
+        /// The token that is current.
+        current: Token,
+    },
+    /// The task had ended before.
+    #[error("task {task} has already ended: {status:?}")]
+    AlreadyFinished {
+        /// The task.
+        task: TaskId,
+        /// How it ended.
+        status: Status,
+    },
+    /// A value is over its bound.
+    #[error("{what} is {got}, over the limit of {limit}")]
+    OverLimit {
+        /// What is too large.
+        what: String,
+        /// Its size.
+        got: u64,
+        /// The bound.
+        limit: u64,
+    },
+}

@@ -1,0 +1,99 @@
+//! Rows: what the kernel reads of the past and what it asks the shell to write, as plain data.
+//!
+//! The shell answers [`Rows`] from storage as of the last applied entry, and writes all [`Change`]s of an entry
+//! together with its index. The kernel sees its own changes of the same entry without the shell's help.
+
+use bytes::Bytes;
+
+use crate::function::Function;
+use crate::ids::{FunctionId, TaskId, Token};
+use crate::record::{Output, Record};
+use crate::task::{Task, TaskRow};
+
+/// Look-ups as of the last applied entry. Must be a function of the applied log alone.
+///
+/// A shell whose storage fails while it answers must stop the process: a wrong "no such row" would make replicas differ.
+pub trait Rows {
+    /// The function's row.
+    fn function(&self, id: &FunctionId) -> Option<Function>;
+    /// The task's row: there from acceptance until it is forgotten.
+    fn task(&self, id: &TaskId) -> Option<TaskRow>;
+    /// The task's terminal record: there from its end until it is forgotten.
+    fn record(&self, id: &TaskId) -> Option<Record>;
+}
+
+/// One write that the shell must make.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Change {
+    /// A function was registered.
+    PutFunction {
+        /// Its id.
+        id: FunctionId,
+        /// Its row.
+        function: Function,
+        /// Its code, kept apart so that submits need not read it.
+        code: Bytes,
+    },
+    /// A task was accepted.
+    PutTask {
+        /// Its id.
+        id: TaskId,
+        /// Its row.
+        row: TaskRow,
+    },
+    /// A live task stands elsewhere than before. At most one for each task and entry.
+    PutLive {
+        /// Its id.
+        id: TaskId,
+        /// Where it stands.
+        task: Task,
+    },
+    /// A task lives no more.
+    DeleteLive {
+        /// Its id.
+        id: TaskId,
+    },
+    /// A task ended.
+    PutRecord {
+        /// Its id.
+        id: TaskId,
+        /// Its terminal record.
+        record: Record,
+    },
+    /// An attempt printed something.
+    PutOutput {
+        /// The task.
+        task: TaskId,
+        /// The attempt's token.
+        token: Token,
+        /// What it printed.
+        output: Output,
+    },
+    /// Task row, record and outputs go.
+    Forget {
+        /// The task.
+        id: TaskId,
+        /// Its row, so that the shell can find its index entries.
+        row: TaskRow,
+        /// Its record, likewise.
+        record: Record,
+    },
+}
+
+/// The rows of a group that has applied nothing yet.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct NoRows;
+
+impl Rows for NoRows {
+    fn function(&self, _: &FunctionId) -> Option<Function> {
+        None
+    }
+
+    fn task(&self, _: &TaskId) -> Option<TaskRow> {
+        None
+    }
+
+    fn record(&self, _: &TaskId) -> Option<Record> {
+        None
+    }
+}
