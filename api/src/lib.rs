@@ -1,3 +1,33 @@
 //! The HTTP and stream contract of Raftwork, once, for everybody who speaks it.
+//!
+//! Requests and answers embed the kernel's own vocabulary, re-exported as [`kernel`]'s names, so that nothing is
+//! defined twice. The state machine itself is not re-exported: who depends on this crate alone cannot name it.
 
+pub mod cluster;
+pub mod course;
+mod error;
 pub mod frame;
+pub mod functions;
+mod key;
+pub mod leases;
+pub mod paths;
+pub mod payload;
+mod span;
+pub mod stream;
+pub mod tasks;
+pub mod workers;
+
+pub use error::{ErrorCode, PROBLEM_JSON, Problem};
+pub use key::{KEY_BYTES_MAX, KeyLengthError, task_of_key};
+pub use span::{ParseSpanError, Span};
+
+/// The kernel's vocabulary, without its state machine.
+pub mod kernel {
+    pub use raftwork_kernel::limits;
+    pub use raftwork_kernel::{
+        Accepted, Cancel, CodeHash, Complete, Counters, DecodeError, Extend, Fail, FailureKind, FunctionId,
+        FunctionSpec, Grant, Language, LeaseRef, LogTime, Millis, Outcome, Output, ParseIdError,
+        PythonVersion, Record, Register, Rejection, Release, Reply, RequestId, RetryPolicy, Status, Submit,
+        TaskError, TaskId, TaskOptions, Token, WallTime, WorkerId, decode, encode,
+    };
+}

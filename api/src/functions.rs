@@ -1,0 +1,91 @@
+//! `/v1/functions`.
+
+use raftwork_kernel::RetryPolicy;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::Span;
+
+/// How code, arguments and results are written down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum CodeFormat {
+    /// Base64 of pickles: the code by `dill.dumps`, the arguments as the pair `(args, kwargs)`.
+    Pickle,
+    /// Python source text; arguments and results are JSON.
+    Source,
+}
+
+/// Body of `POST /v1/functions`.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[schema(example = json!({"name": "add", "format": "source", "code": "def add(a, b):\n    return a + b\n"}))]
+pub struct NewFunction {
+    /// For people; for source code also the function in it that is called.
+    pub name: String,
+    /// How the code is written down.
+    pub format: CodeFormat,
+    /// Base64 of a pickle, or source text.
+    pub code: String,
+    /// The Python that pickled the code, as in `3.11`; leave it out to run on any worker.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub python: Option<String>,
+    /// What happens after a failed attempt; the default is no retry.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Retry>)]
+    pub retry: Option<RetryPolicy>,
+    /// Longest run of one attempt, as in `30s`; the default is no bound.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub timeout: Option<Span>,
+    /// How long a finished task and its result are kept; the default is `24h`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub retention: Option<Span>,
+}
+
+/// A registered function.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct FunctionInfo {
+    /// Names the function.
+    pub function_id: String,
+    /// For people.
+    pub name: String,
+    /// How its code, arguments and results are written down.
+    pub format: CodeFormat,
+    /// BLAKE3 of the code, in hexadecimal.
+    pub code_hash: String,
+    /// The Python that it needs, if any.
+    pub python: Option<String>,
+    /// What happens after a failed attempt.
+    #[schema(value_type = Retry)]
+    pub retry: RetryPolicy,
+    /// Longest run of one attempt.
+    #[schema(value_type = Option<String>)]
+    pub timeout: Option<Span>,
+    /// How long a finished task is kept.
+    #[schema(value_type = String)]
+    pub retention: Span,
+    /// When it was registered, RFC 3339 in UTC.
+    pub registered_at: String,
+}
+
+/// A page of functions, newest first.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct FunctionPage {
+    /// The functions.
+    pub functions: Vec<FunctionInfo>,
+    /// Give it as `after` for the next page; absent on the last one.
+    pub next: Option<String>,
+}
+
+/// Schema of a retry policy (the type itself is the kernel's).
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes the kernel's RetryPolicy to OpenAPI")]
+pub struct Retry {
+    /// Failed attempts after which the task has failed; 1 means no retry.
+    max_attempts: u16,
+    /// Upper bound of the first pause, in milliseconds; it doubles with every failure.
+    initial_ms: u32,
+    /// Upper bound of any pause, in milliseconds.
+    max_ms: u32,
+}

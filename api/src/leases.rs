@@ -1,0 +1,175 @@
+//! `/v1/leases`: enough to write a pull worker with curl.
+
+use raftwork_kernel::{LeaseRef, RequestId, TaskId, Token, WorkerId};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::Span;
+use crate::functions::CodeFormat;
+
+/// Body of `POST /v1/leases/acquire`.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct AcquireLeases {
+    /// Chosen by the worker, once for each process.
+    #[schema(value_type = String, format = Uuid)]
+    pub worker_id: WorkerId,
+    /// Repeat a request whose answer was lost under the same id, and get the same grants.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = Uuid)]
+    pub request_id: Option<RequestId>,
+    /// Most tasks wanted; 1 if left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max: Option<u16>,
+    /// The worker's Python, as in `3.11`.
+    pub python: String,
+    /// How long to wait for work; the default is not at all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub wait: Option<Span>,
+}
+
+/// A task to run, with all that is needed to run it but the code.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct LeaseInfo {
+    /// The task.
+    #[schema(value_type = String, format = Uuid)]
+    pub task_id: TaskId,
+    /// The fencing token; give it with every report.
+    #[schema(value_type = u64)]
+    pub token: Token,
+    /// Number of the attempt, from 1.
+    pub attempt: u16,
+    /// What to run; its code is at `/v1/functions/{function_id}/code`.
+    pub function_id: String,
+    /// How code, arguments and result are written down.
+    pub format: CodeFormat,
+    /// For pickled functions: base64 of the pickled pair `(args, kwargs)`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub payload: Option<String>,
+    /// For source functions: `{"args": [...], "kwargs": {...}}`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    pub arguments: Option<serde_json::Value>,
+    /// Longest run of this attempt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub timeout: Option<Span>,
+}
+
+/// Answer of `POST /v1/leases/acquire`.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct AcquiredLeases {
+    /// The tasks; empty if there were none in time.
+    pub leases: Vec<LeaseInfo>,
+    /// Leases end this long after the last heartbeat.
+    #[schema(value_type = String)]
+    pub ttl: Span,
+    /// A lease whose start is not confirmed (start or heartbeat) within this time goes back.
+    #[schema(value_type = String)]
+    pub start_deadline: Span,
+}
+
+/// Body of `POST /v1/leases/start` and `POST /v1/leases/heartbeat`.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct HeldLeases {
+    /// The worker.
+    #[schema(value_type = String, format = Uuid)]
+    pub worker_id: WorkerId,
+    /// The leases that it has started and still works on.
+    #[schema(value_type = Vec<Lease>)]
+    pub leases: Vec<LeaseRef>,
+}
+
+/// Schema of a lease (the type itself is the kernel's).
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes the kernel's LeaseRef to OpenAPI")]
+pub struct Lease {
+    /// The task.
+    #[schema(value_type = String, format = Uuid)]
+    task: TaskId,
+    /// The token of the grant.
+    token: u64,
+}
+
+/// Answer of `POST /v1/leases/heartbeat`.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct HeartbeatAnswer {
+    /// Leases that are over: stop that work, its result would be refused.
+    #[schema(value_type = Vec<Lease>)]
+    pub lost: Vec<LeaseRef>,
+}
+
+/// Body of `POST /v1/leases/complete`.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct CompleteLease {
+    /// The task.
+    #[schema(value_type = String, format = Uuid)]
+    pub task_id: TaskId,
+    /// The token of the grant.
+    #[schema(value_type = u64)]
+    pub token: Token,
+    /// For pickled functions: base64 of the pickled result.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub payload: Option<String>,
+    /// For source functions: the result itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    pub value: Option<serde_json::Value>,
+    /// What it printed.
+    #[serde(default)]
+    pub stdout: String,
+    /// What it printed.
+    #[serde(default)]
+    pub stderr: String,
+}
+
+/// Body of `POST /v1/leases/fail`.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct FailLease {
+    /// The task.
+    #[schema(value_type = String, format = Uuid)]
+    pub task_id: TaskId,
+    /// The token of the grant.
+    #[schema(value_type = u64)]
+    pub token: Token,
+    /// Qualified name of the exception's type.
+    #[serde(default, rename = "type")]
+    pub type_name: String,
+    /// One line for people.
+    pub message: String,
+    /// Traceback.
+    #[serde(default)]
+    pub traceback: String,
+    /// Whether trying again can help; yes if left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retryable: Option<bool>,
+    /// What it printed.
+    #[serde(default)]
+    pub stdout: String,
+    /// What it printed.
+    #[serde(default)]
+    pub stderr: String,
+}
+
+/// Body of `POST /v1/leases/release`, and of `extend` with `run`.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct NamedLease {
+    /// The task.
+    #[schema(value_type = String, format = Uuid)]
+    pub task_id: TaskId,
+    /// The token of the grant.
+    #[schema(value_type = u64)]
+    pub token: Token,
+    /// For `extend`: how long the attempt may run from now on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub run: Option<Span>,
+}
+
+/// Answer of `complete`, `fail`, `release` and `extend`.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct LeaseAnswer {
+    /// Where the task stands now.
+    #[schema(value_type = String, example = "completed")]
+    pub status: raftwork_kernel::Status,
+}

@@ -1,0 +1,68 @@
+//! Where things are: every path of the HTTP interface, as axum writes it.
+
+/// Course contract.
+pub const REGISTER_FUNCTION: &str = "/register_function";
+/// Course contract.
+pub const EXECUTE_FUNCTION: &str = "/execute_function";
+/// Course contract.
+pub const STATUS: &str = "/status/{task_id}";
+/// Course contract.
+pub const RESULT: &str = "/result/{task_id}";
+
+/// Register and list functions.
+pub const FUNCTIONS: &str = "/v1/functions";
+/// One function.
+pub const FUNCTION: &str = "/v1/functions/{function_id}";
+/// Its code.
+pub const FUNCTION_CODE: &str = "/v1/functions/{function_id}/code";
+
+/// Submit and list tasks.
+pub const TASKS: &str = "/v1/tasks";
+/// Submit many tasks of one function, all or none.
+pub const TASKS_BATCH: &str = "/v1/tasks/batch";
+/// One task.
+pub const TASK: &str = "/v1/tasks/{task_id}";
+/// Its result.
+pub const TASK_RESULT: &str = "/v1/tasks/{task_id}/result";
+/// What its attempts printed.
+pub const TASK_LOGS: &str = "/v1/tasks/{task_id}/logs";
+/// Cancel it.
+pub const TASK_CANCEL: &str = "/v1/tasks/{task_id}/cancel";
+
+/// Ask for work (long poll).
+pub const LEASES_ACQUIRE: &str = "/v1/leases/acquire";
+/// Say that granted tasks have started.
+pub const LEASES_START: &str = "/v1/leases/start";
+/// Keep leases alive.
+pub const LEASES_HEARTBEAT: &str = "/v1/leases/heartbeat";
+/// Let an attempt run longer.
+pub const LEASES_EXTEND: &str = "/v1/leases/extend";
+/// Report a result.
+pub const LEASES_COMPLETE: &str = "/v1/leases/complete";
+/// Report a failure.
+pub const LEASES_FAIL: &str = "/v1/leases/fail";
+/// Give a task back.
+pub const LEASES_RELEASE: &str = "/v1/leases/release";
+
+/// Connected workers.
+pub const WORKERS: &str = "/v1/workers";
+/// Let a worker finish what it has and take nothing more.
+pub const WORKER_DRAIN: &str = "/v1/workers/{worker_id}/drain";
+
+/// State of the cluster.
+pub const CLUSTER: &str = "/v1/cluster";
+/// Digest of the applied state of the asked node.
+pub const CLUSTER_DIGEST: &str = "/v1/cluster/digest";
+/// Hand leadership over.
+pub const CLUSTER_TRANSFER: &str = "/v1/cluster/transfer";
+
+/// Where a connection becomes a framed stream.
+pub const STREAM: &str = "/internal/v1/stream";
+/// Prometheus metrics.
+pub const METRICS: &str = "/metrics";
+/// Whether the process is alive.
+pub const HEALTHZ: &str = "/healthz";
+/// Whether the node can serve.
+pub const READYZ: &str = "/readyz";
+/// The description of this interface.
+pub const OPENAPI: &str = "/openapi.json";

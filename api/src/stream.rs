@@ -1,0 +1,213 @@
+//! Messages on framed streams: what workers, SDK clients and nodes say to each other after `Upgrade: raftwork/1`.
+//!
+//! Every message is one frame of kind [`MESSAGE`] whose payload is the kernel codec's encoding of one of these enums. The
+//! role that a connection plays is in its request's [`ROLE_HEADER`].
+
+use bytes::Bytes;
+use raftwork_kernel::{
+    Cancel, CodeHash, Complete, Fail, FunctionId, Language, LeaseRef, Millis, PythonVersion, Record,
+    Register, Rejection, Release, Reply, RequestId, Status, Submit, TaskId, Token, WorkerId,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::workers::WorkerMode;
+
+/// Protocol name and version in the `Upgrade` header.
+pub const PROTOCOL: &str = "raftwork/1";
+/// Request header that says who is calling: `peer`, `worker` or `client`.
+pub const ROLE_HEADER: &str = "x-raftwork-role";
+/// Role of another node.
+pub const ROLE_PEER: &str = "peer";
+/// Role of a worker.
+pub const ROLE_WORKER: &str = "worker";
+/// Role of an SDK client.
+pub const ROLE_CLIENT: &str = "client";
+/// Frame kind of the messages in this module.
+pub const MESSAGE: u8 = 1;
+
+/// Who a worker is: its first message on every connection.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hello {
+    /// The same on every connection of one process.
+    pub worker: WorkerId,
+    /// For people.
+    pub name: String,
+    /// Its Python.
+    pub python: PythonVersion,
+    /// Tasks that it runs at once.
+    pub slots: u16,
+    /// Tasks that it will hold at once: `slots`, and more if it prefetches.
+    pub capacity: u16,
+    /// Whether the leader sends on its own.
+    pub mode: WorkerMode,
+    /// Leases that it holds from before, with whether each has started.
+    pub held: Vec<(LeaseRef, bool)>,
+}
+
+/// What a worker says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum FromWorker {
+    /// First of all.
+    Hello(Hello),
+    /// Pull mode: wants up to `max` tasks. Answered by exactly one `Grants`, when there are some. A newer ask replaces
+    /// an unanswered one; the same request id repeats it.
+    Ask {
+        /// Names the ask.
+        request: RequestId,
+        /// Most tasks wanted.
+        max: u16,
+    },
+    /// These grants have started to run.
+    Started(Vec<LeaseRef>),
+    /// A result; answered by `Verdict`. The worker keeps it until then, and repeats it on a new connection.
+    Complete(Complete),
+    /// A failure; likewise.
+    Fail(Fail),
+    /// A task given back; likewise.
+    Release(Release),
+    /// Still alive; answered by `Beat` with the same number, once the leader has confirmed that it leads.
+    Heartbeat {
+        /// Counts up on each connection.
+        number: u64,
+        /// Everything that it holds, with whether each has started.
+        held: Vec<(LeaseRef, bool)>,
+        /// Whether it takes nothing more.
+        draining: bool,
+    },
+    /// Needs the code of a function; answered by `Code`.
+    FetchCode(FunctionId),
+}
+
+/// A task to run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Work {
+    /// The task and its fencing token.
+    pub lease: LeaseRef,
+    /// Number of the attempt, from 1.
+    pub attempt: u16,
+    /// Longest run of the attempt.
+    pub run_max: Option<Millis>,
+    /// What to run.
+    pub function: FunctionId,
+    /// Its name: for people, and the entry point of source code.
+    pub name: String,
+    /// How code, arguments and result are written down.
+    pub language: Language,
+    /// Digest of the code: fetch it once, keep it under this key.
+    pub code_hash: CodeHash,
+    /// The arguments.
+    pub args: Bytes,
+}
+
+/// What a node says to a worker.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ToWorker {
+    /// The node leads and has taken the worker in.
+    Welcome {
+        /// Leases end this long after the last answered heartbeat.
+        ttl: Millis,
+        /// How often to beat.
+        heartbeat: Millis,
+    },
+    /// The node does not lead (any more): connect to the leader. The stream ends after this.
+    NotLeader {
+        /// Base URL of the leader, if the node knows it.
+        leader: Option<String>,
+    },
+    /// Tasks to run.
+    Grants {
+        /// The ask that they answer (pull), or the leader's own (push).
+        request: RequestId,
+        /// The tasks.
+        work: Vec<Work>,
+    },
+    /// What became of a report.
+    Verdict {
+        /// Which.
+        lease: LeaseRef,
+        /// `Err` is final too: drop the work quietly.
+        reply: Reply,
+    },
+    /// Answers a heartbeat.
+    Beat {
+        /// Which.
+        number: u64,
+        /// Leases among those held that are over: stop that work.
+        lost: Vec<LeaseRef>,
+    },
+    /// These leases are over (cancelled, overrun, expired): stop that work.
+    Revoke(Vec<LeaseRef>),
+    /// The code that was asked for; `None` if there is no such function.
+    Code {
+        /// Which function.
+        function: FunctionId,
+        /// Its code.
+        code: Option<Bytes>,
+    },
+    /// Finish what is held, take nothing more, then leave.
+    Drain,
+}
+
+/// What an SDK client asks. The answer's frame has the request's frame id.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum FromClient {
+    /// Make a function known.
+    Register(Register),
+    /// Accept tasks, all or none.
+    Submit {
+        /// The tasks.
+        submit: Submit,
+        /// Whether to send `Finished` for each as it ends, as if each were watched.
+        watch: bool,
+    },
+    /// Cancel a task.
+    Cancel(Cancel),
+    /// Where does a task stand?
+    Status(TaskId),
+    /// Send `Finished` for each of these tasks as it ends, at once for those that have.
+    Watch(Vec<TaskId>),
+}
+
+/// What a node says to an SDK client.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ToClient {
+    /// What became of a register, submit or cancel.
+    Reply(Reply),
+    /// Answers `Status`: the live status, or the record; `None` if there is no such task.
+    Status(Option<(Status, Token)>),
+    /// The watch is in place.
+    Watching,
+    /// Watched tasks that have ended (frame id 0: answers no request). `None`: there is no such task.
+    Finished(Vec<(TaskId, Option<Record>)>),
+    /// The node does not lead (any more); nothing was done. Connect to the leader and repeat.
+    NotLeader {
+        /// Base URL of the leader, if the node knows it.
+        leader: Option<String>,
+    },
+    /// Nothing was done; repeat after a while.
+    Busy {
+        /// How long.
+        retry_after: Millis,
+    },
+    /// It is unknown whether it was done; repeat it under the same ids.
+    Unknown {
+        /// Why.
+        reason: String,
+    },
+}
+
+impl ToClient {
+    /// The refusal, if this is one.
+    pub const fn rejection(&self) -> Option<&Rejection> {
+        match self {
+            Self::Reply(Err(rejection)) => Some(rejection),
+            Self::Reply(Ok(_))
+            | Self::Status(_)
+            | Self::Watching
+            | Self::Finished(_)
+            | Self::NotLeader { .. }
+            | Self::Busy { .. }
+            | Self::Unknown { .. } => None,
+        }
+    }
+}

@@ -1,0 +1,231 @@
+//! `/v1/tasks`.
+
+use raftwork_kernel::{Counters, FailureKind, RetryPolicy, Status, TaskId, Token};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::Span;
+use crate::functions::Retry;
+
+/// What a submit may ask for beyond function and arguments.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct SubmitOptions {
+    /// 0 (lowest) to 9; 5 if left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub priority: Option<u8>,
+    /// Not before this long from now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub delay: Option<Span>,
+    /// Overrides the function's retry policy.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Retry>)]
+    pub retry: Option<RetryPolicy>,
+    /// Overrides the function's bound on one attempt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub timeout: Option<Span>,
+}
+
+/// Body of `POST /v1/tasks`.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[schema(example = json!({"function_id": "0190a5e4-7c3b-7cc1-8a54-2f6a5d1b9c3e", "args": [1, 2]}))]
+pub struct NewTask {
+    /// What to run.
+    pub function_id: String,
+    /// For pickled functions: base64 of the pickled pair `(args, kwargs)`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub payload: Option<String>,
+    /// For source functions: positional arguments.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Vec<Object>>)]
+    pub args: Option<Vec<serde_json::Value>>,
+    /// For source functions: keyword arguments.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    pub kwargs: Option<serde_json::Map<String, serde_json::Value>>,
+    /// Anything else.
+    #[serde(flatten)]
+    pub options: SubmitOptions,
+}
+
+/// The arguments of one item of a batch: `payload`, or `args` and `kwargs`, as in a single submit.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct BatchItem {
+    /// For pickled functions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub payload: Option<String>,
+    /// For source functions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Vec<Object>>)]
+    pub args: Option<Vec<serde_json::Value>>,
+    /// For source functions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    pub kwargs: Option<serde_json::Map<String, serde_json::Value>>,
+}
+
+/// Body of `POST /v1/tasks/batch`: up to 10,000 tasks of one function, all or none.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct NewBatch {
+    /// What to run.
+    pub function_id: String,
+    /// One task each.
+    pub items: Vec<BatchItem>,
+    /// Options of every item.
+    #[serde(flatten)]
+    pub options: SubmitOptions,
+}
+
+/// Answer of `POST /v1/tasks/batch`.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct BatchAccepted {
+    /// One for each item, in order.
+    #[schema(value_type = Vec<String>)]
+    pub task_ids: Vec<TaskId>,
+    /// How many of them this request made; the others were there before, under the same idempotency key.
+    pub created: u32,
+}
+
+/// Where a task stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct TaskInfo {
+    /// The task.
+    #[schema(value_type = String, format = Uuid)]
+    pub task_id: TaskId,
+    /// What it runs.
+    pub function_id: String,
+    /// Where it stands.
+    #[schema(value_type = String, example = "queued")]
+    pub status: Status,
+    /// 0 to 9.
+    pub priority: u8,
+    /// When it was accepted, RFC 3339 in UTC.
+    pub submitted_at: String,
+    /// When it ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub finished_at: Option<String>,
+    /// How its attempts ended so far.
+    #[schema(value_type = AttemptCounters)]
+    pub counters: Counters,
+    /// The newest grant's fencing token; 0 if it was never granted.
+    #[schema(value_type = u64)]
+    pub token: Token,
+    /// The worker that holds it, or ended it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub worker_id: Option<String>,
+    /// Why it failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<ErrorInfo>,
+    /// Why it has not started, where there is a reason beyond its turn.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waiting_for: Option<String>,
+}
+
+/// Schema of the counters (the type itself is the kernel's).
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes the kernel's Counters to OpenAPI")]
+pub struct AttemptCounters {
+    /// The function raised, or missed its deadline.
+    failures: u16,
+    /// The child process died under the task.
+    crashes: u16,
+    /// The worker was lost after it had started the task.
+    losses: u16,
+    /// The grant came back unstarted, or the worker drained.
+    returns: u16,
+}
+
+/// Why a task failed, for people and programs that do not unpickle.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ErrorInfo {
+    /// `exception`, `timeout`, `unserializable`, `load`, `crash`, `out_of_memory` or `worker_lost`.
+    pub kind: String,
+    /// Qualified name of the exception's type; empty if there was none.
+    #[serde(rename = "type")]
+    pub type_name: String,
+    /// One line for people.
+    pub message: String,
+    /// Python traceback, or the last lines printed.
+    pub traceback: String,
+    /// Exit code of the process, if it exited under the task.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exit_code: Option<i32>,
+    /// Number of the signal that ended the process.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signal: Option<i32>,
+}
+
+impl From<&raftwork_kernel::TaskError> for ErrorInfo {
+    fn from(error: &raftwork_kernel::TaskError) -> Self {
+        let (kind, exit_code, signal) = match error.kind {
+            FailureKind::Exception => ("exception", None, None),
+            FailureKind::Timeout => ("timeout", None, None),
+            FailureKind::Unserializable => ("unserializable", None, None),
+            FailureKind::Load => ("load", None, None),
+            FailureKind::Crash { exit_code, signal } => ("crash", exit_code, signal),
+            FailureKind::OutOfMemory { .. } => ("out_of_memory", None, None),
+            FailureKind::WorkerLost => ("worker_lost", None, None),
+        };
+        Self {
+            kind: kind.to_owned(),
+            type_name: error.type_name.clone(),
+            message: error.message.clone(),
+            traceback: error.traceback.clone(),
+            exit_code,
+            signal,
+        }
+    }
+}
+
+/// A page of tasks, newest first.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct TaskPage {
+    /// The tasks.
+    pub tasks: Vec<TaskInfo>,
+    /// Give it as `after` for the next page; absent on the last one.
+    pub next: Option<String>,
+}
+
+/// Answer of `GET /v1/tasks/{task_id}/result`.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct ResultInfo {
+    /// The task.
+    #[schema(value_type = String, format = Uuid)]
+    pub task_id: TaskId,
+    /// Where it stands; only a `completed` one has a result.
+    #[schema(value_type = String, example = "completed")]
+    pub status: Status,
+    /// For pickled functions: base64 of the pickled result.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub payload: Option<String>,
+    /// For source functions: the result itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    pub value: Option<serde_json::Value>,
+    /// Why it failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<ErrorInfo>,
+    /// Base64 of the pickled exception, if it could be pickled.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exception: Option<String>,
+}
+
+/// What one attempt printed.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct AttemptLog {
+    /// The attempt's token.
+    #[schema(value_type = u64)]
+    pub token: Token,
+    /// Standard output; invalid UTF-8 is replaced, what was too much is cut out with a marker.
+    pub stdout: String,
+    /// Standard error, likewise.
+    pub stderr: String,
+}
+
+/// Answer of `GET /v1/tasks/{task_id}/logs`.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct TaskLogs {
+    /// Attempts that printed something and ended, oldest first.
+    pub attempts: Vec<AttemptLog>,
+}
