@@ -1,0 +1,180 @@
+//! Runs every script in `tests/scripts`: a conversation with one group, and what it answers.
+//!
+//! To write down new answers, or changed ones, run the tests with `UPDATE_GOLDENFILES=1` and read the difference.
+
+mod words;
+
+use std::error::Error;
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+use goldenscript::Context;
+use raftwork_kernel::{Applied, Command, Entry, LogTime, WallTime};
+
+use self::words::Words;
+use crate::support::group::Group;
+use crate::support::names::{Lease, Name, Span};
+use crate::support::speech;
+
+/// The lines of a script that are about the group as a whole; the others are [`Words`], of which each makes an entry
+/// of its own, unless it stands between `begin` and `commit`.
+#[derive(goldenscript::Command)]
+enum Line {
+    /// The lines up to `commit` go into one entry.
+    Begin,
+    /// Applies the entry that was begun.
+    Commit,
+    /// `advance 31s`: the leader's clock moves on, and an entry without commands says so
+    Advance(Span),
+    /// `clock 5s`: the leader's clock shows this from now on; no entry
+    Clock(Span),
+    /// Rebuilds the state from its rows, and demands that nothing is different.
+    Restart,
+    /// `show a b`: all that is known of these tasks
+    Show(Vec<Name>),
+    /// Numbers of the state.
+    Count,
+    /// `leases w1`: what the worker holds
+    Leases(Name),
+    /// The rows that the last entry wrote.
+    Writes,
+    /// A command of the kernel.
+    #[command(other)]
+    Words(goldenscript::Command),
+}
+
+/// One conversation.
+#[derive(Default)]
+struct Conversation {
+    group: Group,
+    clock: u64,
+    begun: Option<Vec<Command>>,
+    acquires: u32,
+    last: Option<Applied>,
+}
+
+impl goldenscript::Runner for Conversation {
+    type Command = Line;
+
+    fn run(&mut self, line: &Line, _: &Context) -> Result<String, Box<dyn Error>> {
+        match line {
+            Line::Words(words) => {
+                let words = Words::try_from(words)?;
+                return Ok(self.say(&words));
+            }
+            Line::Begin => self.begun = Some(Vec::new()),
+            Line::Commit => {
+                let commands = self.begun.take().ok_or("commit without begin")?;
+                return Ok(self.apply(commands));
+            }
+            Line::Advance(span) => {
+                self.clock = self.clock.saturating_add(span.0);
+                return Ok(self.apply(Vec::new()));
+            }
+            Line::Clock(at) => self.clock = at.0,
+            Line::Restart => self.restart()?,
+            Line::Show(tasks) => return Ok(self.show(tasks)),
+            Line::Count => return Ok(self.count()),
+            Line::Leases(worker) => return Ok(self.leases(worker)),
+            Line::Writes => return Ok(self.writes()),
+        }
+        Ok(String::new())
+    }
+
+    fn end_script(&mut self) -> Result<(), Box<dyn Error>> {
+        if self.begun.is_some() {
+            return Err("begin without commit".into());
+        }
+        self.restart()
+    }
+}
+
+impl Conversation {
+    fn say(&mut self, words: &Words) -> String {
+        self.acquires += u32::from(matches!(words, Words::Acquire { .. }));
+        let command = words.command(&Name(format!("acquire{}", self.acquires)));
+        if let Some(begun) = &mut self.begun {
+            begun.push(command);
+            return String::new();
+        }
+        self.apply(vec![command])
+    }
+
+    fn apply(&mut self, commands: Vec<Command>) -> String {
+        let entry = Entry { log_time: LogTime(self.clock), wall_time: WallTime(self.clock), commands };
+        let applied = self.group.apply(&entry);
+        let mut text = String::new();
+        for reply in &applied.replies {
+            let _ = writeln!(text, "{}", speech::reply(reply));
+        }
+        for event in &applied.events {
+            let _ = writeln!(text, "  {}", speech::event(event));
+        }
+        self.last = Some(applied);
+        text
+    }
+
+    fn restart(&mut self) -> Result<(), Box<dyn Error>> {
+        let restarted = self.group.restarted();
+        if restarted != self.group {
+            return Err("the state is not what its rows say".into());
+        }
+        self.group = restarted;
+        Ok(())
+    }
+
+    fn show(&self, tasks: &[Name]) -> String {
+        let lines = tasks.iter().map(|task| speech::standing(&self.group, task.task()));
+        lines.collect::<Vec<_>>().join("\n")
+    }
+
+    fn leases(&self, worker: &Name) -> String {
+        let leases = self.group.state.leases_of(worker.worker()).map(Lease);
+        format!("{} holds {}", worker.0, speech::list(leases))
+    }
+
+    fn writes(&self) -> String {
+        let changes = self.last.iter().flat_map(|applied| &applied.changes);
+        changes.map(speech::change).collect::<Vec<_>>().join("\n")
+    }
+
+    fn count(&self) -> String {
+        let state = &self.group.state;
+        let ready = state.ready_by_python().map(|(python, count)| {
+            python.map_or_else(|| format!("{count} for any"), |python| format!("{count} for {python}"))
+        });
+        format!(
+            "at {}: {} live, {} leased, ready [{}], next due {}, {} ended",
+            speech::moment(state.scalars().log_time),
+            state.live_len(),
+            state.leased_len(),
+            speech::list(ready),
+            state.next_due().map_or_else(|| "never".to_owned(), |due| speech::moment(due).to_string()),
+            self.group.store.records.len(),
+        )
+    }
+}
+
+fn scripts() -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scripts");
+    let files = std::fs::read_dir(folder).expect("the scripts are where they belong");
+    let mut paths: Vec<_> = files.map(|file| file.expect("the folder can be read").path()).collect();
+    paths.retain(|path| path.extension().is_some_and(|end| end == "txt"));
+    paths.sort();
+    paths
+}
+
+/// Runs one script; says what is wrong with it, if something is.
+fn complaint(path: &Path) -> Option<String> {
+    let run = || goldenscript::run(&mut Conversation::default(), path).map_err(|error| error.to_string());
+    let outcome = std::panic::catch_unwind(run).unwrap_or_else(|_| Err("see the panic above".to_owned()));
+    outcome.err().map(|error| format!("{}: {error}", path.display()))
+}
+
+#[test]
+fn every_script_gets_the_answers_it_expects() {
+    let scripts = scripts();
+    assert!(scripts.len() >= 30, "only {} scripts were found", scripts.len());
+    let complaints: Vec<_> = scripts.iter().filter_map(|path| complaint(path)).collect();
+    assert!(complaints.is_empty(), "{} scripts failed:\n{}", complaints.len(), complaints.join("\n"));
+}

@@ -1,0 +1,281 @@
+//! The commands of the kernel, in the words of the scripts.
+
+use bytes::Bytes;
+use raftwork_kernel::{
+    Acquire, Cancel, CodeHash, Command, Complete, Expire, Extend, Fail, FailureKind, Forget, FunctionSpec,
+    Language, Millis, Output, PythonVersion, Register, Release, RetryPolicy, Submit, TaskError, TaskId,
+    TaskOptions, limits,
+};
+
+use crate::support::names::{Lease, Name, Span};
+
+/// A line that stands for one command.
+#[derive(goldenscript::Command)]
+pub(super) enum Words {
+    /// `register f python=3.11 attempts=3 pause=1s pause_max=60s run=30s keep=24h title=text bytes=10`
+    Register {
+        function: Name,
+        #[arg(key)]
+        title: Option<String>,
+        #[arg(key)]
+        python: Option<PythonVersion>,
+        #[arg(key)]
+        attempts: Option<u16>,
+        #[arg(key)]
+        pause: Option<Span>,
+        #[arg(key)]
+        pause_max: Option<Span>,
+        #[arg(key)]
+        run: Option<Span>,
+        #[arg(key)]
+        keep: Option<Span>,
+        #[arg(key)]
+        bytes: Option<usize>,
+    },
+    /// `submit a b/arguments fn=f priority=9 delay=5s attempts=3 run=30s python=3.11 bytes=10`
+    Submit {
+        items: Vec<Item>,
+        #[arg(key = "fn")]
+        function: Name,
+        #[arg(key)]
+        priority: Option<u8>,
+        #[arg(key)]
+        delay: Option<Span>,
+        #[arg(key)]
+        attempts: Option<u16>,
+        #[arg(key)]
+        run: Option<Span>,
+        #[arg(key)]
+        python: Option<PythonVersion>,
+        #[arg(key)]
+        bytes: Option<usize>,
+    },
+    /// `many 2000 fn=f delay=5s`: one submit of the tasks `t0` to `t1999`
+    Many {
+        count: usize,
+        #[arg(key = "fn")]
+        function: Name,
+        #[arg(key)]
+        delay: Option<Span>,
+    },
+    /// `acquire w1 max=2 python=3.11 request=r1`; without a request id, each line has its own
+    Acquire {
+        worker: Name,
+        #[arg(key)]
+        max: Option<u16>,
+        #[arg(key)]
+        python: Option<PythonVersion>,
+        #[arg(key)]
+        request: Option<Name>,
+    },
+    /// `extend a@1 run=60s`
+    Extend {
+        lease: Lease,
+        #[arg(key)]
+        run: Span,
+    },
+    /// `complete a@1 result=text out=text bytes=10`
+    Complete {
+        lease: Lease,
+        #[arg(key)]
+        result: Option<String>,
+        #[arg(key)]
+        out: Option<String>,
+        #[arg(key)]
+        bytes: Option<usize>,
+    },
+    /// `fail a@1 kind=timeout message=text retry=false out=text`
+    Fail {
+        lease: Lease,
+        #[arg(key)]
+        kind: Option<Kind>,
+        #[arg(key)]
+        message: Option<String>,
+        #[arg(key)]
+        retry: Option<bool>,
+        #[arg(key)]
+        out: Option<String>,
+        #[arg(key)]
+        bytes: Option<usize>,
+    },
+    /// `release a@1`
+    Release(Lease),
+    /// `cancel a`
+    Cancel(Name),
+    /// `expire a@1 b@2 started=false`
+    Expire {
+        leases: Vec<Lease>,
+        #[arg(key)]
+        started: Option<bool>,
+    },
+    /// `forget a b`
+    Forget(Vec<Name>),
+}
+
+/// A task to submit: `a`, or `a/7` with the arguments 7.
+pub(super) struct Item(Name, Bytes);
+
+impl std::str::FromStr for Item {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (name, args) = text.split_once('/').unwrap_or((text, ""));
+        Ok(Self(name.parse()?, Bytes::copy_from_slice(args.as_bytes())))
+    }
+}
+
+/// A kind of failure, by the word that scripts use.
+#[derive(Clone, Copy)]
+pub(super) struct Kind(FailureKind);
+
+impl std::str::FromStr for Kind {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        Ok(Self(match text {
+            "exception" => FailureKind::Exception,
+            "timeout" => FailureKind::Timeout,
+            "unserializable" => FailureKind::Unserializable,
+            "load" => FailureKind::Load,
+            "crash" => FailureKind::Crash { exit_code: None, signal: Some(11) },
+            "out-of-memory" => FailureKind::OutOfMemory { limit: 100, peak: 101 },
+            "lost" => FailureKind::WorkerLost,
+            _ => return Err(format!("'{text}' is no kind of failure")),
+        }))
+    }
+}
+
+impl Words {
+    /// The command; an acquire without a request id is given `request`.
+    pub(super) fn command(&self, request: &Name) -> Command {
+        match self {
+            Self::Register { .. } => self.register().map(Command::Register),
+            Self::Submit { .. } | Self::Many { .. } => self.submit().map(Command::Submit),
+            Self::Fail { .. } => self.fail().map(Command::Fail),
+            Self::Acquire { .. }
+            | Self::Extend { .. }
+            | Self::Complete { .. }
+            | Self::Release(_)
+            | Self::Cancel(_)
+            | Self::Expire { .. }
+            | Self::Forget(_) => self.short_command(request),
+        }
+        .expect("each word has its command")
+    }
+
+    fn short_command(&self, request: &Name) -> Option<Command> {
+        Some(match self {
+            Self::Acquire { worker, max, python, request: named } => Command::Acquire(Acquire {
+                worker: worker.worker(),
+                request: named.as_ref().unwrap_or(request).request(),
+                max: max.unwrap_or(1),
+                python: python.unwrap_or(PythonVersion { major: 3, minor: 11 }),
+            }),
+            Self::Extend { lease: Lease(lease), run } => {
+                Command::Extend(Extend { lease: *lease, run: Millis(run.0) })
+            }
+            Self::Complete { lease: Lease(lease), result, out, bytes } => Command::Complete(Complete {
+                lease: *lease,
+                result: payload(result.as_deref().unwrap_or_default(), *bytes),
+                output: output(out.as_deref()),
+            }),
+            Self::Release(Lease(lease)) => Command::Release(Release { lease: *lease }),
+            Self::Cancel(task) => Command::Cancel(Cancel { task: task.task() }),
+            Self::Expire { leases, started } => Command::Expire(Expire {
+                leases: leases.iter().map(|Lease(lease)| (*lease, started.unwrap_or(true))).collect(),
+            }),
+            Self::Forget(tasks) => Command::Forget(Forget { tasks: tasks.iter().map(Name::task).collect() }),
+            Self::Register { .. } | Self::Submit { .. } | Self::Many { .. } | Self::Fail { .. } => {
+                return None;
+            }
+        })
+    }
+
+    fn register(&self) -> Option<Register> {
+        let Self::Register { function, title, python, attempts, pause, pause_max, run, keep, bytes } = self
+        else {
+            return None;
+        };
+        let title = title.as_ref().unwrap_or(&function.0);
+        let ms = |span: &Option<Span>, default| {
+            span.map_or(default, |Span(ms)| u32::try_from(ms).expect("scripts use short pauses"))
+        };
+        let default = RetryPolicy::default();
+        Some(Register {
+            function: function.function(),
+            spec: FunctionSpec {
+                name: title.clone(),
+                language: Language::Pickle,
+                code_hash: CodeHash([u8::try_from(title.len() % 251).unwrap_or_default(); 32]),
+                python: *python,
+                retry: RetryPolicy {
+                    max_attempts: attempts.unwrap_or(default.max_attempts),
+                    initial_ms: ms(pause, default.initial_ms),
+                    max_ms: ms(pause_max, default.max_ms),
+                },
+                run_max: run.map(|run| Millis(run.0)),
+                retention: keep.map_or(limits::RETENTION_DEFAULT, |keep| Millis(keep.0)),
+            },
+            code: payload(title, *bytes),
+        })
+    }
+
+    fn submit(&self) -> Option<Submit> {
+        let plain = TaskOptions::default();
+        let after = |delay: &Option<Span>| delay.map_or(plain.delay, |delay| Millis(delay.0));
+        if let Self::Many { count, function, delay } = self {
+            return Some(Submit {
+                function: function.function(),
+                options: TaskOptions { delay: after(delay), ..plain },
+                items: (0..*count).map(|n| (many(n), Bytes::new())).collect(),
+            });
+        }
+        let Self::Submit { items, function, priority, delay, attempts, run, python, bytes } = self else {
+            return None;
+        };
+        Some(Submit {
+            function: function.function(),
+            options: TaskOptions {
+                priority: priority.unwrap_or(plain.priority),
+                delay: after(delay),
+                retry: attempts.map(|max_attempts| RetryPolicy { max_attempts, ..RetryPolicy::default() }),
+                run_max: run.map(|run| Millis(run.0)),
+                python: *python,
+            },
+            items: items.iter().map(|Item(task, args)| (task.task(), sized(args, *bytes))).collect(),
+        })
+    }
+
+    fn fail(&self) -> Option<Fail> {
+        let Self::Fail { lease: Lease(lease), kind, message, retry, out, bytes } = self else { return None };
+        let message = message.as_deref().unwrap_or("it went wrong");
+        Some(Fail {
+            lease: *lease,
+            error: TaskError {
+                kind: kind.map_or(FailureKind::Exception, |Kind(kind)| kind),
+                type_name: String::new(),
+                message: bytes.map_or_else(|| message.to_owned(), |bytes| "x".repeat(bytes)),
+                traceback: String::new(),
+                exception: None,
+            },
+            retryable: retry.unwrap_or(true),
+            output: output(out.as_deref()),
+        })
+    }
+}
+
+fn many(n: usize) -> TaskId {
+    Name(format!("t{n}")).task()
+}
+
+fn output(out: Option<&str>) -> Output {
+    Output { stdout: payload(out.unwrap_or_default(), None), stderr: Bytes::new() }
+}
+
+fn payload(text: &str, bytes: Option<usize>) -> Bytes {
+    sized(&Bytes::copy_from_slice(text.as_bytes()), bytes)
+}
+
+fn sized(payload: &Bytes, bytes: Option<usize>) -> Bytes {
+    bytes.map_or_else(|| payload.clone(), |bytes| vec![0; bytes].into())
+}

@@ -1,0 +1,120 @@
+//! One Raft group without Raft: it applies entries, writes the changes to maps, and distrusts both.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bytes::Bytes;
+use raftwork_kernel::{
+    Applied, Change, Entry, Function, FunctionId, Output, Record, Rows, State, Task, TaskId, TaskRow, Token,
+    decode, encode,
+};
+
+/// The rows that a node keeps on disk, as plain maps.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Store {
+    pub(crate) functions: BTreeMap<FunctionId, (Function, Bytes)>,
+    pub(crate) tasks: BTreeMap<TaskId, TaskRow>,
+    pub(crate) live: BTreeMap<TaskId, Task>,
+    pub(crate) records: BTreeMap<TaskId, Record>,
+    pub(crate) outputs: BTreeMap<(TaskId, Token), Output>,
+}
+
+impl Rows for Store {
+    fn function(&self, id: &FunctionId) -> Option<Function> {
+        self.functions.get(id).map(|(function, _)| function.clone())
+    }
+
+    fn task(&self, id: &TaskId) -> Option<TaskRow> {
+        self.tasks.get(id).cloned()
+    }
+
+    fn record(&self, id: &TaskId) -> Option<Record> {
+        self.records.get(id).cloned()
+    }
+}
+
+impl Store {
+    /// Writes the changes of one entry; panics when one of them breaks a promise of [`Change`].
+    fn write(&mut self, changes: &[Change]) {
+        let mut live_written = BTreeSet::new();
+        for change in changes {
+            match change.clone() {
+                Change::PutFunction { id, function, code } => {
+                    assert_eq!(
+                        self.functions.insert(id, (function, code)),
+                        None,
+                        "{id} was registered twice"
+                    );
+                }
+                Change::PutTask { id, row } => {
+                    assert_eq!(self.tasks.insert(id, row), None, "{id} was accepted twice");
+                }
+                Change::PutRecord { id, record } => {
+                    assert_eq!(self.records.insert(id, record), None, "{id} has two terminal records");
+                }
+                Change::PutLive { id, task } => {
+                    assert!(live_written.insert(id), "{id} was written twice in one entry");
+                    self.live.insert(id, task);
+                }
+                Change::DeleteLive { id } => {
+                    assert!(live_written.insert(id), "{id} was written twice in one entry");
+                    self.live.remove(&id);
+                }
+                Change::PutOutput { task, token, output } => {
+                    self.outputs.insert((task, token), output);
+                }
+                Change::Forget { id, row, record } => self.forget(id, &row, &record),
+            }
+        }
+    }
+
+    fn forget(&mut self, id: TaskId, row: &TaskRow, record: &Record) {
+        assert_eq!(self.tasks.remove(&id).as_ref(), Some(row), "{id} was forgotten with another row");
+        assert_eq!(self.records.remove(&id).as_ref(), Some(record), "{id} was forgotten with another record");
+        self.outputs.retain(|(task, _), _| *task != id);
+    }
+}
+
+/// A state and its rows.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Group {
+    pub(crate) state: State,
+    pub(crate) store: Store,
+}
+
+impl Group {
+    /// Applies an entry as it comes from the log, as bytes, and checks everything that must hold at any time.
+    pub(crate) fn apply(&mut self, entry: &Entry) -> Applied {
+        let entry: Entry = decode("entry", &encode(entry)).expect("an entry survives the log");
+        let applied = self.state.apply(&entry, &self.store);
+        assert_eq!(applied.replies.len(), entry.commands.len(), "each command has one reply");
+        self.store.write(&applied.changes);
+        self.check();
+        applied
+    }
+
+    /// The same group after its process died and started again: all it has left is what it wrote.
+    pub(crate) fn restarted(&self) -> Self {
+        let scalars = decode("scalars", &encode(&self.state.scalars())).expect("scalars survive the disk");
+        let live = self
+            .store
+            .live
+            .iter()
+            .map(|(id, task)| (*id, decode("task", &encode(task)).expect("a task survives the disk")));
+        // Storage may list rows in an order of its own.
+        let state = State::restore(scalars, live.rev());
+        Self { state, store: self.store.clone() }
+    }
+
+    fn check(&self) {
+        self.state.check_invariants().expect("invariants hold after every entry");
+        assert!(self.state.tasks().eq(self.store.live.iter()), "the live rows are not the live tasks");
+        for (id, row) in &self.store.tasks {
+            let task = self.state.task(id);
+            let ended = self.store.records.contains_key(id);
+            assert_ne!(task.is_some(), ended, "{id} must either live or have ended");
+            assert!(task.is_none_or(|task| task.seq == row.seq), "{id} stands in two places");
+        }
+        let rows = self.store.tasks.len();
+        assert_eq!(rows, self.state.live_len() + self.store.records.len(), "a task has no row");
+    }
+}

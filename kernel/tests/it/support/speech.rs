@@ -1,0 +1,163 @@
+//! The words in which scripts, and the traces of failed random tests, speak of replies, events, tasks and rows.
+
+use std::fmt::Display;
+
+use raftwork_kernel::{
+    Accepted, Change, Counters, Event, FailureKind, Grant, LeaseRef, LogTime, Outcome, Phase, Record, Reply,
+    State, Status, Task, TaskId, Token, WorkerId,
+};
+
+use super::group::Group;
+use super::names::{Lease, Span, name_of, with_names};
+
+pub(crate) fn reply(reply: &Reply) -> String {
+    match reply {
+        Ok(accepted) => self::accepted(accepted),
+        Err(rejection) => format!("rejected: {}", with_names(&rejection.to_string())),
+    }
+}
+
+fn accepted(accepted: &Accepted) -> String {
+    match accepted {
+        Accepted::Registered => "registered".to_owned(),
+        Accepted::Submitted { created } => format!("submitted: {created} new"),
+        Accepted::Granted(grants) if grants.is_empty() => "granted nothing".to_owned(),
+        Accepted::Granted(grants) => format!("granted {}", list(grants.iter().map(grant))),
+        Accepted::Extended { run_until } => format!("extended until {}", moment(*run_until)),
+        Accepted::Completed => "completed".to_owned(),
+        Accepted::WillRetry { due } => format!("will retry at {}", moment(*due)),
+        Accepted::Finished { status } => format!("finished: {}", self::status(*status)),
+        Accepted::Released => "released".to_owned(),
+        Accepted::Cancelled => "cancelled".to_owned(),
+        Accepted::Expired(count) => format!("expired {count}"),
+        Accepted::Forgotten(count) => format!("forgot {count}"),
+    }
+}
+
+fn grant(grant: &Grant) -> String {
+    let bound = grant.run_max.map_or_else(String::new, |run_max| format!(" for {}", Span(run_max.0)));
+    format!("{} (attempt {}{bound})", lease(grant.task, grant.token), grant.attempt)
+}
+
+pub(crate) fn event(event: &Event) -> String {
+    match event {
+        Event::Finished { task, status } => format!("{} has ended: {}", name(*task), self::status(*status)),
+        Event::Revoked { task, token, worker } => {
+            format!("{} must stop {}", worker_name(*worker), lease(*task, *token))
+        }
+    }
+}
+
+pub(crate) fn change(change: &Change) -> String {
+    match change {
+        Change::PutFunction { id, .. } => format!("put function {}", name_of(id.as_uuid())),
+        Change::PutTask { id, .. } => format!("put task {}", name(*id)),
+        Change::PutLive { id, .. } => format!("put live {}", name(*id)),
+        Change::DeleteLive { id } => format!("delete live {}", name(*id)),
+        Change::PutRecord { id, .. } => format!("put record {}", name(*id)),
+        Change::PutOutput { task, token, .. } => format!("put output {}", lease(*task, *token)),
+        Change::Forget { id, .. } => format!("forget {}", name(*id)),
+    }
+}
+
+/// Everything that is known of one task, one line each.
+pub(crate) fn standing(group: &Group, id: TaskId) -> String {
+    let mut lines = vec![match (group.state.task(&id), group.store.records.get(&id)) {
+        (Some(task), _) => format!("{}: {}", name(id), live(&group.state, id, task)),
+        (None, Some(record)) => format!("{}: {}", name(id), ended(record)),
+        (None, None) => format!("{}: unknown", name(id)),
+    }];
+    for ((task, token), output) in group.store.outputs.range((id, Token(0))..=(id, Token(u64::MAX))) {
+        lines.push(format!(
+            "  {} printed {:?} and {:?}",
+            lease(*task, *token),
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr)
+        ));
+    }
+    lines.join("\n")
+}
+
+fn live(state: &State, id: TaskId, task: &Task) -> String {
+    let mut parts = vec![state.status(&id).map_or("gone", status).to_owned()];
+    match &task.phase {
+        Phase::Waiting { due } => parts.push(format!("until {}", moment(*due))),
+        Phase::Ready => {}
+        Phase::Leased(held) => {
+            parts.push(format!("on {} for {}", worker_name(held.worker), name_of(held.request.as_uuid())));
+            parts.extend(held.run_until.map(|until| format!("until {}", moment(until))));
+        }
+    }
+    parts.push(newest(task.token));
+    parts.extend(counters(task.counters));
+    parts.join(", ")
+}
+
+fn ended(record: &Record) -> String {
+    let mut parts = vec![outcome(&record.outcome), newest(record.token)];
+    parts.extend(record.worker.map(|worker| format!("by {}", worker_name(worker))));
+    parts.extend(counters(record.counters));
+    parts.push(format!("kept until {}", moment(record.expires)));
+    parts.join(", ")
+}
+
+fn outcome(outcome: &Outcome) -> String {
+    match outcome {
+        Outcome::Completed(result) => format!("completed with {:?}", String::from_utf8_lossy(result)),
+        Outcome::Failed(error) => format!("failed: {} ({})", error.message, kind(error.kind)),
+        Outcome::Parked(error) => format!("parked: {} ({})", error.message, kind(error.kind)),
+        Outcome::Cancelled => "cancelled".to_owned(),
+    }
+}
+
+fn kind(kind: FailureKind) -> String {
+    format!("{kind:?}").to_lowercase()
+}
+
+fn counters(counters: Counters) -> Option<String> {
+    let all = [
+        ("failures", counters.failures),
+        ("crashes", counters.crashes),
+        ("losses", counters.losses),
+        ("returns", counters.returns),
+    ];
+    let charged = all.iter().filter(|(_, count)| *count > 0);
+    let text = list(charged.map(|(what, count)| format!("{what} {count}")));
+    (!text.is_empty()).then_some(text)
+}
+
+fn newest(token: Token) -> String {
+    if token == Token(0) { "never granted".to_owned() } else { format!("newest token {token}") }
+}
+
+pub(crate) const fn status(status: Status) -> &'static str {
+    match status {
+        Status::Waiting => "waiting",
+        Status::Queued => "queued",
+        Status::Running => "running",
+        Status::Completed => "completed",
+        Status::Failed => "failed",
+        Status::Parked => "parked",
+        Status::Cancelled => "cancelled",
+    }
+}
+
+pub(crate) fn name(task: TaskId) -> String {
+    name_of(task.as_uuid())
+}
+
+pub(crate) fn worker_name(worker: WorkerId) -> String {
+    name_of(worker.as_uuid())
+}
+
+pub(crate) fn lease(task: TaskId, token: Token) -> Lease {
+    Lease(LeaseRef { task, token })
+}
+
+pub(crate) fn moment(at: LogTime) -> Span {
+    Span(at.0)
+}
+
+pub(crate) fn list<T: Display>(items: impl IntoIterator<Item = T>) -> String {
+    items.into_iter().map(|item| item.to_string()).collect::<Vec<_>>().join(", ")
+}
