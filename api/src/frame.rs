@@ -132,7 +132,7 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
                 Parsed::Missing(bytes) => bytes,
             };
             if self.buffer.capacity() - self.buffer.len() < missing.min(READ_STEP) {
-                self.buffer.reserve(missing.min(READ_STEP).max(READ_STEP / 4));
+                self.buffer.reserve(missing.clamp(READ_STEP / 4, READ_STEP));
             }
             if self.io.read_buf(&mut self.buffer).await? == 0 {
                 return match self.buffer.len() {
@@ -303,7 +303,7 @@ mod tests {
     async fn frames_arrive_as_they_were_sent() {
         let (writer, mut reader) = pair(1000);
         let sizes = [0, 1, 900, COPY_BELOW - 1, COPY_BELOW, 300_000, 2, 3 << 20, 5];
-        let sent: Vec<Frame> = (0..).zip(sizes).map(|(id, size)| frame(id, &vec![id as u8; size])).collect();
+        let sent: Vec<Frame> = (0u8..).zip(sizes).map(|(id, size)| frame(id.into(), &vec![id; size])).collect();
         let to_send = sent.clone();
         let sender = tokio::spawn(async move {
             for frame in to_send {
