@@ -1,0 +1,205 @@
+"""The running cluster as kill.sh sees it: what `raftwork dev` started, and what the nodes say over HTTP."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Callable, Dict, List, Optional, Sequence, Set, TypeVar
+
+REQUEST_SECONDS = 10.0
+"""Longest wait for one answer: longer than an election, so that a node has time to find the new leader."""
+
+READY_SECONDS = 90.0
+"""Longest wait for the cluster after a fault: restarts replay their logs, and the machine may be small."""
+
+Answer = TypeVar("Answer")
+
+
+class ClusterError(Exception):
+    """The cluster cannot be used; the text says why and what to do."""
+
+
+class Refused(Exception):
+    """A node answered a request with an error, or not at all."""
+
+
+@dataclass(frozen=True)
+class Process:
+    """A node or a worker of the cluster."""
+
+    name: str
+    pid: int
+    url: str = ""
+    """Base URL of a node; empty for a worker."""
+
+
+def request(method: str, url: str, body: Optional[object] = None) -> Dict[str, object]:
+    """Send one JSON request and return the answer.
+
+    Raises `Refused` for every answer that is not a success, and for no answer.
+    """
+    data = None if body is None else json.dumps(body).encode()
+    headers = {"content-type": "application/json"}
+    call = urllib.request.Request(url, data=data, headers=headers, method=method)
+    try:
+        with urllib.request.urlopen(call, timeout=REQUEST_SECONDS) as answer:
+            text = answer.read()
+    except urllib.error.HTTPError as error:
+        raise Refused(f"{method} {url}: {error.code} {error.read()[:200]!r}") from error
+    except (OSError, ValueError) as error:
+        raise Refused(f"{method} {url}: {error}") from error
+    try:
+        found = json.loads(text) if text else {}
+    except ValueError:
+        found = {}  # health answers are for people
+    return found if isinstance(found, dict) else {}
+
+
+def items(answer: Dict[str, object], key: str) -> List[Dict[str, object]]:
+    """Return the list of objects under a key."""
+    found = answer.get(key)
+    if not isinstance(found, list):
+        raise Refused(f"an answer without {key}: {answer}")
+    return found
+
+
+def wait_for(what: str, attempt: Callable[[], Optional[Answer]], seconds: float = READY_SECONDS) -> Answer:
+    """Try until there is an answer, and return it."""
+    deadline = time.monotonic() + seconds
+    while True:
+        found = attempt()
+        if found is not None:
+            return found
+        if time.monotonic() > deadline:
+            raise ClusterError(f"waited {seconds:.0f} s for {what}; look into .raftwork/logs")
+        time.sleep(0.05)
+
+
+class Cluster:
+    """A cluster that `raftwork dev` started in the current folder."""
+
+    def __init__(self, command: Path) -> None:
+        """Remember the `raftwork` program and ask it which processes there are."""
+        self._command = str(command)
+        self.nodes: List[Process] = []
+        self.workers: List[Process] = []
+        self._dead: Set[str] = set()
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Ask again which processes there are: a restarted one has another id."""
+        told = self._dev("status", "--json")
+        try:
+            status = json.loads(told)
+            self.nodes = [Process(one["name"], int(one["pid"] or 0), one["url"]) for one in status["nodes"]]
+            self.workers = [Process(one["name"], int(one["pid"] or 0)) for one in status["workers"]]
+        except (ValueError, KeyError, TypeError) as error:
+            raise ClusterError(
+                f"`raftwork dev status --json` is not understood ({error}): {told[:200]}"
+            ) from error
+        if not self.nodes:
+            raise ClusterError("no cluster runs in this folder; start one: ./start.sh")
+
+    def _dev(self, *arguments: str) -> str:
+        done = subprocess.run([self._command, "dev", *arguments], capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            said = (done.stderr or done.stdout).strip()
+            raise ClusterError(f"`raftwork dev {' '.join(arguments)}` failed: {said}")
+        return done.stdout
+
+    def _all_at_once(self, verb: str, processes: Sequence[Process]) -> None:
+        """Run `raftwork dev VERB NAME` for every process at the same time, and wait for all."""
+        started = [
+            subprocess.Popen(
+                [self._command, "dev", verb, one.name],
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+            for one in processes
+        ]
+        said = [command.communicate()[1] for command in started]
+        for one, command, text in zip(processes, started, said):
+            if command.returncode != 0:
+                raise ClusterError(f"`raftwork dev {verb} {one.name}` failed: {text.strip()}")
+
+    def leader(self) -> Process:
+        """Wait until a node leads, and return it."""
+        return wait_for("a leader", self._leader)
+
+    def _leader(self) -> Optional[Process]:
+        for node in self.nodes:
+            try:
+                told = request("GET", f"{node.url}/v1/cluster")
+            except Refused:
+                continue
+            urls = [one["url"] for one in items(told, "nodes") if one["id"] == told.get("leader")]
+            found = [one for one in self.nodes if one.url in urls]
+            if found:
+                return found[0]
+        return None
+
+    def kill(self, processes: Sequence[Process]) -> float:
+        """Kill all of them at once, and return the time just before (seconds since the epoch).
+
+        Remembers which workers the leader has to forget.
+        """
+        names = {one.name for one in processes if not one.url}
+        if names:
+            known = wait_for("the list of workers", self._known_workers)
+            self._dead |= {str(one["worker_id"]) for one in known if one["name"] in names}
+        now = time.time()
+        self._all_at_once("kill", processes)
+        return now
+
+    def restart(self, processes: Sequence[Process]) -> None:
+        """Start all of them again, under their old names and with their old data."""
+        self._all_at_once("restart", processes)
+
+    def wait_ready(self) -> None:
+        """Wait until every node can serve and every worker is known to the leader."""
+        for node in self.nodes:
+            wait_for(f"{node.name} to be ready", partial(self._is_ready, node.url))
+        wait_for(f"{len(self.workers)} workers to connect", self._workers_are_connected)
+        self.refresh()
+
+    @staticmethod
+    def _is_ready(url: str) -> Optional[bool]:
+        try:
+            request("GET", f"{url}/readyz")
+        except Refused:
+            return None
+        return True
+
+    def _workers_are_connected(self) -> Optional[bool]:
+        known = self._known_workers()
+        if known is None:
+            return None
+        # A killed worker stays known until its time to live is over; the new one of that name has another id.
+        names = {one["name"] for one in known if one["worker_id"] not in self._dead}
+        return True if names >= {worker.name for worker in self.workers} else None
+
+    def _known_workers(self) -> Optional[List[Dict[str, object]]]:
+        try:
+            return items(request("GET", f"{self.nodes[0].url}/v1/workers"), "workers")
+        except Refused:
+            return None
+
+    def digests(self) -> Dict[str, str]:
+        """Wait until all nodes have applied the same entry, and return the digest of each node's state."""
+        return wait_for("the nodes to apply the same entry", self._digests)
+
+    def _digests(self) -> Optional[Dict[str, str]]:
+        try:
+            told = {node.name: request("GET", f"{node.url}/v1/cluster/digest") for node in self.nodes}
+        except Refused:
+            return None
+        if len({one.get("applied") for one in told.values()}) > 1:
+            return None
+        return {name: str(one.get("digest")) for name, one in told.items()}
