@@ -1,0 +1,318 @@
+//! A connection to a peer that makes itself: dialled when something is to be said, dropped when nothing is heard.
+//!
+//! A TCP connection that lived through a partition may sleep for a minute before it tries again, so one that misses two
+//! answers in a row is dropped, and the next question dials anew.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::StatusCode;
+use raftwork_api::frame::{self, Frame, FrameReader, FrameWriter, PROTOCOL, STREAM_PATH, SendError};
+use serde::Deserialize;
+use tokio::io::ReadHalf;
+use tokio::sync::{Semaphore, oneshot};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, timeout, timeout_at};
+
+use super::hello::Hello;
+use super::types::NodeId;
+use super::wire::{self, ANSWER, Answer, WireError};
+
+/// Missed answers in a row that end a connection.
+const MISSES_MAX: u32 = 2;
+/// Time for a connection to be made. On a network that works it takes a round trip.
+const DIAL_MAX: Duration = Duration::from_secs(2);
+/// Time after which the kernel gives up on unacknowledged bytes.
+const UNHEARD_MAX: Duration = Duration::from_secs(5);
+
+/// Why a peer did not answer.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum LinkError {
+    #[error("cannot reach {addr}: {error}")]
+    Dial { addr: String, error: String },
+    #[error("{addr} refused the stream with {status}: {text}")]
+    Refused { addr: String, status: StatusCode, text: String },
+    #[error("the connection to {addr} was lost")]
+    Lost { addr: String },
+    #[error("no answer from {addr} within {after:?}")]
+    Timeout { addr: String, after: Duration },
+    #[error("cannot send to {addr}: {error}")]
+    Send { addr: String, error: SendError },
+    #[error("{addr} answered: {text}")]
+    Remote { addr: String, text: String },
+    #[error("the answer of {addr} means nothing: {error}")]
+    Wire { addr: String, error: WireError },
+}
+
+/// Makes connections: the HTTP client and who we say we are.
+#[derive(Debug)]
+pub(super) struct Dialer {
+    http: reqwest::Client,
+    cluster: String,
+    token: Option<String>,
+}
+
+impl Dialer {
+    /// A dialer for peers of `cluster`, which shows `token` if there is one.
+    pub(super) fn new(cluster: String, token: Option<String>) -> Result<Self, reqwest::Error> {
+        // A proxy from the environment is for the internet, not for peers. Every connection becomes a stream, so there is
+        // nothing to pool.
+        let http = reqwest::Client::builder()
+            .no_proxy()
+            .http1_only()
+            .tcp_nodelay(true)
+            .tcp_user_timeout(UNHEARD_MAX)
+            .connect_timeout(DIAL_MAX)
+            .pool_max_idle_per_host(0)
+            .redirect(reqwest::redirect::Policy::none())
+            .build()?;
+        Ok(Self { http, cluster, token })
+    }
+
+    async fn dial(&self, target: NodeId, addr: &str) -> Result<Connection, LinkError> {
+        let unreachable =
+            |error: reqwest::Error| LinkError::Dial { addr: addr.to_owned(), error: causes(&error) };
+        let hello = Hello { cluster: self.cluster.clone(), target };
+        let mut request = self.http.get(format!("http://{addr}{STREAM_PATH}")).headers(hello.headers());
+        request = request.header(http::header::CONNECTION, "upgrade").header(http::header::UPGRADE, PROTOCOL);
+        if let Some(token) = &self.token {
+            request = request.bearer_auth(token);
+        }
+        let response = request.send().await.map_err(unreachable)?;
+        if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+            let status = response.status();
+            let text = response.text().await.unwrap_or_default();
+            return Err(LinkError::Refused { addr: addr.to_owned(), status, text });
+        }
+        Ok(Connection::start(response.upgrade().await.map_err(unreachable)?))
+    }
+}
+
+/// One logical connection to one peer.
+#[derive(Debug)]
+pub(super) struct Link {
+    target: NodeId,
+    addr: String,
+    dialer: Arc<Dialer>,
+    current: Mutex<Option<Arc<Connection>>>,
+    /// One permit, held while dialling, so that those who ask meanwhile share the connection.
+    turn: Semaphore,
+    misses: AtomicU32,
+}
+
+impl Link {
+    /// A link that is not yet connected.
+    pub(super) fn new(target: NodeId, addr: String, dialer: Arc<Dialer>) -> Self {
+        let (current, turn) = (Mutex::default(), Semaphore::new(1));
+        Self { target, addr, dialer, current, turn, misses: AtomicU32::new(0) }
+    }
+
+    /// Sends a question. Questions of one caller arrive in their order.
+    pub(super) async fn ask(&self, kind: u8, payload: Bytes) -> Result<Waiting<'_>, LinkError> {
+        let connection = self.connect().await?;
+        let waiting = connection.expect_answer(self)?;
+        self.send(&connection, Frame { id: waiting.id, kind, payload }).await?;
+        Ok(waiting)
+    }
+
+    /// Asks, and waits for the answer.
+    pub(super) async fn ask_for<T>(
+        &self,
+        kind: u8,
+        payload: Bytes,
+        patience: Duration,
+    ) -> Result<T, LinkError>
+    where
+        T: for<'a> Deserialize<'a>,
+    {
+        let asked = timeout(patience, self.ask(kind, payload)).await;
+        let mut waiting = asked.map_err(|_| self.missed(patience))??;
+        waiting.answer(patience).await
+    }
+
+    /// Drops the connection; whoever waits on it is told.
+    pub(super) fn hang_up(&self) {
+        *self.lock() = None;
+        self.misses.store(0, Ordering::Relaxed);
+    }
+
+    async fn connect(&self) -> Result<Arc<Connection>, LinkError> {
+        if let Some(connection) = self.open_connection() {
+            return Ok(connection);
+        }
+        let _turn = self.turn.acquire().await.expect("the turn is never closed");
+        if let Some(connection) = self.open_connection() {
+            return Ok(connection);
+        }
+        let dialled = timeout(DIAL_MAX, self.dialer.dial(self.target, &self.addr)).await;
+        let too_slow =
+            |_| LinkError::Dial { addr: self.addr.clone(), error: "it does not answer".to_owned() };
+        let connection = Arc::new(dialled.map_err(too_slow)??);
+        *self.lock() = Some(Arc::clone(&connection));
+        self.misses.store(0, Ordering::Relaxed);
+        Ok(connection)
+    }
+
+    fn open_connection(&self) -> Option<Arc<Connection>> {
+        self.lock().as_ref().filter(|connection| !connection.is_over()).map(Arc::clone)
+    }
+
+    async fn send(&self, connection: &Connection, frame: Frame) -> Result<(), LinkError> {
+        connection.writer.send(frame).await.map_err(|error| match error {
+            SendError::Closed => self.lost(),
+            SendError::Full | SendError::TooLong { .. } => LinkError::Send { addr: self.addr.clone(), error },
+        })
+    }
+
+    fn lost(&self) -> LinkError {
+        LinkError::Lost { addr: self.addr.clone() }
+    }
+
+    fn missed(&self, after: Duration) -> LinkError {
+        if self.misses.fetch_add(1, Ordering::Relaxed) + 1 >= MISSES_MAX {
+            self.hang_up();
+        }
+        LinkError::Timeout { addr: self.addr.clone(), after }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Arc<Connection>>> {
+        self.current.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A question that was sent; dropping it forgets the answer.
+#[derive(Debug)]
+pub(super) struct Waiting<'a> {
+    id: u64,
+    link: &'a Link,
+    connection: Arc<Connection>,
+    answer: oneshot::Receiver<Frame>,
+    asked: Instant,
+}
+
+impl Waiting<'_> {
+    /// Sends more under the question's id.
+    pub(super) async fn tell(&self, kind: u8, payload: Bytes, patience: Duration) -> Result<(), LinkError> {
+        let sent = self.link.send(&self.connection, Frame { id: self.id, kind, payload });
+        timeout(patience, sent).await.map_err(|_| self.link.missed(patience))?
+    }
+
+    /// The answer, if it comes within `patience` of the asking.
+    pub(super) async fn answer<T: for<'a> Deserialize<'a>>(
+        &mut self,
+        patience: Duration,
+    ) -> Result<T, LinkError> {
+        self.answer_until(self.asked + patience, patience).await
+    }
+
+    /// The answer, if it comes within `patience` from now. May be called again if it was cancelled.
+    pub(super) async fn answer_from_now<T: for<'a> Deserialize<'a>>(
+        &mut self,
+        patience: Duration,
+    ) -> Result<T, LinkError> {
+        self.answer_until(Instant::now() + patience, patience).await
+    }
+
+    async fn answer_until<T: for<'a> Deserialize<'a>>(
+        &mut self,
+        end: Instant,
+        patience: Duration,
+    ) -> Result<T, LinkError> {
+        let heard = timeout_at(end, &mut self.answer).await;
+        let frame = heard.map_err(|_| self.link.missed(patience))?.map_err(|_| self.link.lost())?;
+        self.link.misses.store(0, Ordering::Relaxed);
+        let addr = || self.link.addr.clone();
+        if frame.kind != ANSWER {
+            return Err(LinkError::Wire { addr: addr(), error: WireError::Kind(frame.kind) });
+        }
+        let answer: Answer<T> =
+            wire::decode(&frame.payload).map_err(|error| LinkError::Wire { addr: addr(), error })?;
+        answer.map_err(|text| LinkError::Remote { addr: addr(), text })
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        if let Some(expected) = self.connection.lock().as_mut() {
+            expected.remove(&self.id);
+        }
+    }
+}
+
+/// One upgraded connection: its writer, and the task that reads answers.
+#[derive(Debug)]
+struct Connection {
+    writer: FrameWriter,
+    expected: Arc<Mutex<Expected>>,
+    next_id: AtomicU64,
+    reader: JoinHandle<()>,
+}
+
+/// Who waits for which answer; `None` once no answer can come.
+type Expected = Option<HashMap<u64, oneshot::Sender<Frame>>>;
+
+impl Connection {
+    fn start(stream: reqwest::Upgraded) -> Self {
+        let (frames, writer) = frame::split(stream);
+        let expected = Arc::new(Mutex::new(Some(HashMap::new())));
+        let reader = tokio::spawn(read_answers(frames, Arc::clone(&expected)));
+        Self { writer, expected, next_id: AtomicU64::new(1), reader }
+    }
+
+    fn expect_answer<'a>(self: &Arc<Self>, link: &'a Link) -> Result<Waiting<'a>, LinkError> {
+        let id = self.next_id.fetch_add(1, Ordering::Relaxed);
+        let (told, answer) = oneshot::channel();
+        self.lock().as_mut().ok_or_else(|| link.lost())?.insert(id, told);
+        Ok(Waiting { id, link, connection: Arc::clone(self), answer, asked: Instant::now() })
+    }
+
+    fn is_over(&self) -> bool {
+        self.writer.is_closed() || self.lock().is_none()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Expected> {
+        self.expected.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.reader.abort();
+    }
+}
+
+async fn read_answers(mut frames: FrameReader<ReadHalf<reqwest::Upgraded>>, expected: Arc<Mutex<Expected>>) {
+    let lock = || expected.lock().unwrap_or_else(PoisonError::into_inner);
+    loop {
+        match frames.next().await {
+            Ok(Some(frame)) => {
+                let waiting = lock().as_mut().and_then(|expected| expected.remove(&frame.id));
+                if let Some(waiting) = waiting {
+                    // Whoever asked may have gone since.
+                    let _ = waiting.send(frame);
+                }
+            }
+            Ok(None) => break,
+            Err(error) => {
+                tracing::debug!(%error, "a peer's stream ended");
+                break;
+            }
+        }
+    }
+    // Everyone who still waits is told by the drop of the other end.
+    *lock() = None;
+}
+
+/// An error with its causes, for reqwest's own text leaves out the one that helps.
+fn causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}

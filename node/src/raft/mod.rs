@@ -1,0 +1,24 @@
+//! Raft, and everything that knows openraft.
+//!
+//! [`handle::RaftHandle`] is what the rest of the node uses; [`types`] names what openraft's generic types become;
+//! [`network`] and [`server`] are the two ends of a connection between peers, [`wire`] is what goes over it and
+//! [`transfer`] how snapshots do; [`log_store`] adapts the durable log; [`image`] is how Raft's types look in bytes.
+
+pub mod handle;
+pub mod hello;
+pub mod image;
+mod link;
+pub mod log_store;
+pub mod network;
+pub mod server;
+pub mod settings;
+pub mod snapshot;
+pub mod state_machine;
+#[cfg(test)]
+mod tests;
+pub mod transfer;
+pub mod types;
+mod wire;
+
+pub use handle::RaftHandle;
+pub use settings::RaftSettings;

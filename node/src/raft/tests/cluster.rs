@@ -1,0 +1,295 @@
+//! Nodes in one process that talk over real sockets, with the upgrade that the daemon's port performs.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use bytes::Bytes;
+use hyper_util::rt::TokioIo;
+use raftwork_api::frame::{PROTOCOL, STREAM_PATH};
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep, timeout};
+
+use super::super::handle::{ProposeError, RaftHandle, RaftStatus, Role};
+use super::super::hello::Hello;
+use super::super::log_store::LogStore;
+use super::super::network::{Network, NetworkSettings};
+use super::super::server::PeerServer;
+use super::super::settings::RaftSettings;
+use super::super::types::{EntryBytes, NodeId, Peer};
+use super::machine::Machine;
+use crate::store::log::{Log, Witness};
+
+/// Longest wait for anything that must happen.
+pub(super) const PATIENCE: Duration = Duration::from_mins(1);
+const CLUSTER: &str = "test";
+
+/// A node that runs.
+pub(super) struct Node {
+    pub(super) raft: RaftHandle<Machine>,
+    pub(super) machine: Machine,
+    pub(super) log: Log,
+    server: JoinHandle<()>,
+}
+
+/// Nodes, running or not, each with a folder and a port of its own.
+pub(super) struct Cluster {
+    pub(super) nodes: BTreeMap<NodeId, Node>,
+    folders: BTreeMap<NodeId, TempDir>,
+    members: BTreeMap<NodeId, Peer>,
+    settings: RaftSettings,
+}
+
+impl Cluster {
+    /// Starts `size` nodes; each makes the first membership, all at once.
+    pub(super) async fn start(size: u64, settings: RaftSettings) -> Self {
+        let mut listeners = BTreeMap::new();
+        let mut members = BTreeMap::new();
+        for id in 1..=size {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            members.insert(id, Peer { addr: listener.local_addr().unwrap().to_string() });
+            listeners.insert(id, listener);
+        }
+        let folders = members.keys().map(|id| (*id, tempfile::tempdir().unwrap())).collect();
+        let mut cluster = Self { nodes: BTreeMap::new(), folders, members, settings };
+        for (id, listener) in listeners {
+            cluster.run(id, listener, Machine::default(), None).await;
+        }
+        let started = cluster.nodes.values().map(|node| node.raft.initialize(cluster.members.clone()));
+        futures::future::try_join_all(started).await.unwrap();
+        cluster
+    }
+
+    async fn run(&mut self, id: NodeId, listener: TcpListener, machine: Machine, applied: Option<u64>) {
+        let folder = self.folders[&id].path();
+        let log = open_log(&folder.join("log"), applied).await;
+        let network = NetworkSettings {
+            node: id,
+            cluster: CLUSTER.to_owned(),
+            token: None,
+            append_timeout: self.settings.append_timeout(),
+        };
+        let network = Network::new(network).unwrap();
+        let store = LogStore::new(log.clone());
+        let raft =
+            RaftHandle::start(id, CLUSTER, &self.settings, network, store, machine.clone()).await.unwrap();
+        let peers = PeerServer::new(raft.raft().clone(), log.clone(), folder.join("snap"));
+        let hello = Hello { cluster: CLUSTER.to_owned(), target: id };
+        let app = axum::Router::new().route(STREAM_PATH, get(upgrade)).with_state(Arc::new((peers, hello)));
+        let server = tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
+        self.nodes.insert(id, Node { raft, machine, log, server });
+    }
+
+    /// Ends a node: it answers nobody from now on. Gives what its state machine holds.
+    pub(super) async fn stop(&mut self, id: NodeId) -> Machine {
+        let node = self.nodes.remove(&id).unwrap();
+        node.server.abort();
+        node.raft.shutdown().await;
+        node.machine
+    }
+
+    /// Starts a stopped node on its folder and port, with a state machine that had applied up to `applied`.
+    pub(super) async fn restart(&mut self, id: NodeId, machine: Machine, applied: Option<u64>) {
+        let addr: SocketAddr = self.members[&id].addr.parse().unwrap();
+        let listener = until("the port is free again", || TcpListener::bind(addr)).await;
+        self.run(id, listener, machine, applied).await;
+    }
+
+    /// Waits until some running node leads, and gives it.
+    pub(super) async fn leader(&self) -> (NodeId, &Node) {
+        let leads = |node: &Node| node.raft.status().role == Role::Leader;
+        let found = until("a node leads", || async {
+            let found = self.nodes.iter().find(|(_, node)| leads(node)).map(|(id, _)| *id);
+            found.ok_or("nobody leads")
+        });
+        let id = found.await;
+        (id, &self.nodes[&id])
+    }
+
+    /// Proposes at whoever leads until it is accepted. A repetition may apply it twice.
+    pub(super) async fn propose(&self, entry: impl Into<Bytes>) -> u64 {
+        let entry = EntryBytes(entry.into());
+        until("an entry is accepted", || async {
+            let (_, leader) = self.leader().await;
+            leader.raft.propose(entry.clone()).await.map(|proposed| proposed.index)
+        })
+        .await
+    }
+
+    /// Waits until every running node has applied exactly `entries`.
+    pub(super) async fn agree_on(&self, entries: &[Bytes]) {
+        for (id, node) in &self.nodes {
+            let mut watch = node.raft.watch();
+            let agreed = watch.until(|_| node.machine.entries().len() >= entries.len());
+            let agreed = timeout(PATIENCE, agreed).await;
+            assert!(agreed.is_ok(), "node {id} is at {:?}", node.raft.status());
+            assert!(node.machine.entries() == entries, "node {id} holds something else");
+        }
+    }
+}
+
+/// Repeats an attempt until it succeeds; the tests' only wait that is not for an event.
+pub(super) async fn until<T, E: std::fmt::Debug, F>(what: &str, mut attempt: impl FnMut() -> F) -> T
+where
+    F: Future<Output = Result<T, E>>,
+{
+    let end = Instant::now() + PATIENCE;
+    loop {
+        match attempt().await {
+            Ok(value) => return value,
+            Err(error) => assert!(Instant::now() < end, "{what}: {error:?}"),
+        }
+        sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// The last tasks of a stopped node may hold its log a moment longer.
+async fn open_log(dir: &Path, applied: Option<u64>) -> Log {
+    let witness = Witness { applied, existed: applied.is_some() };
+    until("the log opens", || async {
+        let opened = Log::open(dir, witness);
+        if let Err(error) = &opened {
+            assert!(!error.is_damage(), "{error}");
+        }
+        opened
+    })
+    .await
+}
+
+/// What the daemon's port does with a peer.
+async fn upgrade(
+    State(node): State<Arc<(PeerServer<Machine>, Hello)>>,
+    headers: HeaderMap,
+    mut request: Request,
+) -> Response {
+    if let Err(error) = node.1.check(&headers) {
+        return (StatusCode::MISDIRECTED_REQUEST, error.to_string()).into_response();
+    }
+    tokio::spawn(async move {
+        let stream = hyper::upgrade::on(&mut request).await.unwrap();
+        // A peer that is stopped in the middle of a frame is part of the tests.
+        let _ = node.0.serve(TokioIo::new(stream)).await;
+    });
+    let headers = [(header::CONNECTION, "upgrade"), (header::UPGRADE, PROTOCOL)];
+    (StatusCode::SWITCHING_PROTOCOLS, headers).into_response()
+}
+
+fn numbered(count: usize) -> Vec<Bytes> {
+    (0..count).map(|number| Bytes::from(format!("entry {number}"))).collect()
+}
+
+/// Many proposals at once: each is answered with an index of its own, in the order of the log, and all nodes apply the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn three_nodes_apply_the_same_entries() {
+    let cluster = Cluster::start(3, RaftSettings::default()).await;
+    let (_, leader) = cluster.leader().await;
+    let entries = numbered(500);
+    let proposed = entries.iter().map(|entry| leader.raft.propose(EntryBytes(entry.clone())));
+    let proposed = futures::future::try_join_all(proposed).await.unwrap();
+    let mut order: Vec<(u64, Bytes)> = proposed.iter().map(|proposed| proposed.index).zip(entries).collect();
+    order.sort();
+    assert!(order.windows(2).all(|pair| pair[0].0 + 1 == pair[1].0));
+    cluster.agree_on(&order.into_iter().map(|(_, entry)| entry).collect::<Vec<_>>()).await;
+    assert!(leader.log.counters().fsyncs() < leader.log.counters().records());
+}
+
+/// Requests of megabytes, several in flight.
+#[tokio::test(flavor = "multi_thread")]
+async fn large_entries_get_through() {
+    let cluster = Cluster::start(3, RaftSettings::default()).await;
+    let (_, leader) = cluster.leader().await;
+    let entries: Vec<Bytes> = (0..20u8).map(|number| Bytes::from(vec![number; 1 << 20])).collect();
+    for entry in &entries {
+        leader.raft.propose(EntryBytes(entry.clone())).await.unwrap();
+    }
+    cluster.agree_on(&entries).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_follower_names_the_leader() {
+    let cluster = Cluster::start(3, RaftSettings::default()).await;
+    let (leader, _) = cluster.leader().await;
+    let (_, follower) = cluster.nodes.iter().find(|(id, _)| **id != leader).unwrap();
+    let mut watch = follower.raft.watch();
+    timeout(PATIENCE, watch.until(|status| status.leader == Some(leader))).await.unwrap().unwrap();
+    let refused = follower.raft.propose(EntryBytes(Bytes::from_static(b"x"))).await;
+    let named = Some((leader, cluster.members[&leader].clone()));
+    assert_eq!(refused, Err(ProposeError::NotLeader { leader: named.clone() }));
+    assert_eq!(follower.raft.leader(), named);
+    assert!(follower.raft.read_index().await.is_err());
+}
+
+/// A read that was confirmed sees every write that was answered before it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_confirmed_read_sees_what_was_written() {
+    let cluster = Cluster::start(3, RaftSettings::default()).await;
+    for entry in numbered(20) {
+        let index = cluster.propose(entry.clone()).await;
+        let (_, leader) = cluster.leader().await;
+        assert!(leader.raft.read_index().await.unwrap() >= index);
+        assert_eq!(leader.machine.entries().last(), Some(&entry));
+    }
+}
+
+/// A leader that nobody hears must not confirm a read.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lone_leader_confirms_nothing() {
+    let mut cluster = Cluster::start(3, RaftSettings::default()).await;
+    cluster.propose("x").await;
+    let (leader, _) = cluster.leader().await;
+    let others: Vec<NodeId> = cluster.nodes.keys().copied().filter(|id| *id != leader).collect();
+    for id in others {
+        cluster.stop(id).await;
+    }
+    let refused = timeout(PATIENCE, cluster.nodes[&leader].raft.read_index()).await.unwrap();
+    assert!(refused.is_err(), "{refused:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn leadership_is_handed_over() {
+    let cluster = Cluster::start(3, RaftSettings::default()).await;
+    cluster.propose("before").await;
+    let (old, leader) = cluster.leader().await;
+    let successor = if old == 1 { 2 } else { 1 };
+    let mut watch = cluster.nodes[&successor].raft.watch();
+    let asked = Instant::now();
+    leader.raft.transfer_leader(successor).await.unwrap();
+    timeout(PATIENCE, watch.until(|status| status.role == Role::Leader)).await.unwrap().unwrap();
+    // An election takes longer than its shortest time; a hand-over does not wait for it.
+    assert!(asked.elapsed() < RaftSettings::default().election_min, "{:?}", asked.elapsed());
+    cluster.propose("after").await;
+    cluster.agree_on(&["before".into(), "after".into()]).await;
+}
+
+/// One node alone is a cluster too, and starting it again changes nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_single_node_is_a_majority() {
+    let cluster = Cluster::start(1, RaftSettings::default()).await;
+    cluster.propose("x").await;
+    let node = &cluster.nodes[&1];
+    node.raft.initialize(cluster.members.clone()).await.unwrap();
+    let RaftStatus { voters, learners, leader, stopped, .. } = node.raft.status();
+    assert_eq!((voters, learners, leader, stopped), (vec![1], vec![], Some(1), None));
+    assert!(node.raft.read_index().await.is_ok());
+    cluster.agree_on(&["x".into()]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_watches_learns_that_raft_ended() {
+    let cluster = Cluster::start(1, RaftSettings::default()).await;
+    let raft = cluster.nodes[&1].raft.clone();
+    let watching = tokio::spawn(async move { raft.died().await });
+    cluster.nodes[&1].raft.shutdown().await;
+    let reason = timeout(PATIENCE, watching).await.unwrap().unwrap();
+    assert!(!reason.is_empty());
+    let refused = cluster.nodes[&1].raft.propose(EntryBytes(Bytes::new())).await;
+    assert!(matches!(refused, Err(ProposeError::Stopped(_))), "{refused:?}");
+}
