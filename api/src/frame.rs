@@ -303,7 +303,8 @@ mod tests {
     async fn frames_arrive_as_they_were_sent() {
         let (writer, mut reader) = pair(1000);
         let sizes = [0, 1, 900, COPY_BELOW - 1, COPY_BELOW, 300_000, 2, 3 << 20, 5];
-        let sent: Vec<Frame> = (0u8..).zip(sizes).map(|(id, size)| frame(id.into(), &vec![id; size])).collect();
+        let sent: Vec<Frame> =
+            (0u8..).zip(sizes).map(|(id, size)| frame(id.into(), &vec![id; size])).collect();
         let to_send = sent.clone();
         let sender = tokio::spawn(async move {
             for frame in to_send {
