@@ -263,15 +263,17 @@ impl<SM: Machine> Appends<SM> {
         let (sender, receiver) = mpsc::channel(APPENDS_WAITING);
         let ids = Arc::new(Mutex::new(VecDeque::new()));
         let results = self.raft.stream_append(requests(receiver, Arc::clone(&ids)));
-        let (writer, session, own) = (self.writer.clone(), Arc::clone(&self.session), sender.downgrade());
+        // Weak: the session ends, and this task with it, when the connection does.
+        let (writer, session, own) = (self.writer.clone(), Arc::downgrade(&self.session), sender.downgrade());
         tokio::spawn(async move {
             let mut results = pin!(results);
             while let Some(result) = results.next().await {
                 let id = lock(&ids).pop_front().expect("an id is noted before its request is passed on");
                 if !matches!(result, Ok(Ok(_))) {
                     // Before the answer: what the leader sends on hearing it belongs to the next session.
-                    let own = own.upgrade();
-                    lock(&session).take_if(|current| own.is_some_and(|own| current.same_channel(&own)));
+                    if let Some((session, own)) = session.upgrade().zip(own.upgrade()) {
+                        lock(&session).take_if(|current| current.same_channel(&own));
+                    }
                 }
                 reply(&writer, id, &appended(result)).await;
             }

@@ -10,6 +10,7 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use axum::serve::ListenerExt;
 use bytes::Bytes;
 use hyper_util::rt::TokioIo;
 use raftwork_api::frame::{PROTOCOL, STREAM_PATH};
@@ -44,13 +45,21 @@ pub(super) struct Node {
 pub(super) struct Cluster {
     pub(super) nodes: BTreeMap<NodeId, Node>,
     folders: BTreeMap<NodeId, TempDir>,
-    members: BTreeMap<NodeId, Peer>,
+    pub(super) members: BTreeMap<NodeId, Peer>,
     settings: RaftSettings,
 }
 
 impl Cluster {
     /// Starts `size` nodes; each makes the first membership, all at once.
     pub(super) async fn start(size: u64, settings: RaftSettings) -> Self {
+        let cluster = Self::start_empty(size, settings).await;
+        let started = cluster.nodes.values().map(|node| node.raft.initialize(cluster.members.clone()));
+        futures::future::try_join_all(started).await.unwrap();
+        cluster
+    }
+
+    /// Starts `size` nodes that know nobody.
+    pub(super) async fn start_empty(size: u64, settings: RaftSettings) -> Self {
         let mut listeners = BTreeMap::new();
         let mut members = BTreeMap::new();
         for id in 1..=size {
@@ -63,8 +72,6 @@ impl Cluster {
         for (id, listener) in listeners {
             cluster.run(id, listener, Machine::default(), None).await;
         }
-        let started = cluster.nodes.values().map(|node| node.raft.initialize(cluster.members.clone()));
-        futures::future::try_join_all(started).await.unwrap();
         cluster
     }
 
@@ -84,6 +91,7 @@ impl Cluster {
         let peers = PeerServer::new(raft.raft().clone(), log.clone(), folder.join("snap"));
         let hello = Hello { cluster: CLUSTER.to_owned(), target: id };
         let app = axum::Router::new().route(STREAM_PATH, get(upgrade)).with_state(Arc::new((peers, hello)));
+        let listener = listener.tap_io(|stream| stream.set_nodelay(true).unwrap());
         let server = tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
         self.nodes.insert(id, Node { raft, machine, log, server });
     }
@@ -103,12 +111,13 @@ impl Cluster {
         self.run(id, listener, machine, applied).await;
     }
 
-    /// Waits until some running node leads, and gives it.
+    /// Waits until a node leads and every running node says so, and gives it.
     pub(super) async fn leader(&self) -> (NodeId, &Node) {
-        let leads = |node: &Node| node.raft.status().role == Role::Leader;
-        let found = until("a node leads", || async {
-            let found = self.nodes.iter().find(|(_, node)| leads(node)).map(|(id, _)| *id);
-            found.ok_or("nobody leads")
+        let found = until("all agree on who leads", || async {
+            let status: Vec<RaftStatus> = self.nodes.values().map(|node| node.raft.status()).collect();
+            let leader = status.iter().find(|status| status.role == Role::Leader).map(|status| status.node);
+            let agreed = leader.filter(|id| status.iter().all(|status| status.leader == Some(*id)));
+            agreed.ok_or(status)
         });
         let id = found.await;
         (id, &self.nodes[&id])
@@ -182,6 +191,16 @@ async fn upgrade(
     (StatusCode::SWITCHING_PROTOCOLS, headers).into_response()
 }
 
+/// Times that a busy machine keeps, for tests that want one leader to stay.
+fn calm() -> RaftSettings {
+    RaftSettings {
+        heartbeat: Duration::from_millis(500),
+        election_min: Duration::from_secs(2),
+        election_max: Duration::from_secs(4),
+        ..RaftSettings::default()
+    }
+}
+
 fn numbered(count: usize) -> Vec<Bytes> {
     (0..count).map(|number| Bytes::from(format!("entry {number}"))).collect()
 }
@@ -189,7 +208,7 @@ fn numbered(count: usize) -> Vec<Bytes> {
 /// Many proposals at once: each is answered with an index of its own, in the order of the log, and all nodes apply the same.
 #[tokio::test(flavor = "multi_thread")]
 async fn three_nodes_apply_the_same_entries() {
-    let cluster = Cluster::start(3, RaftSettings::default()).await;
+    let cluster = Cluster::start(3, calm()).await;
     let (_, leader) = cluster.leader().await;
     let entries = numbered(500);
     let proposed = entries.iter().map(|entry| leader.raft.propose(EntryBytes(entry.clone())));
@@ -204,7 +223,7 @@ async fn three_nodes_apply_the_same_entries() {
 /// Requests of megabytes, several in flight.
 #[tokio::test(flavor = "multi_thread")]
 async fn large_entries_get_through() {
-    let cluster = Cluster::start(3, RaftSettings::default()).await;
+    let cluster = Cluster::start(3, calm()).await;
     let (_, leader) = cluster.leader().await;
     let entries: Vec<Bytes> = (0..20u8).map(|number| Bytes::from(vec![number; 1 << 20])).collect();
     for entry in &entries {
@@ -215,7 +234,7 @@ async fn large_entries_get_through() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_follower_names_the_leader() {
-    let cluster = Cluster::start(3, RaftSettings::default()).await;
+    let cluster = Cluster::start(3, calm()).await;
     let (leader, _) = cluster.leader().await;
     let (_, follower) = cluster.nodes.iter().find(|(id, _)| **id != leader).unwrap();
     let mut watch = follower.raft.watch();
@@ -230,7 +249,7 @@ async fn a_follower_names_the_leader() {
 /// A read that was confirmed sees every write that was answered before it.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_confirmed_read_sees_what_was_written() {
-    let cluster = Cluster::start(3, RaftSettings::default()).await;
+    let cluster = Cluster::start(3, calm()).await;
     for entry in numbered(20) {
         let index = cluster.propose(entry.clone()).await;
         let (_, leader) = cluster.leader().await;
@@ -242,7 +261,7 @@ async fn a_confirmed_read_sees_what_was_written() {
 /// A leader that nobody hears must not confirm a read.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lone_leader_confirms_nothing() {
-    let mut cluster = Cluster::start(3, RaftSettings::default()).await;
+    let mut cluster = Cluster::start(3, calm()).await;
     cluster.propose("x").await;
     let (leader, _) = cluster.leader().await;
     let others: Vec<NodeId> = cluster.nodes.keys().copied().filter(|id| *id != leader).collect();
@@ -255,7 +274,7 @@ async fn a_lone_leader_confirms_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn leadership_is_handed_over() {
-    let cluster = Cluster::start(3, RaftSettings::default()).await;
+    let cluster = Cluster::start(3, calm()).await;
     cluster.propose("before").await;
     let (old, leader) = cluster.leader().await;
     let successor = if old == 1 { 2 } else { 1 };
@@ -264,7 +283,7 @@ async fn leadership_is_handed_over() {
     leader.raft.transfer_leader(successor).await.unwrap();
     timeout(PATIENCE, watch.until(|status| status.role == Role::Leader)).await.unwrap().unwrap();
     // An election takes longer than its shortest time; a hand-over does not wait for it.
-    assert!(asked.elapsed() < RaftSettings::default().election_min, "{:?}", asked.elapsed());
+    assert!(asked.elapsed() < calm().election_min, "{:?}", asked.elapsed());
     cluster.propose("after").await;
     cluster.agree_on(&["before".into(), "after".into()]).await;
 }

@@ -2,5 +2,6 @@
 
 mod cluster;
 mod machine;
+mod network;
 mod recovery;
 mod suite;

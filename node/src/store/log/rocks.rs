@@ -26,10 +26,12 @@ const COMMITTED: &str = "committed";
 const RECEIVED: &str = "received";
 
 /// Memory for records that are not yet in a sorted file; a full one is written out beside the next.
-const MEMTABLE_BYTES: usize = 64 << 20;
+const MEMTABLE_BYTES: usize = 32 << 20;
+/// The same for `meta`, which holds a few values that change all the time.
+const META_MEMTABLE_BYTES: usize = 4 << 20;
 const MEMTABLES: i32 = 4;
-/// The write-ahead log is kept until both families were written out, and `meta` never fills a memtable by itself.
-/// Opening replays at most this much.
+/// The write-ahead log is kept until both families were written out, and one may wait long for the other. Opening
+/// replays at most this much.
 const WAL_BYTES_MAX: u64 = 256 << 20;
 /// The log is written once, read seldom and purged by whole files, so sorted files may pile up before writes slow down.
 const FILES_BEFORE_COMPACTION: i32 = 8;
@@ -87,8 +89,10 @@ pub(super) struct Meta {
 impl Rocks {
     /// Opens the database in `dir`, or makes it.
     pub(super) fn open(dir: &Path) -> Result<Self, OpenError> {
-        let families = [(META, family_options()), (LOGS, family_options())]
-            .map(|(n, o)| ColumnFamilyDescriptor::new(n, o));
+        let families = [
+            ColumnFamilyDescriptor::new(META, family_options(META_MEMTABLE_BYTES)),
+            ColumnFamilyDescriptor::new(LOGS, family_options(MEMTABLE_BYTES)),
+        ];
         Ok(Self { db: DB::open_cf_descriptors(&database_options(), dir, families)? })
     }
 
@@ -252,9 +256,9 @@ fn database_options() -> Options {
     options
 }
 
-fn family_options() -> Options {
+fn family_options(memtable_bytes: usize) -> Options {
     let mut options = Options::default();
-    options.set_write_buffer_size(MEMTABLE_BYTES);
+    options.set_write_buffer_size(memtable_bytes);
     options.set_max_write_buffer_number(MEMTABLES);
     options.set_compression_type(DBCompressionType::None);
     options.set_level_zero_file_num_compaction_trigger(FILES_BEFORE_COMPACTION);
