@@ -74,3 +74,23 @@ async fn pass_on(mut terminate: Signal, mut interrupt: Signal, handle: ShutdownH
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use rustix::process::{Signal, getpid, kill_process};
+    use tokio::time::timeout;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn the_first_signal_drains_and_the_second_stops() {
+        let mut shutdown = Shutdown::on_signals().unwrap();
+        for (signal, expected) in [(Signal::TERM, Request::Drain), (Signal::INT, Request::AtOnce)] {
+            kill_process(getpid(), signal).unwrap();
+            let request = timeout(Duration::from_mins(1), shutdown.next()).await;
+            assert_eq!(request.expect("the signal arrives"), expected);
+        }
+    }
+}
