@@ -1,17 +1,18 @@
 //! Nodes in one process that talk over real sockets, with the upgrade that the daemon's port performs.
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::{Request, State};
-use axum::http::{HeaderMap, StatusCode, header};
-use axum::response::{IntoResponse, Response};
-use axum::routing::get;
-use axum::serve::ListenerExt;
 use bytes::Bytes;
+use http::{HeaderValue, Request, Response, StatusCode, header};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use raftwork_api::frame::{PROTOCOL, STREAM_PATH};
 use tempfile::TempDir;
@@ -90,9 +91,7 @@ impl Cluster {
             RaftHandle::start(id, CLUSTER, &self.settings, network, store, machine.clone()).await.unwrap();
         let peers = PeerServer::new(raft.raft().clone(), log.clone(), folder.join("snap"));
         let hello = Hello { cluster: CLUSTER.to_owned(), target: id };
-        let app = axum::Router::new().route(STREAM_PATH, get(upgrade)).with_state(Arc::new((peers, hello)));
-        let listener = listener.tap_io(|stream| stream.set_nodelay(true).unwrap());
-        let server = tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
+        let server = tokio::spawn(serve(listener, Arc::new((peers, hello))));
         self.nodes.insert(id, Node { raft, machine, log, server });
     }
 
@@ -173,22 +172,42 @@ async fn open_log(dir: &Path, applied: Option<u64>) -> Log {
     .await
 }
 
-/// What the daemon's port does with a peer.
-async fn upgrade(
-    State(node): State<Arc<(PeerServer<Machine>, Hello)>>,
-    headers: HeaderMap,
-    mut request: Request,
-) -> Response {
-    if let Err(error) = node.1.check(&headers) {
-        return (StatusCode::MISDIRECTED_REQUEST, error.to_string()).into_response();
+/// A port like the daemon's, for peers alone.
+async fn serve(listener: TcpListener, node: Arc<(PeerServer<Machine>, Hello)>) {
+    loop {
+        let (stream, _) = listener.accept().await.unwrap();
+        stream.set_nodelay(true).unwrap();
+        let node = Arc::clone(&node);
+        let answer =
+            service_fn(move |request| std::future::ready(Ok::<_, Infallible>(upgrade(&node, request))));
+        let connection = http1::Builder::new().serve_connection(TokioIo::new(stream), answer);
+        // A caller that goes away is part of the tests.
+        tokio::spawn(async move { drop(connection.with_upgrades().await) });
     }
+}
+
+/// What the daemon's port does with a peer.
+fn upgrade(
+    node: &Arc<(PeerServer<Machine>, Hello)>,
+    mut request: Request<Incoming>,
+) -> Response<Full<Bytes>> {
+    assert_eq!(request.uri().path(), STREAM_PATH);
+    if let Err(error) = node.1.check(request.headers()) {
+        let mut refusal = Response::new(Full::from(error.to_string()));
+        *refusal.status_mut() = StatusCode::MISDIRECTED_REQUEST;
+        return refusal;
+    }
+    let node = Arc::clone(node);
     tokio::spawn(async move {
         let stream = hyper::upgrade::on(&mut request).await.unwrap();
-        // A peer that is stopped in the middle of a frame is part of the tests.
-        let _ = node.0.serve(TokioIo::new(stream)).await;
+        // A peer that is stopped in the middle of a frame is part of the tests, too.
+        drop(node.0.serve(TokioIo::new(stream)).await);
     });
-    let headers = [(header::CONNECTION, "upgrade"), (header::UPGRADE, PROTOCOL)];
-    (StatusCode::SWITCHING_PROTOCOLS, headers).into_response()
+    let mut accepted = Response::new(Full::default());
+    *accepted.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    accepted.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+    accepted.headers_mut().insert(header::UPGRADE, HeaderValue::from_static(PROTOCOL));
+    accepted
 }
 
 /// Times that a busy machine keeps, for tests that want one leader to stay.

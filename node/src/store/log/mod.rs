@@ -7,7 +7,7 @@
 //! - a record, vote or received-snapshot mark is durable when its [`Done`] is told `Ok`, and so is everything before it;
 //! - what was written is readable at once;
 //! - after a crash the log is a prefix of what was written, at least up to the last thing that was called durable;
-//! - a log that is found otherwise is refused ([`check`]), never repaired;
+//! - a log that is found otherwise is refused ([`Damage`]), never repaired;
 //! - the first error of the disk ends the process ([`fatal_io`]).
 
 mod check;

@@ -11,6 +11,16 @@ fn durable_records_survive() {
     assert_eq!(reopened.reopened(Some(20)).all(), records(1, 0..30));
 }
 
+/// A crash at the very moment at which the write was called durable.
+#[test]
+fn a_record_survives_as_soon_as_it_is_told() {
+    let fixture = Fixture::with_records(0);
+    for index in 0..20 {
+        fixture.append(vec![record(1, index)]);
+        assert_eq!(fixture.reopened(Some(index)).extent(), (None, Some(index)));
+    }
+}
+
 #[test]
 fn a_vote_survives_as_soon_as_it_is_told() {
     let fixture = Fixture::new();
