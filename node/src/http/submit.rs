@@ -1,0 +1,197 @@
+//! `POST /v1/tasks` and `POST /v1/tasks/batch`.
+
+use axum::extract::State;
+use axum::response::Response;
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue, StatusCode};
+use raftwork_api::kernel::{Accepted, FunctionId, Language, Submit, TaskId, TaskOptions, limits};
+use raftwork_api::payload::{check_pickle, from_base64};
+use raftwork_api::tasks::{BatchAccepted, NewBatch, NewTask, SubmitOptions, TaskInfo};
+use raftwork_api::{ErrorCode, Span, paths};
+use raftwork_kernel::Command;
+use serde::Deserialize;
+use serde_json::{Map, Value};
+use tokio::time::Instant;
+
+use super::error::{ApiError, ApiResult};
+use super::extract::{Json, Params, json};
+use super::functions::run_max;
+use super::ids::Ids;
+use super::openapi::Problems;
+use super::read::{self, Read};
+use super::state::AppState;
+use super::view::{self, Connected};
+use super::write;
+use crate::group::Standing;
+
+/// Response header: the request was carried out before, under the same key.
+const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
+
+/// What a submit must know of its function.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Callee {
+    pub(super) id: FunctionId,
+    language: Language,
+}
+
+/// The function with the id in `text`.
+pub(super) async fn find_function(state: &AppState, text: &str) -> ApiResult<Callee> {
+    let id: FunctionId = text.parse()?;
+    let function = read::function(state, id, Read::Linearizable).await?;
+    Ok(Callee { id, language: function.spec.language })
+}
+
+/// The arguments as the function takes them, out of what a request can hold.
+pub(super) fn encode_args(
+    function: &Callee,
+    payload: Option<&str>,
+    args: Option<Vec<Value>>,
+    kwargs: Option<Map<String, Value>>,
+) -> ApiResult<Bytes> {
+    match (function.language, payload, args.is_some() || kwargs.is_some()) {
+        (Language::Pickle, Some(payload), false) => {
+            let args = from_base64(payload)?;
+            check_pickle(&args)?;
+            Ok(args)
+        }
+        (Language::Pickle, _, _) => Err(ApiError::new(
+            ErrorCode::BadPayload,
+            "this function is pickled: its arguments go in payload alone",
+        )
+        .hint("payload is base64 of dill.dumps((args, kwargs))")),
+        (Language::Source, None, _) => {
+            // Always the same bytes for the same arguments: a repeated submit is compared byte by byte.
+            let args =
+                serde_json::json!({"args": args.unwrap_or_default(), "kwargs": kwargs.unwrap_or_default()});
+            Ok(Bytes::from(args.to_string()))
+        }
+        (Language::Source, Some(_), _) => Err(ApiError::new(
+            ErrorCode::BadPayload,
+            "this function is source text: its arguments go in args and kwargs",
+        )
+        .hint("as in {\"function_id\": \"...\", \"args\": [1, 2], \"kwargs\": {}}")),
+    }
+}
+
+/// Submits tasks, all or none; returns how many were new.
+pub(super) async fn submit(
+    state: &AppState,
+    function: FunctionId,
+    options: TaskOptions,
+    items: Vec<(TaskId, Bytes)>,
+) -> ApiResult<u32> {
+    let accepted = write::propose(state, Command::Submit(Submit { function, options, items })).await?;
+    let Accepted::Submitted { created } = accepted else { return Err(write::unexpected(&accepted)) };
+    Ok(created)
+}
+
+fn options_of(options: &SubmitOptions) -> ApiResult<TaskOptions> {
+    Ok(TaskOptions {
+        priority: options.priority.unwrap_or(limits::PRIORITY_DEFAULT),
+        delay: options.delay.unwrap_or_default().0,
+        retry: options.retry,
+        run_max: run_max(options.timeout)?,
+        python: None,
+    })
+}
+
+/// Query of `POST /v1/tasks`.
+#[derive(Debug, Clone, Copy, Default, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct WaitQuery {
+    /// Wait this long for the task to end, as in `30s`; at most `60s`. The answer can come earlier.
+    #[serde(default)]
+    #[param(value_type = Option<String>, example = "30s")]
+    wait: Option<Span>,
+}
+
+/// Submit a task.
+#[utoipa::path(
+    post, path = paths::TASKS, tag = "tasks", request_body = NewTask,
+    params(
+        WaitQuery,
+        ("Idempotency-Key" = Option<String>, Header, description = "Repeat the request under the same key, and no second task is made")
+    ),
+    responses((status = 201, description = "Accepted, durably", body = TaskInfo), Problems)
+)]
+pub(super) async fn one(
+    State(state): State<AppState>,
+    ids: Ids,
+    Params(query): Params<WaitQuery>,
+    Json(new): Json<NewTask>,
+) -> ApiResult<Response> {
+    let wait = read::wait_of(query.wait)?;
+    let function = find_function(&state, &new.function_id).await?;
+    let options = options_of(&new.options)?;
+    let args = encode_args(&function, new.payload.as_deref(), new.args, new.kwargs)?;
+    let task = ids.task()?;
+    let created = submit(&state, function.id, options, vec![(task, args)]).await?;
+    let ended = if wait.is_zero() { None } else { state.group.finished(task, Instant::now() + wait).await };
+    let standing = ended.map(Standing::Finished).or_else(|| state.group.replica().standing(&task));
+    let standing = standing.ok_or_else(|| read::unknown_task(task))?;
+    let info = view::task(&state, &Connected::to(&state), task, &standing)?;
+    Ok(replayed(ids.are_keyed() && created == 0, json(StatusCode::CREATED, &info)))
+}
+
+/// Submit many tasks of one function, all or none.
+#[utoipa::path(
+    post, path = paths::TASKS_BATCH, tag = "tasks", request_body = NewBatch,
+    params(("Idempotency-Key" = Option<String>, Header, description = "Names every item by its place in the batch")),
+    responses((status = 201, description = "Accepted, durably", body = BatchAccepted), Problems)
+)]
+pub(super) async fn batch(
+    State(state): State<AppState>,
+    ids: Ids,
+    Json(new): Json<NewBatch>,
+) -> ApiResult<Response> {
+    let function = find_function(&state, &new.function_id).await?;
+    let options = options_of(&new.options)?;
+    let task_ids = ids.tasks(new.items.len())?;
+    let encode = |item: raftwork_api::tasks::BatchItem| {
+        encode_args(&function, item.payload.as_deref(), item.args, item.kwargs)
+    };
+    let args: Vec<Bytes> = new.items.into_iter().map(encode).collect::<ApiResult<_>>()?;
+    let items: Vec<_> = task_ids.iter().copied().zip(args).collect();
+    let created = if items.is_empty() { 0 } else { submit(&state, function.id, options, items).await? };
+    let is_replay = ids.are_keyed() && created == 0 && !task_ids.is_empty();
+    Ok(replayed(is_replay, json(StatusCode::CREATED, &BatchAccepted { task_ids, created })))
+}
+
+fn replayed(is_replay: bool, mut response: Response) -> Response {
+    if is_replay {
+        response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
+    }
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PICKLED: Callee = Callee { id: FunctionId::from_u128(1), language: Language::Pickle };
+    const SOURCE: Callee = Callee { id: FunctionId::from_u128(1), language: Language::Source };
+
+    #[test]
+    fn arguments_are_written_as_the_function_reads_them() {
+        let args = encode_args(&PICKLED, Some("gAR9\nlC4=\n"), None, None).unwrap();
+        assert_eq!(args, b"\x80\x04}\x94.".as_slice());
+        let args = encode_args(&SOURCE, None, Some(vec![Value::from(1)]), None).unwrap();
+        assert_eq!(args, br#"{"args":[1],"kwargs":{}}"#.as_slice());
+        let args = encode_args(&SOURCE, None, None, None).unwrap();
+        assert_eq!(args, br#"{"args":[],"kwargs":{}}"#.as_slice());
+    }
+
+    #[test]
+    fn arguments_of_the_other_kind_are_refused_with_the_right_form() {
+        for (function, payload, args, part) in [
+            (PICKLED, None, None, "go in payload"),
+            (PICKLED, Some("gAR9lC4="), Some(vec![]), "go in payload alone"),
+            (PICKLED, Some("aGVsbG8="), None, "not of a pickle"),
+            (SOURCE, Some("gAR9lC4="), None, "go in args and kwargs"),
+        ] {
+            let error = encode_args(&function, payload, args, None).unwrap_err();
+            assert_eq!(error.problem().code, ErrorCode::BadPayload);
+            assert!(error.problem().detail.contains(part), "{part}: {}", error.problem());
+        }
+    }
+}
