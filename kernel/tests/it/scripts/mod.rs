@@ -9,12 +9,14 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use goldenscript::Context;
+use proptest::prelude::*;
 use raftwork_kernel::{Applied, Command, Entry, LogTime, WallTime};
 
 use self::words::Words;
+use crate::support::actions::{World, steps};
 use crate::support::group::Group;
 use crate::support::names::{Lease, Name, Span};
-use crate::support::speech;
+use crate::support::{speech, transcript};
 
 /// The lines of a script that are about the group as a whole; the others are [`Words`], of which each makes an entry
 /// of its own, unless it stands between `begin` and `commit`.
@@ -177,4 +179,23 @@ fn every_script_gets_the_answers_it_expects() {
     assert!(scripts.len() >= 30, "only {} scripts were found", scripts.len());
     let complaints: Vec<_> = scripts.iter().filter_map(|path| complaint(path)).collect();
     assert!(complaints.is_empty(), "{} scripts failed:\n{}", complaints.len(), complaints.join("\n"));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 50, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// What a failed random test prints may be pasted into a file, and does the same.
+    #[test]
+    fn a_transcript_is_a_script_that_does_the_same(steps in steps(20)) {
+        let (mut world, mut group, mut script) = (World::default(), Group::default(), String::new());
+        for step in &steps {
+            let entry = world.entry(step);
+            script += &transcript::entry(&entry);
+            let applied = group.apply(&entry);
+            world.learn(&applied, &group.state);
+        }
+        let mut conversation = Conversation::default();
+        goldenscript::generate(&mut conversation, &format!("{script}---\n")).expect("a transcript is a script");
+        assert_eq!(conversation.group, group);
+    }
 }

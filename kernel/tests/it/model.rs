@@ -1,0 +1,388 @@
+//! The kernel against a naive model: one list of jobs, scanned from end to end for everything.
+
+use bytes::Bytes;
+use proptest::prelude::*;
+use raftwork_kernel::{
+    Accepted, Acquire, Command, Entry, Event, Fail, FailureKind, FunctionId, FunctionSpec, Grant, LeaseRef,
+    LogTime, Millis, Rejection, Reply, RequestId, RetryPolicy, Status, Submit, TaskId, TaskOptions, Token,
+    WorkerId, limits,
+};
+
+use crate::support::actions::{World, steps};
+use crate::support::group::Group;
+use crate::support::transcript;
+
+#[derive(Debug, Default)]
+struct Model {
+    now: u64,
+    grants: u64,
+    functions: Vec<(FunctionId, FunctionSpec)>,
+    /// In the order of acceptance.
+    jobs: Vec<Job>,
+    events: Vec<Event>,
+}
+
+#[derive(Debug, Clone)]
+struct Job {
+    id: TaskId,
+    request: (FunctionId, TaskOptions, Bytes),
+    spec: FunctionSpec,
+    token: u64,
+    at: At,
+    failures: u16,
+    crashes: u16,
+    losses: u16,
+    returns: u16,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum At {
+    Pause(u64),
+    Ready,
+    Held(WorkerId, RequestId, Option<u64>),
+    Done(Status, u64),
+}
+
+impl Job {
+    const fn due(&self) -> Option<u64> {
+        match self.at {
+            At::Pause(due) => Some(due),
+            At::Held(_, _, until) => until,
+            At::Ready | At::Done(..) => None,
+        }
+    }
+
+    fn retry(&self) -> RetryPolicy {
+        self.request.1.retry.unwrap_or(self.spec.retry)
+    }
+
+    fn run_max(&self) -> Option<Millis> {
+        self.request.1.run_max.or(self.spec.run_max)
+    }
+
+    fn suits(&self, acquire: &Acquire) -> bool {
+        self.request.1.python.or(self.spec.python).is_none_or(|python| python == acquire.python)
+    }
+
+    fn grant(&self) -> Grant {
+        let attempt = 1 + self.failures + self.crashes + self.losses;
+        Grant { task: self.id, token: Token(self.token), attempt, run_max: self.run_max() }
+    }
+
+    const fn status(&self) -> Status {
+        match self.at {
+            At::Pause(_) => Status::Waiting,
+            At::Ready => Status::Queued,
+            At::Held(..) => Status::Running,
+            At::Done(status, _) => status,
+        }
+    }
+}
+
+impl Model {
+    fn apply(&mut self, entry: &Entry) -> Vec<Reply> {
+        self.now = self.now.max(entry.log_time.0);
+        while let Some(i) = self.first_due() {
+            if matches!(self.jobs[i].at, At::Pause(_)) {
+                self.jobs[i].at = At::Ready;
+            } else {
+                self.stop(i);
+                self.charge(i, FailureKind::Timeout, true);
+            }
+        }
+        entry.commands.iter().map(|command| self.command(command)).collect()
+    }
+
+    fn first_due(&self) -> Option<usize> {
+        let due = (0..self.jobs.len()).filter(|i| self.jobs[*i].due().is_some_and(|due| due <= self.now));
+        due.min_by_key(|i| (self.jobs[*i].due(), self.jobs[*i].id))
+    }
+
+    fn command(&mut self, command: &Command) -> Reply {
+        match command {
+            Command::Register(one) => self.register(one.function, &one.spec),
+            Command::Submit(one) => self.submit(one),
+            Command::Acquire(one) => Ok(Accepted::Granted(self.acquire(one))),
+            Command::Extend(one) => {
+                let i = self.newest(one.lease)?;
+                let At::Held(worker, request, _) = self.jobs[i].at else {
+                    return Err(self.stale(i, one.lease));
+                };
+                let until = self.now.saturating_add(one.run.0).saturating_add(limits::RUN_GRACE.0);
+                self.jobs[i].at = At::Held(worker, request, Some(until));
+                Ok(Accepted::Extended { run_until: LogTime(until) })
+            }
+            Command::Complete(one) => match self.newest(one.lease) {
+                Ok(i) => {
+                    self.end(i, Status::Completed);
+                    Ok(Accepted::Completed)
+                }
+                Err(_) if self.ended_under(one.lease) == Some(Status::Completed) => Ok(Accepted::Completed),
+                Err(refusal) => Err(refusal),
+            },
+            Command::Fail(one) => self.fail(one),
+            Command::Release(one) => {
+                let i = self.newest(one.lease)?;
+                if self.held(one.lease).is_some() {
+                    self.hand_back(i);
+                }
+                Ok(Accepted::Released)
+            }
+            Command::Cancel(one) => self.cancel(one.task),
+            Command::Expire(one) => Ok(Accepted::Expired(
+                one.leases.iter().map(|(lease, started)| self.expire(*lease, *started)).sum(),
+            )),
+            Command::Forget(one) => {
+                let before = self.jobs.len();
+                let due = |job: &Job| matches!(job.at, At::Done(_, expires) if expires <= self.now);
+                self.jobs.retain(|job| !(one.tasks.contains(&job.id) && due(job)));
+                Ok(Accepted::Forgotten(u32::try_from(before - self.jobs.len()).expect("a short list")))
+            }
+        }
+    }
+
+    fn register(&mut self, id: FunctionId, spec: &FunctionSpec) -> Reply {
+        match self.functions.iter().find(|(known, _)| *known == id) {
+            Some((_, known)) if known == spec => Ok(Accepted::Registered),
+            Some(_) => Err(Rejection::FunctionConflict(id)),
+            None => {
+                self.functions.push((id, spec.clone()));
+                Ok(Accepted::Registered)
+            }
+        }
+    }
+
+    fn submit(&mut self, one: &Submit) -> Reply {
+        if one.options.priority > 9 {
+            let got = one.options.priority.into();
+            return Err(Rejection::OverLimit { what: "the priority".to_owned(), got, limit: 9 });
+        }
+        let known = self.functions.iter().find(|(known, _)| *known == one.function);
+        let spec = known.ok_or(Rejection::UnknownFunction(one.function))?.1.clone();
+        let mut jobs = self.jobs.clone();
+        for (id, args) in &one.items {
+            let request = (one.function, one.options.clone(), args.clone());
+            match jobs.iter().find(|job| job.id == *id) {
+                Some(job) if job.request == request => continue,
+                Some(_) => return Err(Rejection::TaskConflict(*id)),
+                None => {}
+            }
+            let delay = one.options.delay.0;
+            let at = if delay == 0 { At::Ready } else { At::Pause(self.now.saturating_add(delay)) };
+            let spec = spec.clone();
+            jobs.push(Job {
+                id: *id,
+                request,
+                spec,
+                token: 0,
+                at,
+                failures: 0,
+                crashes: 0,
+                losses: 0,
+                returns: 0,
+            });
+        }
+        let created = u32::try_from(jobs.len() - self.jobs.len()).expect("a short list");
+        self.jobs = jobs;
+        Ok(Accepted::Submitted { created })
+    }
+
+    fn acquire(&mut self, one: &Acquire) -> Vec<Grant> {
+        let mine = |job: &&Job| matches!(job.at, At::Held(w, r, _) if w == one.worker && r == one.request);
+        let mut before: Vec<_> = self.jobs.iter().filter(mine).map(Job::grant).collect();
+        before.sort_by_key(|grant| grant.token);
+        if !before.is_empty() {
+            return before;
+        }
+        let mut grants = Vec::new();
+        while grants.len() < usize::from(one.max) {
+            let ready =
+                (0..self.jobs.len()).filter(|i| self.jobs[*i].at == At::Ready && self.jobs[*i].suits(one));
+            // The first of the highest priority; `max_by_key` would take the last one.
+            let Some(i) = ready.rev().max_by_key(|i| self.jobs[*i].request.1.priority) else { break };
+            self.grants += 1;
+            let until = self.jobs[i]
+                .run_max()
+                .map(|run| self.now.saturating_add(run.0).saturating_add(limits::RUN_GRACE.0));
+            self.jobs[i].token = self.grants;
+            self.jobs[i].at = At::Held(one.worker, one.request, until);
+            grants.push(self.jobs[i].grant());
+        }
+        grants
+    }
+
+    fn fail(&mut self, one: &Fail) -> Reply {
+        match self.newest(one.lease) {
+            Ok(i) => {
+                if self.held(one.lease).is_some() {
+                    self.charge(i, one.error.kind, one.retryable);
+                }
+                Ok(match self.jobs[i].at {
+                    At::Pause(due) => Accepted::WillRetry { due: LogTime(due) },
+                    At::Ready | At::Held(..) => Accepted::WillRetry { due: LogTime(self.now) },
+                    At::Done(status, _) => Accepted::Finished { status },
+                })
+            }
+            Err(refusal) => match self.ended_under(one.lease) {
+                Some(status @ (Status::Failed | Status::Parked)) => Ok(Accepted::Finished { status }),
+                _ => Err(refusal),
+            },
+        }
+    }
+
+    fn cancel(&mut self, task: TaskId) -> Reply {
+        let i = self.jobs.iter().position(|job| job.id == task).ok_or(Rejection::UnknownTask(task))?;
+        match self.jobs[i].at {
+            At::Done(Status::Cancelled, _) => Ok(Accepted::Cancelled),
+            At::Done(status, _) => Err(Rejection::AlreadyFinished { task, status }),
+            At::Pause(_) | At::Ready | At::Held(..) => {
+                self.stop(i);
+                self.end(i, Status::Cancelled);
+                Ok(Accepted::Cancelled)
+            }
+        }
+    }
+
+    fn expire(&mut self, lease: LeaseRef, started: bool) -> u32 {
+        let Some(i) = self.held(lease) else { return 0 };
+        self.stop(i);
+        if started {
+            self.charge(i, FailureKind::WorkerLost, true);
+        } else {
+            self.hand_back(i);
+        }
+        1
+    }
+
+    fn held(&self, lease: LeaseRef) -> Option<usize> {
+        self.jobs.iter().position(|job| {
+            job.id == lease.task && job.token == lease.token.0 && matches!(job.at, At::Held(..))
+        })
+    }
+
+    /// The job that lives and whose newest grant this is.
+    fn newest(&self, lease: LeaseRef) -> Result<usize, Rejection> {
+        let task = lease.task;
+        let i = self.jobs.iter().position(|job| job.id == task).ok_or(Rejection::UnknownTask(task))?;
+        let same = self.jobs[i].token == lease.token.0;
+        match self.jobs[i].at {
+            At::Done(status, _) if same => Err(Rejection::AlreadyFinished { task, status }),
+            At::Pause(_) | At::Ready | At::Held(..) if same && lease.token.0 > 0 => Ok(i),
+            At::Pause(_) | At::Ready | At::Held(..) | At::Done(..) => Err(self.stale(i, lease)),
+        }
+    }
+
+    fn stale(&self, i: usize, lease: LeaseRef) -> Rejection {
+        Rejection::StaleLease { task: lease.task, offered: lease.token, current: Token(self.jobs[i].token) }
+    }
+
+    fn ended_under(&self, lease: LeaseRef) -> Option<Status> {
+        let same = |job: &&Job| job.id == lease.task && job.token == lease.token.0;
+        self.jobs.iter().find(same).map(Job::status).filter(|status| status.is_terminal())
+    }
+
+    fn hand_back(&mut self, i: usize) {
+        self.jobs[i].returns += 1;
+        self.jobs[i].at = At::Ready;
+    }
+
+    fn charge(&mut self, i: usize, kind: FailureKind, retryable: bool) {
+        let job = &mut self.jobs[i];
+        let pause = |job: &Job, count| job.retry().pause(&job.id, count).0;
+        let (again, pause, verdict) = match kind {
+            FailureKind::WorkerLost => {
+                job.losses += 1;
+                (job.losses < limits::LOSSES_MAX, 0, Status::Parked)
+            }
+            FailureKind::Crash { .. } | FailureKind::OutOfMemory { .. } => {
+                job.crashes += 1;
+                (job.crashes < limits::CRASHES_MAX, pause(job, job.crashes), Status::Parked)
+            }
+            FailureKind::Exception
+            | FailureKind::Timeout
+            | FailureKind::Unserializable
+            | FailureKind::Load => {
+                job.failures += 1;
+                let again = retryable && job.failures < job.retry().max_attempts;
+                (again, pause(job, job.failures), Status::Failed)
+            }
+        };
+        match (again, pause) {
+            (true, 0) => job.at = At::Ready,
+            (true, pause) => job.at = At::Pause(self.now.saturating_add(pause)),
+            (false, _) => self.end(i, verdict),
+        }
+    }
+
+    fn stop(&mut self, i: usize) {
+        let job = &self.jobs[i];
+        if let At::Held(worker, ..) = job.at {
+            self.events.push(Event::Revoked { task: job.id, token: Token(job.token), worker });
+        }
+    }
+
+    fn end(&mut self, i: usize, status: Status) {
+        let job = &mut self.jobs[i];
+        job.at = At::Done(status, self.now.saturating_add(job.spec.retention.0));
+        self.events.push(Event::Finished { task: job.id, status });
+    }
+
+    /// Demands that the group stands where the model stands.
+    fn compare(&self, group: &Group) {
+        assert_eq!(group.state.scalars().log_time.0, self.now);
+        assert_eq!(group.state.scalars().last_token.0, self.grants);
+        assert_eq!(group.store.tasks.len(), self.jobs.len());
+        assert_eq!(group.state.next_due().map(|due| due.0), self.jobs.iter().filter_map(Job::due).min());
+        for job in &self.jobs {
+            let counters = if let At::Done(status, expires) = job.at {
+                let record = &group.store.records[&job.id];
+                assert_eq!((record.outcome.status(), record.expires.0), (status, expires), "{}", job.id);
+                (record.token, record.counters)
+            } else {
+                assert_eq!(group.state.status(&job.id), Some(job.status()), "{}", job.id);
+                let task = group.state.task(&job.id).expect("it has a status");
+                (task.token, task.counters)
+            };
+            assert_eq!(counters.0.0, job.token, "token of {}", job.id);
+            let charged = (counters.1.failures, counters.1.crashes, counters.1.losses, counters.1.returns);
+            assert_eq!(
+                charged,
+                (job.failures, job.crashes, job.losses, job.returns),
+                "counters of {}",
+                job.id
+            );
+        }
+    }
+}
+
+/// Prints the entries so far as a script, when a test fails after this was made.
+#[derive(Default)]
+struct OnFailure(String);
+
+impl Drop for OnFailure {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let _ = std::io::Write::write_all(&mut std::io::stderr(), self.0.as_bytes());
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_kernel_does_what_the_model_does(steps in steps(100)) {
+        let (mut world, mut group, mut model) = (World::default(), Group::default(), Model::default());
+        let mut script = OnFailure::default();
+        for step in &steps {
+            let entry = world.entry(step);
+            script.0 += &transcript::entry(&entry);
+            let applied = group.apply(&entry);
+            let replies = model.apply(&entry);
+            assert_eq!(applied.replies, replies);
+            assert_eq!(applied.events, std::mem::take(&mut model.events));
+            model.compare(&group);
+            world.learn(&applied, &group.state);
+        }
+    }
+}

@@ -1,0 +1,389 @@
+//! Random entries. Actions choose by number among what there is, so that any action makes sense in any state, and a
+//! case that fails still makes sense when half of it is left out.
+
+use bytes::Bytes;
+use proptest::prelude::*;
+use raftwork_kernel::{
+    Accepted, Acquire, Applied, Cancel, CodeHash, Command, Complete, Entry, Expire, Extend, Fail,
+    FailureKind, Forget, FunctionSpec, Language, LeaseRef, LogTime, Millis, Output, PythonVersion, Register,
+    Rejection, Release, Reply, RetryPolicy, State, Submit, TaskError, TaskId, TaskOptions, Token, WallTime,
+};
+
+use super::group::Group;
+use super::names::Name;
+
+/// One entry to make.
+#[derive(Debug, Clone)]
+pub(crate) struct Step {
+    /// How far the leader's clock moves before it.
+    pub(crate) ms: u64,
+    /// Whether a leader with a slow clock makes it.
+    pub(crate) slow: bool,
+    pub(crate) actions: Vec<Action>,
+}
+
+/// One command to make. A `u8` that stands for a task, a lease or a request counts back from the newest one.
+#[derive(Debug, Clone)]
+pub(crate) enum Action {
+    Register { function: u8, python: Option<PythonVersion>, retry: RetryPolicy, run: Option<u64>, keep: u64 },
+    Submit { function: u8, items: Vec<Item>, options: TaskOptions },
+    Acquire { worker: u8, python: PythonVersion, max: u16, repeat: Option<u8> },
+    Extend { lease: Lease, ms: u64 },
+    Complete { lease: Lease, prints: bool },
+    Fail { lease: Lease, kind: FailureKind, retryable: bool },
+    Release { lease: Lease },
+    Cancel { task: u8 },
+    Expire { leases: Vec<(Lease, bool)> },
+    Forget { tasks: Vec<u8> },
+}
+
+/// A task to submit: a new one, or an earlier one again, with one of few arguments.
+#[derive(Debug, Clone)]
+pub(crate) struct Item {
+    again: Option<u8>,
+    args: bool,
+}
+
+/// A lease to name, counted back from the newest one.
+#[derive(Debug, Clone)]
+pub(crate) struct Lease {
+    whose: Whose,
+    back: u8,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Whose {
+    /// One that is held now.
+    Held,
+    /// Any that was ever granted.
+    Granted,
+    /// One whose token was never given out.
+    Forged,
+    /// One whose token has not been given out yet.
+    Future,
+}
+
+pub(crate) fn steps(most: usize) -> impl Strategy<Value = Vec<Step>> {
+    let actions = prop::collection::vec(action(), 0..5);
+    let step = (prop_oneof![4 => Just(0), 4 => 1_u64..500, 1 => 1_000_u64..40_000], any::<u8>(), actions);
+    let step = step.prop_map(|(ms, slow, actions)| Step { ms, slow: slow < 16, actions });
+    prop::collection::vec(step, 1..most)
+}
+
+fn action() -> impl Strategy<Value = Action> {
+    prop_oneof![
+        2 => register(),
+        4 => submit(),
+        6 => (0_u8..3, worker_python(), 0_u16..4, prop::option::weighted(0.3, 0_u8..4))
+            .prop_map(|(worker, python, max, repeat)| Action::Acquire { worker, python, max, repeat }),
+        1 => (lease(), run_ms()).prop_map(|(lease, ms)| Action::Extend { lease, ms }),
+        3 => (lease(), any::<bool>()).prop_map(|(lease, prints)| Action::Complete { lease, prints }),
+        8 => (lease(), kind(), any::<bool>())
+            .prop_map(|(lease, kind, retryable)| Action::Fail { lease, kind, retryable }),
+        1 => lease().prop_map(|lease| Action::Release { lease }),
+        1 => (0_u8..12).prop_map(|task| Action::Cancel { task }),
+        2 => prop::collection::vec((lease(), any::<bool>()), 1..4).prop_map(|leases| Action::Expire { leases }),
+        1 => prop::collection::vec(0_u8..12, 1..6).prop_map(|tasks| Action::Forget { tasks }),
+    ]
+}
+
+fn register() -> impl Strategy<Value = Action> {
+    let keep = prop_oneof![Just(0), Just(2_000), Just(u64::MAX)];
+    (0_u8..3, prop::option::of(python()), retry(), prop::option::of(run_ms()), keep).prop_map(
+        |(function, python, retry, run, keep)| Action::Register { function, python, retry, run, keep },
+    )
+}
+
+fn submit() -> impl Strategy<Value = Action> {
+    let item =
+        (prop::option::weighted(0.2, 0_u8..6), any::<bool>()).prop_map(|(again, args)| Item { again, args });
+    // Mostly plain options, so that a repeat often names the same request.
+    let options = prop_oneof![
+        3 => Just(TaskOptions::default()),
+        2 => (4_u8..11, prop_oneof![Just(0), 1_u64..3_000], prop::option::of(1_u16..4)).prop_map(
+            |(priority, delay, attempts)| TaskOptions {
+                priority,
+                delay: Millis(delay),
+                retry: attempts.map(|max_attempts| RetryPolicy { max_attempts, ..RetryPolicy::default() }),
+                ..TaskOptions::default()
+            }
+        ),
+        1 => (prop::option::of(python()), prop::option::of(run_ms())).prop_map(|(python, run)| TaskOptions {
+            python,
+            run_max: run.map(Millis),
+            ..TaskOptions::default()
+        }),
+    ];
+    (0_u8..3, prop::collection::vec(item, 1..3), options)
+        .prop_map(|(function, items, options)| Action::Submit { function, items, options })
+}
+
+fn retry() -> impl Strategy<Value = RetryPolicy> {
+    (0_u16..5, prop_oneof![2 => Just(0), 1 => Just(300)]).prop_map(|(max_attempts, initial_ms)| RetryPolicy {
+        max_attempts,
+        initial_ms,
+        max_ms: 1_000,
+    })
+}
+
+fn python() -> impl Strategy<Value = PythonVersion> {
+    (11_u8..13).prop_map(|minor| PythonVersion { major: 3, minor })
+}
+
+fn worker_python() -> impl Strategy<Value = PythonVersion> {
+    prop_oneof![Just(11_u8), Just(12), Just(13)].prop_map(|minor| PythonVersion { major: 3, minor })
+}
+
+fn run_ms() -> impl Strategy<Value = u64> {
+    prop_oneof![3 => Just(1_000), 1 => Just(0), 1 => Just(u64::MAX)]
+}
+
+fn lease() -> impl Strategy<Value = Lease> {
+    let whose = prop_oneof![
+        10 => Just(Whose::Held),
+        6 => Just(Whose::Granted),
+        1 => Just(Whose::Forged),
+        1 => Just(Whose::Future),
+    ];
+    (whose, 0_u8..6).prop_map(|(whose, back)| Lease { whose, back })
+}
+
+/// Mostly crashes: a task needs three of them, each under a lease of its own, to be parked.
+fn kind() -> impl Strategy<Value = FailureKind> {
+    prop_oneof![
+        2 => Just(FailureKind::Exception),
+        1 => Just(FailureKind::Timeout),
+        1 => Just(FailureKind::Load),
+        5 => Just(FailureKind::Crash { exit_code: None, signal: Some(11) }),
+        2 => Just(FailureKind::OutOfMemory { limit: 100, peak: 101 }),
+        1 => Just(FailureKind::WorkerLost),
+    ]
+}
+
+/// What actions choose among.
+#[derive(Debug, Default)]
+pub(crate) struct World {
+    clock: u64,
+    tasks: Vec<TaskId>,
+    granted: Vec<LeaseRef>,
+    held: Vec<LeaseRef>,
+    acquires: Vec<Acquire>,
+}
+
+impl World {
+    /// The entry that a step stands for, here and now.
+    pub(crate) fn entry(&mut self, step: &Step) -> Entry {
+        self.clock += step.ms;
+        let clock = if step.slow { self.clock.saturating_sub(5_000) } else { self.clock };
+        let commands = step.actions.iter().map(|action| self.command(action)).collect();
+        Entry { log_time: LogTime(clock), wall_time: WallTime(clock), commands }
+    }
+
+    /// Remembers the leases that an entry gave out, and those that are held after it.
+    pub(crate) fn learn(&mut self, applied: &Applied, state: &State) {
+        for reply in &applied.replies {
+            if let Ok(Accepted::Granted(grants)) = reply {
+                let leases = grants.iter().map(|grant| LeaseRef { task: grant.task, token: grant.token });
+                self.granted.extend(leases);
+            }
+        }
+        self.held = state.leases().map(|(_, lease)| lease).collect();
+        self.held.sort_by_key(|lease| lease.token);
+    }
+
+    fn command(&mut self, action: &Action) -> Command {
+        match action {
+            Action::Register { function, python, retry, run, keep } => {
+                Command::Register(register_command(*function, *python, *retry, *run, *keep))
+            }
+            Action::Submit { function, items, options } => Command::Submit(Submit {
+                function: function_name(*function).function(),
+                options: options.clone(),
+                items: items.iter().map(|item| self.item(item)).collect(),
+            }),
+            Action::Acquire { worker, python, max, repeat } => {
+                Command::Acquire(self.acquire(*worker, *python, *max, *repeat))
+            }
+            Action::Extend { lease, ms } => {
+                Command::Extend(Extend { lease: self.lease(lease), run: Millis(*ms) })
+            }
+            Action::Complete { lease, prints } => Command::Complete(Complete {
+                lease: self.lease(lease),
+                result: Bytes::from_static(b"result"),
+                output: printed(if *prints { b"hello" } else { b"" }),
+            }),
+            Action::Fail { lease, kind, retryable } => Command::Fail(Fail {
+                lease: self.lease(lease),
+                error: error(*kind),
+                retryable: *retryable,
+                output: printed(b""),
+            }),
+            Action::Release { lease } => Command::Release(Release { lease: self.lease(lease) }),
+            Action::Cancel { task } => Command::Cancel(Cancel { task: self.task(*task) }),
+            Action::Expire { leases } => Command::Expire(Expire {
+                leases: leases.iter().map(|(lease, started)| (self.lease(lease), *started)).collect(),
+            }),
+            Action::Forget { tasks } => {
+                Command::Forget(Forget { tasks: tasks.iter().map(|task| self.task(*task)).collect() })
+            }
+        }
+    }
+
+    fn item(&mut self, item: &Item) -> (TaskId, Bytes) {
+        let args = if item.args { "1" } else { "2" };
+        let task = if let Some(back) = item.again { self.task(back) } else { self.new_task() };
+        (task, args.into())
+    }
+
+    fn new_task(&mut self) -> TaskId {
+        // The order of ids is not the order of acceptance.
+        let task = Name(format!("t{}", (self.tasks.len() * 37 + 11) % 1_000)).task();
+        self.tasks.push(task);
+        task
+    }
+
+    fn acquire(&mut self, worker: u8, python: PythonVersion, max: u16, repeat: Option<u8>) -> Acquire {
+        let earlier = repeat.and_then(|back| from_newest(&self.acquires, back));
+        let acquire = earlier.cloned().unwrap_or_else(|| Acquire {
+            worker: Name(format!("w{worker}")).worker(),
+            request: Name(format!("r{}", self.acquires.len())).request(),
+            max,
+            python,
+        });
+        self.acquires.push(acquire.clone());
+        acquire
+    }
+
+    fn task(&self, back: u8) -> TaskId {
+        from_newest(&self.tasks, back).copied().unwrap_or_else(|| Name("nobody".to_owned()).task())
+    }
+
+    fn lease(&self, lease: &Lease) -> LeaseRef {
+        let among = if matches!(lease.whose, Whose::Held) { &self.held } else { &self.granted };
+        let known = from_newest(among, lease.back).copied();
+        let known = known.unwrap_or_else(|| LeaseRef { task: self.task(lease.back), token: Token(1) });
+        match lease.whose {
+            Whose::Held | Whose::Granted => known,
+            Whose::Forged => LeaseRef { token: Token(0), ..known },
+            Whose::Future => LeaseRef { token: Token(known.token.0 + 1), ..known },
+        }
+    }
+}
+
+fn from_newest<T>(all: &[T], back: u8) -> Option<&T> {
+    let back = usize::from(back).checked_rem(all.len())?;
+    all.get(all.len() - 1 - back)
+}
+
+fn function_name(function: u8) -> Name {
+    Name(format!("f{function}"))
+}
+
+fn register_command(
+    function: u8,
+    python: Option<PythonVersion>,
+    retry: RetryPolicy,
+    run: Option<u64>,
+    keep: u64,
+) -> Register {
+    let name = function_name(function);
+    Register {
+        function: name.function(),
+        spec: FunctionSpec {
+            name: name.0.clone(),
+            language: Language::Pickle,
+            code_hash: CodeHash([2; 32]),
+            python,
+            retry,
+            run_max: run.map(Millis),
+            retention: Millis(keep),
+        },
+        code: name.0.into(),
+    }
+}
+
+fn printed(stdout: &'static [u8]) -> Output {
+    Output { stdout: Bytes::from_static(stdout), stderr: Bytes::new() }
+}
+
+fn error(kind: FailureKind) -> TaskError {
+    TaskError {
+        kind,
+        type_name: String::new(),
+        message: "it went wrong".to_owned(),
+        traceback: String::new(),
+        exception: None,
+    }
+}
+
+/// Guards the random tests against becoming blind: their entries must meet every answer that is not about a size.
+#[test]
+fn random_entries_meet_every_answer() {
+    let answers = std::cell::RefCell::new(std::collections::BTreeSet::new());
+    let config = ProptestConfig { cases: 600, failure_persistence: None, ..ProptestConfig::default() };
+    let rng = proptest::test_runner::TestRng::deterministic_rng(proptest::test_runner::RngAlgorithm::ChaCha);
+    let run = proptest::test_runner::TestRunner::new_with_rng(config, rng).run(&steps(100), |steps| {
+        let (mut world, mut group) = (World::default(), Group::default());
+        for step in &steps {
+            let applied = group.apply(&world.entry(step));
+            answers.borrow_mut().extend(applied.replies.iter().map(kind_of_answer));
+            world.learn(&applied, &group.state);
+        }
+        Ok(())
+    });
+    run.expect("random entries are applied");
+    let met: Vec<_> = answers.into_inner().into_iter().collect();
+    let expected = [
+        "AlreadyFinished(Cancelled)",
+        "AlreadyFinished(Completed)",
+        "AlreadyFinished(Failed)",
+        "AlreadyFinished(Parked)",
+        "Cancelled",
+        "Completed",
+        "Expired(0)",
+        "Expired(some)",
+        "Extended",
+        "Finished(Failed)",
+        "Finished(Parked)",
+        "Forgotten(0)",
+        "Forgotten(some)",
+        "FunctionConflict",
+        "Granted(0)",
+        "Granted(some)",
+        "OverLimit",
+        "Registered",
+        "Released",
+        "StaleLease",
+        "Submitted(0)",
+        "Submitted(some)",
+        "TaskConflict",
+        "UnknownFunction",
+        "UnknownTask",
+        "WillRetry",
+    ];
+    assert_eq!(met, expected);
+}
+
+fn kind_of_answer(reply: &Reply) -> String {
+    let some = |count: usize| if count == 0 { "0" } else { "some" };
+    match reply {
+        Ok(Accepted::Registered) => "Registered".to_owned(),
+        Ok(Accepted::Submitted { created }) => format!("Submitted({})", some(*created as usize)),
+        Ok(Accepted::Granted(grants)) => format!("Granted({})", some(grants.len())),
+        Ok(Accepted::Extended { .. }) => "Extended".to_owned(),
+        Ok(Accepted::Completed) => "Completed".to_owned(),
+        Ok(Accepted::WillRetry { .. }) => "WillRetry".to_owned(),
+        Ok(Accepted::Finished { status }) => format!("Finished({status:?})"),
+        Ok(Accepted::Released) => "Released".to_owned(),
+        Ok(Accepted::Cancelled) => "Cancelled".to_owned(),
+        Ok(Accepted::Expired(count)) => format!("Expired({})", some(*count as usize)),
+        Ok(Accepted::Forgotten(count)) => format!("Forgotten({})", some(*count as usize)),
+        Err(Rejection::UnknownFunction(_)) => "UnknownFunction".to_owned(),
+        Err(Rejection::UnknownTask(_)) => "UnknownTask".to_owned(),
+        Err(Rejection::FunctionConflict(_)) => "FunctionConflict".to_owned(),
+        Err(Rejection::TaskConflict(_)) => "TaskConflict".to_owned(),
+        Err(Rejection::StaleLease { .. }) => "StaleLease".to_owned(),
+        Err(Rejection::AlreadyFinished { status, .. }) => format!("AlreadyFinished({status:?})"),
+        Err(Rejection::OverLimit { .. }) => "OverLimit".to_owned(),
+    }
+}

@@ -1,0 +1,106 @@
+//! Entries written as a script: what a failed random test prints, ready to become a file in `tests/scripts`.
+
+use raftwork_kernel::{Command, Entry, Fail, FailureKind, LeaseRef, Millis, PythonVersion, Register, Submit};
+
+use super::names::{Lease, Span, name_of};
+use super::speech;
+
+/// The lines of one entry.
+pub(crate) fn entry(entry: &Entry) -> String {
+    let commands: String = entry.commands.iter().map(|one| command(one) + "\n").collect();
+    format!("clock {}\nbegin\n{commands}commit\n", Span(entry.log_time.0))
+}
+
+fn command(command: &Command) -> String {
+    match command {
+        Command::Register(command) => register(command),
+        Command::Submit(command) => submit(command),
+        Command::Acquire(command) => format!(
+            "acquire {} max={} python={} request={}",
+            speech::worker_name(command.worker),
+            command.max,
+            command.python,
+            name_of(command.request.as_uuid())
+        ),
+        Command::Extend(command) => format!("extend {} run={}", Lease(command.lease), Span(command.run.0)),
+        Command::Complete(command) => format!(
+            "complete {} result={}{}",
+            Lease(command.lease),
+            String::from_utf8_lossy(&command.result),
+            printed(&command.output.stdout)
+        ),
+        Command::Fail(command) => fail(command),
+        Command::Release(command) => format!("release {}", Lease(command.lease)),
+        Command::Cancel(command) => format!("cancel {}", speech::name(command.task)),
+        Command::Expire(command) => expire(&command.leases),
+        Command::Forget(command) => {
+            let tasks: Vec<_> = command.tasks.iter().map(|task| speech::name(*task)).collect();
+            format!("forget {}", tasks.join(" "))
+        }
+    }
+}
+
+fn register(command: &Register) -> String {
+    let spec = &command.spec;
+    format!(
+        "register {}{} attempts={} pause={} pause_max={}{} keep={}",
+        name_of(command.function.as_uuid()),
+        python(spec.python),
+        spec.retry.max_attempts,
+        Span(spec.retry.initial_ms.into()),
+        Span(spec.retry.max_ms.into()),
+        run(spec.run_max),
+        Span(spec.retention.0)
+    )
+}
+
+fn submit(command: &Submit) -> String {
+    let items = command
+        .items
+        .iter()
+        .map(|(task, args)| format!("{}/{}", speech::name(*task), String::from_utf8_lossy(args)));
+    let options = &command.options;
+    let attempts =
+        options.retry.map_or_else(String::new, |retry| format!(" attempts={}", retry.max_attempts));
+    format!(
+        "submit {} fn={} priority={} delay={}{attempts}{}{}",
+        items.collect::<Vec<_>>().join(" "),
+        name_of(command.function.as_uuid()),
+        options.priority,
+        Span(options.delay.0),
+        run(options.run_max),
+        python(options.python)
+    )
+}
+
+fn fail(command: &Fail) -> String {
+    let kind = match command.error.kind {
+        FailureKind::Exception => "exception",
+        FailureKind::Timeout => "timeout",
+        FailureKind::Unserializable => "unserializable",
+        FailureKind::Load => "load",
+        FailureKind::Crash { .. } => "crash",
+        FailureKind::OutOfMemory { .. } => "out-of-memory",
+        FailureKind::WorkerLost => "lost",
+    };
+    let output = printed(&command.output.stdout);
+    format!("fail {} kind={kind} retry={}{output}", Lease(command.lease), command.retryable)
+}
+
+/// A script says of a whole `expire` whether its attempts had started, so a mixed one becomes several.
+fn expire(leases: &[(LeaseRef, bool)]) -> String {
+    let lines = leases.iter().map(|(lease, started)| format!("expire {} started={started}", Lease(*lease)));
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+fn python(python: Option<PythonVersion>) -> String {
+    python.map_or_else(String::new, |python| format!(" python={python}"))
+}
+
+fn run(run: Option<Millis>) -> String {
+    run.map_or_else(String::new, |run| format!(" run={}", Span(run.0)))
+}
+
+fn printed(stdout: &[u8]) -> String {
+    if stdout.is_empty() { String::new() } else { format!(" out={}", String::from_utf8_lossy(stdout)) }
+}
