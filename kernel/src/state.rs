@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::command::LeaseRef;
 use crate::function::PythonVersion;
-use crate::ids::{Seq, TaskId, Token, WorkerId};
+use crate::ids::{RequestId, Seq, TaskId, Token, WorkerId};
 use crate::indexes::Indexes;
 use crate::record::Status;
 use crate::task::{Lease, Phase, Task};
@@ -118,6 +118,12 @@ impl State {
             .leases
             .range((worker, Token(0))..=(worker, Token(u64::MAX)))
             .map(|((_, token), task)| LeaseRef { task: *task, token: *token })
+    }
+
+    /// Whether the worker holds leases that it was granted under this request.
+    pub fn has_leases_under(&self, worker: WorkerId, request: RequestId) -> bool {
+        self.leases_of(worker)
+            .any(|lease| self.lease(&lease.task).is_some_and(|held| held.request == request))
     }
 
     pub(crate) fn insert(&mut self, id: TaskId, task: Task) {

@@ -4,10 +4,10 @@
 
 mod check;
 mod hint;
+mod settings;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use raftwork_api::Span;
 use raftwork_api::kernel::Millis;
@@ -102,6 +102,11 @@ impl NodeConfig {
     /// `host:port` at which other nodes, workers and clients reach it.
     pub fn reached_at(&self) -> String {
         self.advertise.clone().unwrap_or_else(|| self.addr.to_string())
+    }
+
+    /// Whether other machines can reach it.
+    pub const fn is_exposed(&self) -> bool {
+        !self.addr.ip().is_loopback()
     }
 
     /// Its base URL.
@@ -226,11 +231,6 @@ impl Config {
     /// The node with this id, if there is one.
     pub fn find(&self, id: u64) -> Option<&NodeConfig> {
         self.nodes.iter().find(|node| node.id == id)
-    }
-
-    /// How long a worker may be silent, as a duration.
-    pub fn lease_ttl(&self) -> Duration {
-        self.worker.lease_ttl.into()
     }
 }
 

@@ -1,1 +1,12 @@
-//! Placeholder.
+//! The node daemon `raftworkd` as a library.
+
+pub mod config;
+pub mod dispatch;
+pub mod group;
+pub mod http;
+mod node;
+pub mod raft;
+pub mod store;
+pub mod telemetry;
+
+pub use node::{Node, StartError};

@@ -20,7 +20,8 @@ fn the_smallest_file_gets_the_defaults() {
     let config = parse(GOOD).unwrap();
     assert_eq!(config.nodes[0].url(), "http://127.0.0.1:7001");
     assert_eq!(config.nodes[0].data, Path::new("/etc/raftwork/n1"));
-    assert_eq!(config.lease_ttl(), Duration::from_secs(10));
+    assert_eq!(config.worker.lease_ttl.to_string(), "10s");
+    assert!(!config.nodes[0].is_exposed());
     assert_eq!(config.limits.queued_max, 5_000_000);
     assert!(!config.rest.lenient_register);
 }

@@ -1,0 +1,53 @@
+//! What the leader does by the clock: expires leases, moves log time on, and drops finished tasks after their retention.
+
+use std::time::{Duration, Instant};
+
+use raftwork_kernel::{Command, Forget, LogTime, TaskId};
+use tokio::time::MissedTickBehavior;
+
+use super::Dispatcher;
+
+/// How often leases and due tasks are looked at: the coarseness of every delay and time-out.
+const TICK: Duration = Duration::from_millis(50);
+/// Every how many ticks the roster is compared with the applied leases, and retention is looked at: once a second.
+const TICKS_PER_ROUND: u32 = 20;
+/// Most tasks dropped by one entry.
+const FORGET_MAX: usize = 1000;
+
+impl Dispatcher {
+    /// Keeps house until the node stops.
+    pub(crate) async fn run_housekeeping(self) {
+        let mut interval = tokio::time::interval(TICK);
+        interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut forgotten_until = LogTime(0);
+        for tick in 0_u32.. {
+            interval.tick().await;
+            let Some(clock) = self.inner.reign.clock() else { continue };
+            let overdue = self.roster().overdue(Instant::now());
+            self.expire(overdue).await;
+            if self.inner.replica.next_due().is_some_and(|due| due <= clock.now()) {
+                self.inner.proposals.tick();
+            }
+            if tick.is_multiple_of(TICKS_PER_ROUND) {
+                self.roster().reconcile(Instant::now(), &self.inner.replica.leases());
+                forgotten_until = self.forget(forgotten_until, clock.now()).await;
+            }
+        }
+    }
+
+    /// Drops what is due, and returns the moment from which to look the next time: what lies before it is gone, and
+    /// looking over its remains again would cost more each time.
+    async fn forget(&self, from: LogTime, now: LogTime) -> LogTime {
+        let from = from.min(now);
+        loop {
+            let due = self.inner.replica.rows().expired(from, now, FORGET_MAX);
+            let Some((last, _)) = due.last().copied() else { return from };
+            let tasks: Vec<TaskId> = due.iter().map(|(_, task)| *task).collect();
+            let full = tasks.len() == FORGET_MAX;
+            let forgotten = self.inner.proposals.propose(vec![Command::Forget(Forget { tasks })]).await;
+            if forgotten.is_err() || !full {
+                return if forgotten.is_ok() { last } else { from };
+            }
+        }
+    }
+}

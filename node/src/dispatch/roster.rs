@@ -1,0 +1,402 @@
+//! Who the workers are, what they hold and what they want: the leader's soft state, and every decision made on it.
+//!
+//! Pure: time comes in as an argument, and what is to be sent goes out as a value. Nothing here is replicated; a new
+//! leader starts from the leases in the applied state and treats each as heard of at that moment.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+use raftwork_api::stream::Hello;
+use raftwork_api::workers::{WorkerInfo, WorkerMode};
+use raftwork_kernel::{Acquire, Grant, LeaseRef, PythonVersion, RequestId, WorkerId};
+
+use super::Timings;
+
+/// `O` is the way to a worker's stream, `W` the way to a caller that waits for one answer.
+pub(super) struct Roster<O, W> {
+    timings: Timings,
+    sessions: BTreeMap<WorkerId, Session<O, W>>,
+    /// Leases of the applied state that no session knew of at the last look.
+    suspects: BTreeSet<LeaseRef>,
+    /// Who was served last: the next round begins after it, so that nobody starves.
+    served_last: Option<WorkerId>,
+}
+
+struct Session<O, W> {
+    about: About,
+    draining: bool,
+    heard: Instant,
+    held: BTreeMap<LeaseRef, Held>,
+    asks: BTreeMap<RequestId, Ask<W>>,
+    /// Acquires that were proposed and have no answer yet, with how many tasks each may bring.
+    in_flight: BTreeMap<RequestId, u16>,
+    outbox: Option<Outbox<O>>,
+}
+
+/// What a worker says of itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct About {
+    pub(super) name: String,
+    pub(super) python: PythonVersion,
+    pub(super) slots: u16,
+    pub(super) capacity: u16,
+    pub(super) mode: WorkerMode,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Held {
+    /// When this leader granted it, or first heard of it; `None` after an election, until the worker is heard from.
+    granted: Option<Instant>,
+    started: bool,
+}
+
+/// A worker that asks for tasks, until there are some.
+struct Ask<W> {
+    max: u16,
+    /// The caller, if the ask did not come over a stream.
+    waiter: Option<W>,
+}
+
+struct Outbox<O> {
+    /// Tells one connection of a worker from its next one.
+    connection: u64,
+    to: O,
+}
+
+/// Where grants go.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Delivery<O, W> {
+    /// To the worker's stream.
+    Stream(O),
+    /// To whoever waits for this one answer.
+    Caller(W),
+    /// The worker is gone: the grants go back when their start deadline is over.
+    Nobody,
+}
+
+impl<O: Clone, W> Roster<O, W> {
+    pub(super) const fn new(timings: Timings) -> Self {
+        Self { timings, sessions: BTreeMap::new(), suspects: BTreeSet::new(), served_last: None }
+    }
+
+    /// Starts over from the leases of the applied state, each as heard of now.
+    pub(super) fn reset(&mut self, now: Instant, leases: impl IntoIterator<Item = (WorkerId, LeaseRef)>) {
+        *self = Self::new(self.timings);
+        for (worker, lease) in leases {
+            let session = self.sessions.entry(worker).or_insert_with(|| Session::unheard(now));
+            session.held.insert(lease, Held { granted: None, started: false });
+        }
+    }
+
+    /// Every stream that there is.
+    pub(super) fn outboxes(&self) -> Vec<O> {
+        self.sessions.values().filter_map(Session::outbox).collect()
+    }
+
+    /// Takes a worker in. `held` is what it holds and the applied state agrees to. Returns the leases that it should hold
+    /// and does not: grants that were lost on their way.
+    pub(super) fn hello(
+        &mut self,
+        now: Instant,
+        hello: &Hello,
+        held: &[(LeaseRef, bool)],
+        connection: u64,
+        to: O,
+    ) -> Vec<(LeaseRef, bool)> {
+        let session = self.sessions.entry(hello.worker).or_insert_with(|| Session::unheard(now));
+        session.about = About::of(hello);
+        session.heard = now;
+        session.outbox = Some(Outbox { connection, to });
+        session.asks.clear();
+        let kept: BTreeSet<LeaseRef> = held.iter().map(|(lease, _)| *lease).collect();
+        let lost: Vec<LeaseRef> = session.held.keys().filter(|lease| !kept.contains(lease)).copied().collect();
+        session.held.retain(|lease, _| kept.contains(lease));
+        for (lease, started) in held {
+            session.hold(*lease, now).started |= started;
+        }
+        lost.into_iter().map(|lease| (lease, false)).collect()
+    }
+
+    /// The connection is gone; the worker has its time to live to come back.
+    pub(super) fn disconnect(&mut self, worker: WorkerId, connection: u64) {
+        if let Some(session) = self.sessions.get_mut(&worker)
+            && session.outbox.as_ref().is_some_and(|outbox| outbox.connection == connection)
+        {
+            session.outbox = None;
+            session.asks.retain(|_, ask| ask.waiter.is_some());
+        }
+    }
+
+    /// A sign of life.
+    pub(super) fn heard(&mut self, now: Instant, worker: WorkerId) {
+        if let Some(session) = self.sessions.get_mut(&worker) {
+            session.heard = now;
+        }
+    }
+
+    /// A heartbeat with everything that the worker holds.
+    pub(super) fn beat(&mut self, now: Instant, worker: WorkerId, held: &[(LeaseRef, bool)], draining: Option<bool>) {
+        let session = self.sessions.entry(worker).or_insert_with(|| Session::unheard(now));
+        session.heard = now;
+        session.draining |= draining.unwrap_or(false);
+        for (lease, started) in held {
+            if let Some(held) = session.held.get_mut(lease) {
+                held.started |= started;
+            }
+        }
+    }
+
+    /// These have started.
+    pub(super) fn started(&mut self, now: Instant, worker: WorkerId, leases: &[LeaseRef]) {
+        let Some(session) = self.sessions.get_mut(&worker) else { return };
+        session.heard = now;
+        for lease in leases {
+            if let Some(held) = session.held.get_mut(lease) {
+                held.started = true;
+            }
+        }
+    }
+
+    /// A worker on a stream asks; the ask replaces an earlier one that is still unanswered.
+    pub(super) fn ask(&mut self, now: Instant, worker: WorkerId, request: RequestId, max: u16) {
+        let Some(session) = self.sessions.get_mut(&worker) else { return };
+        session.heard = now;
+        session.asks.retain(|_, ask| ask.waiter.is_some());
+        session.asks.insert(request, Ask { max, waiter: None });
+    }
+
+    /// A worker without a stream asks, and `waiter` waits for the answer.
+    pub(super) fn ask_once(
+        &mut self,
+        now: Instant,
+        worker: WorkerId,
+        python: PythonVersion,
+        (request, max): (RequestId, u16),
+        waiter: W,
+    ) {
+        let session = self.sessions.entry(worker).or_insert_with(|| Session::unheard(now));
+        session.heard = now;
+        session.about.python = python;
+        session.about.slots = session.about.slots.max(max);
+        session.asks.insert(request, Ask { max, waiter: Some(waiter) });
+    }
+
+    /// The waiter has gone.
+    pub(super) fn withdraw(&mut self, worker: WorkerId, request: RequestId) {
+        if let Some(session) = self.sessions.get_mut(&worker) {
+            session.asks.remove(&request);
+        }
+    }
+
+    /// A lease is over, by report, revocation or expiry: its slot is free.
+    pub(super) fn let_go(&mut self, worker: WorkerId, lease: &LeaseRef) -> Option<O> {
+        let session = self.sessions.get_mut(&worker)?;
+        session.held.remove(lease);
+        session.outbox()
+    }
+
+    /// The worker shall take nothing more. `None`: no such worker.
+    pub(super) fn drain(&mut self, worker: WorkerId) -> Option<Option<O>> {
+        let session = self.sessions.get_mut(&worker)?;
+        session.draining = true;
+        Some(session.outbox())
+    }
+
+    /// Acquires for the workers that want tasks, to ride in the next entry. `available` says how many ready tasks a
+    /// Python version will find there.
+    pub(super) fn ride(
+        &mut self,
+        available: impl Fn(PythonVersion) -> usize,
+        mut new_request: impl FnMut() -> RequestId,
+    ) -> Vec<Acquire> {
+        let wants = self.wants();
+        let mut promised: usize =
+            self.sessions.values().flat_map(|session| session.in_flight.values()).map(|max| usize::from(*max)).sum();
+        let mut acquires = Vec::new();
+        for (place, want) in wants.iter().enumerate() {
+            let session = self.sessions.get_mut(&want.worker).expect("it was just listed");
+            let python = session.about.python;
+            let left = available(python).saturating_sub(promised);
+            let share = left.div_ceil(wants.len() - place);
+            let max = want.max.min(u16::try_from(share).unwrap_or(u16::MAX));
+            if max == 0 {
+                continue;
+            }
+            let request = want.request.unwrap_or_else(&mut new_request);
+            session.in_flight.insert(request, max);
+            promised += usize::from(max);
+            self.served_last = Some(want.worker);
+            acquires.push(Acquire { worker: want.worker, request, max, python });
+        }
+        acquires
+    }
+
+    /// Every worker that can take more, beginning after the one that was served last.
+    fn wants(&self) -> Vec<Want> {
+        let mut wants: Vec<Want> = self
+            .sessions
+            .iter()
+            .filter(|(_, session)| !session.draining)
+            .flat_map(|(worker, session)| session.wants(*worker))
+            .collect();
+        let first = wants.partition_point(|want| Some(want.worker) <= self.served_last);
+        wants.rotate_left(first);
+        wants
+    }
+
+    /// A proposed acquire has its answer: `None` if it is unknown whether it was applied.
+    pub(super) fn settle(
+        &mut self,
+        now: Instant,
+        worker: WorkerId,
+        request: RequestId,
+        grants: Option<&[Grant]>,
+    ) -> Delivery<O, W> {
+        let Some(session) = self.sessions.get_mut(&worker) else { return Delivery::Nobody };
+        session.in_flight.remove(&request);
+        let grants = grants.unwrap_or_default();
+        if grants.is_empty() {
+            return Delivery::Nobody;
+        }
+        for grant in grants {
+            session.hold(LeaseRef { task: grant.task, token: grant.token }, now);
+        }
+        match session.asks.remove(&request) {
+            Some(Ask { waiter: Some(waiter), .. }) => Delivery::Caller(waiter),
+            Some(Ask { waiter: None, .. }) | None => session.outbox().map_or(Delivery::Nobody, Delivery::Stream),
+        }
+    }
+
+    /// Leases to expire now, with whether each had started: all of a worker that was not heard from for a whole time to
+    /// live, and grants whose start was not confirmed in time.
+    pub(super) fn overdue(&mut self, now: Instant) -> Vec<(LeaseRef, bool)> {
+        let Timings { ttl, start_deadline, .. } = self.timings;
+        let mut overdue = Vec::new();
+        self.sessions.retain(|worker, session| {
+            if now.saturating_duration_since(session.heard) > ttl {
+                if !session.held.is_empty() {
+                    tracing::warn!(%worker, name = session.about.name, leases = session.held.len(), "worker lost: not heard from for {ttl:?}");
+                }
+                overdue.extend(session.held.iter().map(|(lease, held)| (*lease, held.started)));
+                return false;
+            }
+            session.held.retain(|lease, held| {
+                let late = !held.started && held.is_older(now, start_deadline);
+                if late {
+                    overdue.push((*lease, false));
+                }
+                !late
+            });
+            true
+        });
+        overdue
+    }
+
+    /// Compares with the leases of the applied state: a lease that nobody here knew of at two looks in a row is one whose
+    /// grant was lost with an unanswered proposal. It is taken up as unstarted.
+    pub(super) fn reconcile(&mut self, now: Instant, leases: &[(WorkerId, LeaseRef)]) {
+        let mut suspects = BTreeSet::new();
+        for (worker, lease) in leases {
+            let session = self.sessions.entry(*worker).or_insert_with(|| Session::unheard(now));
+            if session.held.contains_key(lease) || !session.in_flight.is_empty() {
+                continue;
+            }
+            if self.suspects.contains(lease) {
+                session.hold(*lease, now);
+            } else {
+                suspects.insert(*lease);
+            }
+        }
+        self.suspects = suspects;
+        let live: BTreeSet<&LeaseRef> = leases.iter().map(|(_, lease)| lease).collect();
+        for session in self.sessions.values_mut() {
+            session.held.retain(|lease, held| live.contains(lease) || !held.is_older(now, SETTLED));
+        }
+    }
+
+    /// For people.
+    pub(super) fn infos(&self, now: Instant) -> Vec<WorkerInfo> {
+        let info = |(worker, session): (&WorkerId, &Session<O, W>)| WorkerInfo {
+            worker_id: *worker,
+            name: session.about.name.clone(),
+            mode: session.about.mode,
+            python: session.about.python.to_string(),
+            slots: session.about.slots,
+            held: session.held.len(),
+            draining: session.draining,
+            silent_ms: u64::try_from(now.saturating_duration_since(session.heard).as_millis()).unwrap_or(u64::MAX),
+        };
+        self.sessions.iter().filter(|(_, session)| !session.about.name.is_empty()).map(info).collect()
+    }
+}
+
+/// Age at which a lease that the applied state does not have is not merely younger than the look at that state.
+const SETTLED: Duration = Duration::from_secs(1);
+
+struct Want {
+    worker: WorkerId,
+    request: Option<RequestId>,
+    max: u16,
+}
+
+impl<O: Clone, W> Session<O, W> {
+    /// A worker that is known by its leases alone.
+    fn unheard(now: Instant) -> Self {
+        Self {
+            about: About::unknown(),
+            draining: false,
+            heard: now,
+            held: BTreeMap::new(),
+            asks: BTreeMap::new(),
+            in_flight: BTreeMap::new(),
+            outbox: None,
+        }
+    }
+
+    fn outbox(&self) -> Option<O> {
+        self.outbox.as_ref().map(|outbox| outbox.to.clone())
+    }
+
+    fn hold(&mut self, lease: LeaseRef, now: Instant) -> &mut Held {
+        let held = self.held.entry(lease).or_insert(Held { granted: Some(now), started: false });
+        held.granted.get_or_insert(now);
+        held
+    }
+
+    fn wants(&self, worker: WorkerId) -> Vec<Want> {
+        if self.outbox.is_some() && self.about.mode == WorkerMode::Push {
+            let busy = self.held.len() + self.in_flight.values().map(|max| usize::from(*max)).sum::<usize>();
+            let free = usize::from(self.about.capacity).saturating_sub(busy);
+            return Vec::from_iter((free > 0).then(|| Want {
+                worker,
+                request: None,
+                max: u16::try_from(free).expect("at most the capacity"),
+            }));
+        }
+        let unanswered = self.asks.iter().filter(|(request, _)| !self.in_flight.contains_key(request));
+        unanswered.map(|(request, ask)| Want { worker, request: Some(*request), max: ask.max }).collect()
+    }
+}
+
+impl Held {
+    fn is_older(&self, now: Instant, age: Duration) -> bool {
+        self.granted.is_some_and(|granted| now.saturating_duration_since(granted) > age)
+    }
+}
+
+impl About {
+    fn of(hello: &Hello) -> Self {
+        Self {
+            name: hello.name.clone(),
+            python: hello.python,
+            slots: hello.slots,
+            capacity: hello.capacity,
+            mode: hello.mode,
+        }
+    }
+
+    const fn unknown() -> Self {
+        let python = PythonVersion { major: 0, minor: 0 };
+        Self { name: String::new(), python, slots: 0, capacity: 0, mode: WorkerMode::Pull }
+    }
+}

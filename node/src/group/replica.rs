@@ -1,0 +1,171 @@
+//! What this node has applied: the live state and the rows, changed by the state machine alone and read by everybody.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+
+use raftwork_kernel::{
+    Applied, Entry, LeaseRef, LogTime, PythonVersion, Record, RequestId, Rows, Status, State, Task, TaskId, WorkerId,
+};
+
+use crate::store::log::Position;
+use crate::store::rows::{OpenRowsError, Progress, RowStore, StoredMembers};
+
+/// Where a task stands on this node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Standing {
+    /// It lives.
+    Live {
+        /// In one word.
+        status: Status,
+        /// In full.
+        task: Task,
+    },
+    /// It has ended.
+    Finished(Record),
+}
+
+/// The applied state of one group on this node; a clone is another handle on it.
+#[derive(Clone)]
+pub struct Replica {
+    inner: Arc<RwLock<Inner>>,
+}
+
+struct Inner {
+    state: State,
+    rows: Arc<RowStore>,
+    progress: Progress,
+    members: StoredMembers,
+}
+
+impl Replica {
+    /// Takes over rows that were just opened.
+    ///
+    /// # Errors
+    /// When a row that the state is made of is damaged.
+    pub fn new(rows: RowStore) -> Result<Self, OpenRowsError> {
+        Ok(Self { inner: Arc::new(RwLock::new(Inner::load(rows)?)) })
+    }
+
+    /// Applies one entry and writes its rows; readers see all of it or nothing.
+    pub(crate) fn apply(&self, position: Position, entry: &Entry) -> Applied {
+        let mut inner = self.inner.write().unwrap_or_else(PoisonError::into_inner);
+        let Inner { state, rows, progress, .. } = &mut *inner;
+        let applied = state.apply(entry, rows.as_ref());
+        *progress = Progress { applied: Some(position), scalars: state.scalars() };
+        rows.write(&applied.changes, progress, None);
+        applied
+    }
+
+    /// Moves on by an entry that is not the kernel's: a blank one, or a new membership.
+    pub(crate) fn skip(&self, position: Position, members: Option<StoredMembers>) {
+        let mut inner = self.inner.write().unwrap_or_else(PoisonError::into_inner);
+        inner.progress.applied = Some(position);
+        inner.rows.write(&[], &inner.progress, members.as_ref());
+        if let Some(members) = members {
+            inner.members = members;
+        }
+    }
+
+    /// Replaces everything by the rows of a snapshot.
+    ///
+    /// # Errors
+    /// When they are damaged; nothing has changed then.
+    pub(crate) fn replace(&self, rows: RowStore) -> Result<(), OpenRowsError> {
+        let loaded = Inner::load(rows)?;
+        *self.inner.write().unwrap_or_else(PoisonError::into_inner) = loaded;
+        Ok(())
+    }
+
+    /// The position and the membership that the rows are worth.
+    pub(crate) fn progress(&self) -> (Progress, StoredMembers) {
+        let inner = self.read();
+        (inner.progress, inner.members.clone())
+    }
+
+    /// Where a task stands; `None` if there is no such task.
+    pub fn standing(&self, id: &TaskId) -> Option<Standing> {
+        let inner = self.read();
+        if let (Some(status), Some(task)) = (inner.state.status(id), inner.state.task(id)) {
+            return Some(Standing::Live { status, task: task.clone() });
+        }
+        // Taken under the lock: a task that lives no more has its record in these rows.
+        let rows = Arc::clone(&inner.rows);
+        drop(inner);
+        rows.record(id).map(Standing::Finished)
+    }
+
+    /// The rows, as they stand and as they will be changed, until a snapshot replaces them.
+    pub fn rows(&self) -> Arc<RowStore> {
+        Arc::clone(&self.read().rows)
+    }
+
+    /// Index of the last applied entry; 0 before the first.
+    pub fn applied_index(&self) -> u64 {
+        self.read().progress.applied.map_or(0, |position| position.index)
+    }
+
+    /// The latest log time applied.
+    pub fn log_time(&self) -> LogTime {
+        self.read().state.scalars().log_time
+    }
+
+    /// The next moment at which time alone changes something.
+    pub fn next_due(&self) -> Option<LogTime> {
+        self.read().state.next_due()
+    }
+
+    /// Number of live tasks.
+    pub fn live_len(&self) -> usize {
+        self.read().state.live_len()
+    }
+
+    /// Live tasks by status. Cheap: nothing is scanned.
+    pub fn counts(&self) -> BTreeMap<Status, u64> {
+        let inner = self.read();
+        let leased = inner.state.leased_len();
+        let ready: usize = inner.state.ready_by_python().map(|(_, count)| count).sum();
+        let waiting = inner.state.live_len() - leased - ready;
+        [(Status::Waiting, waiting), (Status::Queued, ready), (Status::Running, leased)]
+            .map(|(status, count)| (status, count as u64))
+            .into()
+    }
+
+    /// Ready tasks by the Python that they need.
+    pub fn ready_by_python(&self) -> Vec<(Option<PythonVersion>, usize)> {
+        self.read().state.ready_by_python().collect()
+    }
+
+    /// Number of ready tasks that a worker with this Python may run.
+    pub fn ready_len_for(&self, python: PythonVersion) -> usize {
+        self.read().state.ready_len_for(python)
+    }
+
+    /// Every lease.
+    pub fn leases(&self) -> Vec<(WorkerId, LeaseRef)> {
+        self.read().state.leases().collect()
+    }
+
+    /// Whether the worker holds leases that it was granted under this request.
+    pub fn has_leases_under(&self, worker: WorkerId, request: RequestId) -> bool {
+        self.read().state.has_leases_under(worker, request)
+    }
+
+    /// Those of `leases` that are over.
+    pub fn lost<'l>(&self, leases: impl IntoIterator<Item = &'l LeaseRef>) -> Vec<LeaseRef> {
+        let inner = self.read();
+        leases.into_iter().filter(|lease| !inner.state.holds(lease)).copied().collect()
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, Inner> {
+        self.inner.read().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inner {
+    fn load(rows: RowStore) -> Result<Self, OpenRowsError> {
+        let progress = rows.progress()?;
+        let members = rows.members()?;
+        let state = rows.restore(progress.scalars)?;
+        Ok(Self { state, rows: Arc::new(rows), progress, members })
+    }
+}

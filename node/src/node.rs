@@ -1,0 +1,224 @@
+//! A node, from its data folder to its port: what `raftworkd serve` runs and what tests start.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::runtime::{Builder, Runtime};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::{Config, NodeConfig};
+use crate::group::{Group, GroupSeed, RaftNode, Replica};
+use crate::http::{self, AppState, BindError};
+use crate::raft::handle::{InitializeError, OpenRaftError, RaftHandle};
+use crate::raft::log_store::LogStore;
+use crate::raft::network::{Network, NetworkSettings};
+use crate::raft::server::PeerServer;
+use crate::raft::state_machine::StateMachine;
+use crate::raft::transfer;
+use crate::store::generation::Generations;
+use crate::store::identity::{DataFolder, IdentityError};
+use crate::store::log::{Log, OpenError, Witness};
+use crate::store::rows::{OpenRowsError, RowStore};
+
+/// Threads that Raft has to itself, so that no request, however slow, delays a heartbeat.
+const RAFT_THREADS: usize = 2;
+/// How long a stopping leader waits for another node to take over.
+const HANDOVER_WITHIN: Duration = Duration::from_secs(3);
+
+/// Why a node did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The configuration has no such node.
+    #[error("the configuration has no [[node]] with id = {0}")]
+    UnknownNode(u64),
+    /// The data folder is another's, or in use.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    /// The log was refused.
+    #[error(transparent)]
+    Log(#[from] OpenError),
+    /// The rows were refused.
+    #[error(transparent)]
+    Rows(#[from] OpenRowsError),
+    /// The data folder cannot be read or written.
+    #[error("the data folder {path}: {source}")]
+    Data {
+        /// The folder.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The port cannot be used.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// Raft refused its settings or what is stored.
+    #[error(transparent)]
+    Raft(#[from] OpenRaftError),
+    /// The first membership was refused.
+    #[error(transparent)]
+    Initialize(#[from] InitializeError),
+    /// No HTTP client can be made.
+    #[error("cannot set up the HTTP client: {0}")]
+    Client(#[from] reqwest::Error),
+}
+
+/// A running node.
+pub struct Node {
+    group: Group,
+    raft: RaftNode,
+    replica: Replica,
+    addr: SocketAddr,
+    stop: CancellationToken,
+    server: JoinHandle<()>,
+    // Last: everything that runs on it is gone by then, and the folder's lock outlives all.
+    raft_runtime: Option<Runtime>,
+    _folder: DataFolder,
+}
+
+/// Everything of a node that is on disk.
+struct Opened {
+    folder: DataFolder,
+    log: Log,
+    replica: Replica,
+    generations: Generations,
+    snapshots: PathBuf,
+}
+
+impl Node {
+    /// Opens the data folder of node `id` (refusing what is damaged or another's), takes the port, joins the cluster.
+    ///
+    /// # Errors
+    /// See [`StartError`]; nothing was changed then but what a crash would also leave.
+    pub async fn start(config: &Config, id: u64) -> Result<Self, StartError> {
+        let own = config.find(id).ok_or(StartError::UnknownNode(id))?;
+        // The port first: a second process on the same configuration should say so, whatever its data folder says.
+        let listener = http::bind(own.addr).await?;
+        let addr = listener.local_addr().map_err(|source| BindError::Io { addr: own.addr, source })?;
+        let opened = open(own, &config.cluster.name)?;
+        let seed = GroupSeed::new(opened.replica.clone(), config.group_settings());
+        let runtime = raft_runtime().map_err(|source| data_error(&own.data, source))?;
+        let raft = start_raft(&runtime, config, id, &opened, &seed).await?;
+        let group = seed.start(&config.cluster.name, raft.clone());
+        let peers = peer_server(&runtime, &raft, &opened);
+        let state = AppState::new(group.clone(), config, id, opened.log.clone(), peers)?;
+        let stop = CancellationToken::new();
+        let server = tokio::spawn(http::serve(listener, state, stop.clone()));
+        raft.initialize(config.members()).await?;
+        tracing::info!(node = id, %addr, cluster = config.cluster.name, "node started");
+        let Opened { folder, replica, .. } = opened;
+        Ok(Self { group, raft, replica, addr, stop, server, raft_runtime: Some(runtime), _folder: folder })
+    }
+
+    /// Where it listens.
+    pub const fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// Its Raft group.
+    pub const fn group(&self) -> &Group {
+        &self.group
+    }
+
+    /// Resolves, with the reason, if Raft dies under the running node: the process must end then.
+    pub async fn died(&self) -> String {
+        self.raft.died().await
+    }
+
+    /// Stops: hands leadership over first, lets requests under way end, makes everything durable.
+    pub async fn stop(mut self) {
+        let handover = tokio::time::timeout(HANDOVER_WITHIN, self.group.hand_over()).await;
+        if !matches!(handover, Ok(Ok(()))) {
+            tracing::warn!("no other node took over the leadership in time; the others elect one");
+        }
+        self.stop.cancel();
+        let _ = (&mut self.server).await;
+        self.raft.shutdown().await;
+        let rows = self.replica.rows();
+        // Restarting from flushed rows replays little of the log.
+        let _ = tokio::task::spawn_blocking(move || rows.flush()).await;
+        if let Some(runtime) = self.raft_runtime.take() {
+            runtime.shutdown_background();
+        }
+        tracing::info!("node stopped");
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        self.stop.cancel();
+        if let Some(runtime) = self.raft_runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+fn raft_runtime() -> io::Result<Runtime> {
+    Builder::new_multi_thread().worker_threads(RAFT_THREADS).thread_name("raft").enable_all().build()
+}
+
+/// Opens, in the order in which each part is a witness for the next.
+fn open(own: &NodeConfig, cluster: &str) -> Result<Opened, StartError> {
+    let failed = |source| data_error(&own.data, source);
+    let mut folder = DataFolder::open(&own.data, cluster, own.id)?;
+    let generations = Generations::open(&own.data).map_err(failed)?;
+    let replica = Replica::new(RowStore::open(&generations.path())?)?;
+    let applied = replica.progress().0.applied.map(|position| position.index);
+    let witness = Witness { applied, existed: folder.identity().has_log };
+    let log = Log::open(&own.data.join("log"), witness)?;
+    folder.note_log()?;
+    let snapshots = own.data.join("snap");
+    transfer::remove_partial(&snapshots).map_err(failed)?;
+    Ok(Opened { folder, log, replica, generations, snapshots })
+}
+
+async fn start_raft(
+    runtime: &Runtime,
+    config: &Config,
+    id: u64,
+    opened: &Opened,
+    seed: &GroupSeed,
+) -> Result<RaftNode, StartError> {
+    let settings = config.raft_settings();
+    let machine = StateMachine::new(
+        opened.replica.clone(),
+        opened.log.clone(),
+        opened.generations.clone(),
+        opened.snapshots.clone(),
+        seed.observer(),
+    )
+    .map_err(|source| data_error(&opened.snapshots, source))?;
+    let cluster = config.cluster.name.clone();
+    let network = Network::new(NetworkSettings {
+        node: id,
+        cluster: cluster.clone(),
+        token: None,
+        append_timeout: settings.append_timeout(),
+    })?;
+    let store = LogStore::new(opened.log.clone());
+    let started =
+        runtime.spawn(async move { RaftHandle::start(id, &cluster, &settings, network, store, machine).await });
+    let raft = started.await.map_err(|error| OpenRaftError::Fatal(error.to_string()))??;
+    Ok(raft)
+}
+
+/// Serves peers on Raft's own threads.
+fn peer_server(runtime: &Runtime, raft: &RaftNode, opened: &Opened) -> http::PeerServer {
+    let server = PeerServer::new(raft.raft().clone(), opened.log.clone(), opened.snapshots.clone());
+    let handle = runtime.handle().clone();
+    Arc::new(move |stream| {
+        let server = server.clone();
+        handle.spawn(async move {
+            if let Err(error) = server.serve(stream).await {
+                tracing::debug!(%error, "a peer's connection ended");
+            }
+        });
+    })
+}
+
+fn data_error(path: &Path, source: io::Error) -> StartError {
+    StartError::Data { path: path.to_owned(), source }
+}

@@ -1,0 +1,193 @@
+//! The state machine as Raft sees it: decodes an entry, has the replica apply it, hands the replies back.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use futures::{Stream, StreamExt};
+use openraft::entry::RaftEntry;
+use openraft::storage::RaftStateMachine;
+use openraft::{OptionalSend, RaftSnapshotBuilder};
+use raftwork_kernel::{Applied, Event};
+
+use super::image::{self, ImageError, LogIdImage, MembershipImage};
+use super::log_store::{durable, to_position};
+use super::snapshot::{SnapshotDir, Snapshots};
+use super::types::{
+    Entry, EntryBytes, EntryResponder, LogId, Membership, Payload, Replies, Snapshot, SnapshotMeta, StoredMembership,
+    TypeConfig,
+};
+use crate::group::Replica;
+use crate::store::generation::Generations;
+use crate::store::log::{Log, Position};
+use crate::store::rows::{RowStore, StoredMembers};
+use crate::store::{fatal_io, folder};
+
+/// Is told what was applied, on the thread that applied it: it must be quick.
+pub trait Observer: Send + Sync + 'static {
+    /// An entry was applied.
+    fn applied(&self, events: &[Event]);
+    /// Everything was replaced by a snapshot.
+    fn replaced(&self);
+}
+
+/// The state machine of one group on this node.
+pub struct StateMachine {
+    replica: Replica,
+    log: Log,
+    generations: Arc<Mutex<Generations>>,
+    snapshots: Arc<Mutex<Snapshots>>,
+    root: PathBuf,
+    observer: Arc<dyn Observer>,
+}
+
+impl StateMachine {
+    /// Over the applied state `replica`, whose rows are the current one of `generations`; snapshots are kept under `root`.
+    ///
+    /// # Errors
+    /// When the snapshots cannot be read. Blocks.
+    pub fn new(
+        replica: Replica,
+        log: Log,
+        generations: Generations,
+        root: PathBuf,
+        observer: Arc<dyn Observer>,
+    ) -> io::Result<Self> {
+        let snapshots = Arc::new(Mutex::new(Snapshots::open(&root)?));
+        Ok(Self { replica, log, generations: Arc::new(Mutex::new(generations)), snapshots, root, observer })
+    }
+
+    fn apply_one(&self, entry: Entry) -> Replies {
+        let position = to_position(entry.log_id());
+        match entry.payload {
+            Payload::Blank => self.replica.skip(position, None),
+            Payload::Membership(membership) => {
+                self.replica.skip(position, Some(encode_members(position, &membership)));
+            }
+            Payload::Normal(bytes) => return self.apply_commands(position, &bytes),
+        }
+        Replies::default()
+    }
+
+    fn apply_commands(&self, position: Position, bytes: &EntryBytes) -> Replies {
+        // An entry that this build cannot read was committed by a newer one, or is damaged: skipping it would diverge.
+        let entry = raftwork_kernel::decode("entry", &bytes.0)
+            .unwrap_or_else(|error| fatal_io("decode a committed entry", &error));
+        let Applied { replies, events, .. } = self.replica.apply(position, &entry);
+        if !events.is_empty() {
+            self.observer.applied(&events);
+        }
+        Replies(replies)
+    }
+}
+
+impl RaftStateMachine<TypeConfig> for StateMachine {
+    type SnapshotData = SnapshotDir;
+    type SnapshotBuilder = Builder;
+
+    async fn applied_state(&mut self) -> Result<(Option<LogId>, StoredMembership), io::Error> {
+        let (progress, members) = self.replica.progress();
+        let membership: Membership =
+            decode_members(&members).and_then(TryInto::try_into).map_err(io::Error::other)?;
+        let applied = progress.applied.map(|position| LogIdImage::from(position).into());
+        let set_at = members.position.map(|position| LogIdImage::from(position).into());
+        Ok((applied, StoredMembership::new(set_at, membership)))
+    }
+
+    async fn apply<S>(&mut self, mut entries: S) -> Result<(), io::Error>
+    where
+        S: Stream<Item = Result<EntryResponder, io::Error>> + Unpin + OptionalSend,
+    {
+        while let Some(item) = entries.next().await {
+            let (entry, responder) = item?;
+            let replies = self.apply_one(entry);
+            if let Some(responder) = responder {
+                responder.send(replies);
+            }
+        }
+        Ok(())
+    }
+
+    async fn get_snapshot_builder(&mut self) -> Builder {
+        Builder {
+            replica: self.replica.clone(),
+            snapshots: Arc::clone(&self.snapshots),
+            root: self.root.clone(),
+        }
+    }
+
+    async fn install_snapshot(&mut self, meta: &SnapshotMeta, snapshot: SnapshotDir) -> Result<(), io::Error> {
+        let position = meta.last_log_id.map(to_position);
+        if let Some(position) = position {
+            durable(|done| self.log.save_received(position, done)).await?;
+        }
+        let (replica, generations) = (self.replica.clone(), Arc::clone(&self.generations));
+        let unpacked = snapshot.clone();
+        blocking(move || install(&replica, &generations, &unpacked, position)).await?;
+        self.snapshots.lock().unwrap_or_else(PoisonError::into_inner).adopt(snapshot);
+        self.observer.replaced();
+        tracing::info!(index = position.map(|position| position.index), "installed a snapshot");
+        Ok(())
+    }
+
+    async fn get_current_snapshot(&mut self) -> Result<Option<Snapshot<SnapshotDir>>, io::Error> {
+        let current = self.snapshots.lock().unwrap_or_else(PoisonError::into_inner).current();
+        current.map(|snapshot| Ok(Snapshot { meta: snapshot.meta()?, snapshot })).transpose()
+    }
+}
+
+/// Unpacks into the next generation, checks it, makes it count, and only then lets readers see it.
+fn install(
+    replica: &Replica,
+    generations: &Mutex<Generations>,
+    snapshot: &SnapshotDir,
+    position: Option<Position>,
+) -> io::Result<()> {
+    let mut generations = generations.lock().unwrap_or_else(PoisonError::into_inner);
+    let path = generations.next_path()?;
+    snapshot.unpack(&path)?;
+    let rows = RowStore::open(&path).map_err(io::Error::other)?;
+    let found = rows.progress().map_err(io::Error::other)?.applied;
+    if found != position {
+        return Err(io::Error::other(format!("the snapshot says that it covers {position:?}, but its rows {found:?}")));
+    }
+    generations.advance()?;
+    let old = replica.rows();
+    replica.replace(rows).map_err(io::Error::other)?;
+    folder::Folder::replaced(old.folder());
+    Ok(())
+}
+
+/// Makes snapshots while entries are applied.
+pub struct Builder {
+    replica: Replica,
+    snapshots: Arc<Mutex<Snapshots>>,
+    root: PathBuf,
+}
+
+impl RaftSnapshotBuilder<TypeConfig> for Builder {
+    type SnapshotData = SnapshotDir;
+
+    async fn build_snapshot(&mut self) -> Result<Snapshot<SnapshotDir>, io::Error> {
+        let (rows, root) = (self.replica.rows(), self.root.clone());
+        let snapshot = blocking(move || SnapshotDir::build(&rows, &root)).await?;
+        self.snapshots.lock().unwrap_or_else(PoisonError::into_inner).adopt(snapshot.clone());
+        Ok(Snapshot { meta: snapshot.meta()?, snapshot })
+    }
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
+    tokio::task::spawn_blocking(work).await.map_err(io::Error::other)?
+}
+
+fn encode_members(position: Position, membership: &Membership) -> StoredMembers {
+    let encoded = image::encode(&MembershipImage::from(membership)).into();
+    StoredMembers { position: Some(position), encoded }
+}
+
+pub(super) fn decode_members(members: &StoredMembers) -> Result<MembershipImage, ImageError> {
+    if members.encoded.is_empty() {
+        return Ok(MembershipImage::default());
+    }
+    image::decode(&members.encoded)
+}

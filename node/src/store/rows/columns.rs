@@ -1,0 +1,100 @@
+//! The column families of the row store: what each holds, under which key, and with which options.
+
+use rocksdb::{BlockBasedOptions, Cache, ColumnFamilyDescriptor, DBCompressionType, Options};
+
+/// One column family. Keys are given as they are encoded in [`super::keys`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Column {
+    /// Function id -> function.
+    Functions,
+    /// Function id -> code, raw.
+    Code,
+    /// Task id -> task row.
+    Tasks,
+    /// Task id -> live task.
+    Live,
+    /// Task id -> terminal record.
+    Records,
+    /// Task id, token -> what the attempt printed.
+    Outputs,
+    /// Seq -> task id: the order of acceptance, for lists.
+    BySeq,
+    /// Log time, task id -> nothing: what may be forgotten when.
+    ByExpiry,
+    /// What the rows are worth: applied position, scalars, membership.
+    Progress,
+}
+
+impl Column {
+    /// Every column family, in the order in which the digest reads them.
+    pub(super) const ALL: [Self; 9] = [
+        Self::Functions,
+        Self::Code,
+        Self::Tasks,
+        Self::Live,
+        Self::Records,
+        Self::Outputs,
+        Self::BySeq,
+        Self::ByExpiry,
+        Self::Progress,
+    ];
+
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Functions => "functions",
+            Self::Code => "code",
+            Self::Tasks => "tasks",
+            Self::Live => "live",
+            Self::Records => "records",
+            Self::Outputs => "outputs",
+            Self::BySeq => "by_seq",
+            Self::ByExpiry => "by_expiry",
+            Self::Progress => "progress",
+        }
+    }
+
+    /// Looked up by whole key, often in vain (is this task id new?): worth a Bloom filter.
+    const fn is_looked_up(self) -> bool {
+        matches!(self, Self::Functions | Self::Tasks | Self::Records)
+    }
+
+    fn descriptor(self, cache: &Cache) -> ColumnFamilyDescriptor {
+        let mut table = BlockBasedOptions::default();
+        table.set_block_cache(cache);
+        table.set_cache_index_and_filter_blocks(true);
+        table.set_pin_l0_filter_and_index_blocks_in_cache(true);
+        if self.is_looked_up() {
+            table.set_bloom_filter(10.0, false);
+        }
+        let mut options = Options::default();
+        options.set_block_based_table_factory(&table);
+        options.set_write_buffer_size(MEMTABLE_BYTES);
+        options.set_compression_type(DBCompressionType::Lz4);
+        ColumnFamilyDescriptor::new(self.name(), options)
+    }
+}
+
+/// One column's memtable; all together are bounded by [`MEMTABLES_BYTES`].
+const MEMTABLE_BYTES: usize = 32 << 20;
+/// All memtables of the store. With atomic flush, reaching it flushes every column.
+const MEMTABLES_BYTES: usize = 64 << 20;
+/// Blocks, indexes and filters kept in memory.
+const CACHE_BYTES: usize = 32 << 20;
+
+pub(super) fn descriptors() -> Vec<ColumnFamilyDescriptor> {
+    let cache = Cache::new_lru_cache(CACHE_BYTES);
+    Column::ALL.iter().map(|column| column.descriptor(&cache)).collect()
+}
+
+/// No write-ahead log is ever used (the Raft log is one), so the columns must reach the disk together: atomic flush.
+pub(super) fn database_options() -> Options {
+    let mut options = Options::default();
+    options.create_if_missing(true);
+    options.create_missing_column_families(true);
+    options.set_atomic_flush(true);
+    options.set_db_write_buffer_size(MEMTABLES_BYTES);
+    options.set_max_background_jobs(2);
+    options.set_keep_log_file_num(2);
+    options.set_max_open_files(512);
+    options
+}

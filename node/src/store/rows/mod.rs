@@ -1,0 +1,257 @@
+//! The rows of the state machine in RocksDB: finished tasks, payloads, results, functions, and every live task.
+//!
+//! No write-ahead log: after a crash the rows are as of their last flush, and the Raft log is applied again from there.
+//! Each entry's rows and its position are written in one batch, and atomic flush keeps them together on disk. An I/O error
+//! stops the process ([`fatal_io`]): a replica that answers "no such row" by mistake would diverge.
+
+mod columns;
+mod digest;
+mod keys;
+mod pages;
+mod progress;
+
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+use raftwork_kernel::{
+    Change, Function, FunctionId, Output, Record, Rows, Scalars, State, Task, TaskId, TaskRow, Token, decode, encode,
+};
+use rocksdb::checkpoint::Checkpoint;
+use rocksdb::{ColumnFamily, DB, FlushOptions, IteratorMode, WriteBatch, WriteOptions};
+use serde::de::DeserializeOwned;
+
+use self::columns::Column;
+pub use self::progress::{Progress, StoredMembers};
+use crate::store::fatal_io;
+use crate::store::folder::Folder;
+
+const APPLIED: &[u8] = b"applied";
+const MEMBERS: &[u8] = b"members";
+
+/// Why rows could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenRowsError {
+    /// RocksDB refuses the folder.
+    #[error("cannot open the rows in {path}: {source}. Rebuild this node: remove it from the cluster, empty its data folder, add it as a new node")]
+    Database {
+        /// The folder.
+        path: PathBuf,
+        /// What RocksDB says.
+        source: rocksdb::Error,
+    },
+    /// A row is not what it should be.
+    #[error("the rows in {path} are damaged: {source}. Rebuild this node: remove it from the cluster, empty its data folder, add it as a new node")]
+    Damaged {
+        /// The folder.
+        path: PathBuf,
+        /// Which row, and how.
+        source: raftwork_kernel::DecodeError,
+    },
+}
+
+/// One generation of rows: a RocksDB folder.
+pub struct RowStore {
+    db: DB,
+    unlogged: WriteOptions,
+    // After the database: it is closed before its folder goes.
+    folder: Folder,
+}
+
+impl RowStore {
+    /// Opens the rows in `path`, making an empty store if there is none.
+    ///
+    /// # Errors
+    /// When RocksDB finds damage, or another process has it open.
+    pub fn open(path: &Path) -> Result<Self, OpenRowsError> {
+        let db = DB::open_cf_descriptors(&columns::database_options(), path, columns::descriptors())
+            .map_err(|source| OpenRowsError::Database { path: path.to_owned(), source })?;
+        Ok(Self::new(db, path))
+    }
+
+    /// Opens the rows in `path` for reading alone.
+    ///
+    /// # Errors
+    /// As [`RowStore::open`].
+    pub fn open_read_only(path: &Path) -> Result<Self, OpenRowsError> {
+        let names = Column::ALL.map(Column::name);
+        let db = DB::open_cf_for_read_only(&columns::database_options(), path, names, false)
+            .map_err(|source| OpenRowsError::Database { path: path.to_owned(), source })?;
+        Ok(Self::new(db, path))
+    }
+
+    fn new(db: DB, path: &Path) -> Self {
+        let mut unlogged = WriteOptions::default();
+        unlogged.disable_wal(true);
+        Self { db, unlogged, folder: Folder::new(path) }
+    }
+
+    /// The folder. Mark it as replaced, and it goes with this store.
+    pub const fn folder(&self) -> &Folder {
+        &self.folder
+    }
+
+    /// What the rows are worth.
+    ///
+    /// # Errors
+    /// When that row is damaged.
+    pub fn progress(&self) -> Result<Progress, OpenRowsError> {
+        self.checked(Column::Progress, "progress", APPLIED).map(Option::unwrap_or_default)
+    }
+
+    /// The last applied membership.
+    ///
+    /// # Errors
+    /// When that row is damaged.
+    pub fn members(&self) -> Result<StoredMembers, OpenRowsError> {
+        self.checked(Column::Progress, "membership", MEMBERS).map(Option::unwrap_or_default)
+    }
+
+    /// Rebuilds the live state. Reads every live row once.
+    ///
+    /// # Errors
+    /// When a row is damaged.
+    pub fn restore(&self, scalars: Scalars) -> Result<State, OpenRowsError> {
+        let mut live = Vec::new();
+        for item in self.db.iterator_cf(self.column(Column::Live), IteratorMode::Start) {
+            let (key, value) =
+                item.map_err(|source| OpenRowsError::Database { path: self.folder.path().to_owned(), source })?;
+            let task: Task = decode("live task", &value).map_err(|source| self.damaged(source))?;
+            let key = key.as_ref().try_into().expect("every key of this column is a task id");
+            live.push((TaskId::from_bytes(key), task));
+        }
+        Ok(State::restore(scalars, live))
+    }
+
+    fn checked<T: DeserializeOwned>(
+        &self,
+        column: Column,
+        what: &'static str,
+        key: &[u8],
+    ) -> Result<Option<T>, OpenRowsError> {
+        self.get(column, key).map(|value| decode(what, &value)).transpose().map_err(|source| self.damaged(source))
+    }
+
+    fn damaged(&self, source: raftwork_kernel::DecodeError) -> OpenRowsError {
+        OpenRowsError::Damaged { path: self.folder.path().to_owned(), source }
+    }
+
+    /// Writes one entry's changes together with what the rows are worth after it.
+    pub fn write(&self, changes: &[Change], progress: &Progress, members: Option<&StoredMembers>) {
+        let mut batch = WriteBatch::default();
+        for change in changes {
+            self.stage(&mut batch, change);
+        }
+        self.put(&mut batch, Column::Progress, APPLIED, &encode(progress));
+        if let Some(members) = members {
+            self.put(&mut batch, Column::Progress, MEMBERS, &encode(members));
+        }
+        self.db.write_opt(batch, &self.unlogged).unwrap_or_else(|error| fatal_io("write rows", &error));
+    }
+
+    fn stage(&self, batch: &mut WriteBatch, change: &Change) {
+        match change {
+            Change::PutFunction { id, function, code } => {
+                self.put(batch, Column::Functions, id.as_bytes(), &encode(function));
+                self.put(batch, Column::Code, id.as_bytes(), code);
+            }
+            Change::PutTask { id, row } => {
+                self.put(batch, Column::Tasks, id.as_bytes(), &encode(row));
+                self.put(batch, Column::BySeq, &keys::seq(row.seq), id.as_bytes());
+            }
+            Change::PutLive { id, task } => self.put(batch, Column::Live, id.as_bytes(), &encode(task)),
+            Change::DeleteLive { id } => batch.delete_cf(self.column(Column::Live), id.as_bytes()),
+            Change::PutRecord { id, record } => {
+                self.put(batch, Column::Records, id.as_bytes(), &encode(record));
+                self.put(batch, Column::ByExpiry, &keys::expiry(record.expires, *id), &[]);
+            }
+            Change::PutOutput { task, token, output } => {
+                self.put(batch, Column::Outputs, &keys::output(*task, *token), &encode(output));
+            }
+            Change::Forget { id, row, record } => self.stage_forget(batch, *id, row, record),
+        }
+    }
+
+    fn stage_forget(&self, batch: &mut WriteBatch, id: TaskId, row: &TaskRow, record: &Record) {
+        batch.delete_cf(self.column(Column::Tasks), id.as_bytes());
+        batch.delete_cf(self.column(Column::BySeq), keys::seq(row.seq));
+        batch.delete_cf(self.column(Column::Records), id.as_bytes());
+        batch.delete_cf(self.column(Column::ByExpiry), keys::expiry(record.expires, id));
+        for (token, _) in self.outputs(&id) {
+            batch.delete_cf(self.column(Column::Outputs), keys::output(id, token));
+        }
+    }
+
+    fn put(&self, batch: &mut WriteBatch, column: Column, key: &[u8], value: &[u8]) {
+        batch.put_cf(self.column(column), key, value);
+    }
+
+    /// Makes everything written so far durable. Blocks.
+    pub fn flush(&self) {
+        let columns: Vec<&ColumnFamily> = Column::ALL.iter().map(|column| self.column(*column)).collect();
+        let mut options = FlushOptions::default();
+        options.set_wait(true);
+        self.db.flush_cfs_opt(&columns, &options).unwrap_or_else(|error| fatal_io("flush rows", &error));
+    }
+
+    /// Makes a copy in `path` (hard links where possible) of everything written so far. Blocks.
+    ///
+    /// # Errors
+    /// What RocksDB says.
+    pub fn checkpoint(&self, path: &Path) -> Result<(), rocksdb::Error> {
+        Checkpoint::new(&self.db)?.create_checkpoint(path)
+    }
+
+    /// The code of a function.
+    pub fn code(&self, id: &FunctionId) -> Option<Bytes> {
+        self.get(Column::Code, id.as_bytes()).map(Bytes::from)
+    }
+
+    /// What a task's attempts printed, oldest first.
+    pub fn outputs(&self, id: &TaskId) -> Vec<(Token, Output)> {
+        self.scan_prefix(Column::Outputs, id.as_bytes())
+            .map(|(key, value)| {
+                let token = keys::parse_output_token(&key).expect("every key of this column ends in a token");
+                (token, self.decoded("output", &value))
+            })
+            .collect()
+    }
+
+    fn column(&self, column: Column) -> &ColumnFamily {
+        self.db.cf_handle(column.name()).expect("all columns are opened together")
+    }
+
+    fn get(&self, column: Column, key: &[u8]) -> Option<Vec<u8>> {
+        self.db.get_cf(self.column(column), key).unwrap_or_else(|error| fatal_io("read a row", &error))
+    }
+
+    fn row<T: DeserializeOwned>(&self, column: Column, what: &'static str, key: &[u8]) -> Option<T> {
+        self.get(column, key).map(|value| self.decoded(what, &value))
+    }
+
+    /// A row that does not decode is damage that the open-time checks could not see: stop, as for an I/O error.
+    fn decoded<T: DeserializeOwned>(&self, what: &'static str, value: &[u8]) -> T {
+        decode(what, value).unwrap_or_else(|error| fatal_io("decode a row", &self.damaged(error)))
+    }
+
+    fn scan_prefix<'s>(&'s self, column: Column, prefix: &'s [u8]) -> impl Iterator<Item = (Box<[u8]>, Box<[u8]>)> + 's {
+        let from = IteratorMode::From(prefix, rocksdb::Direction::Forward);
+        self.db
+            .iterator_cf(self.column(column), from)
+            .map(|item| item.unwrap_or_else(|error| fatal_io("scan rows", &error)))
+            .take_while(|(key, _)| key.starts_with(prefix))
+    }
+}
+
+impl Rows for RowStore {
+    fn function(&self, id: &FunctionId) -> Option<Function> {
+        self.row(Column::Functions, "function", id.as_bytes())
+    }
+
+    fn task(&self, id: &TaskId) -> Option<TaskRow> {
+        self.row(Column::Tasks, "task", id.as_bytes())
+    }
+
+    fn record(&self, id: &TaskId) -> Option<Record> {
+        self.row(Column::Records, "record", id.as_bytes())
+    }
+}

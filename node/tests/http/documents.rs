@@ -1,0 +1,107 @@
+//! What a node says about itself and about its interface.
+
+use raftwork_api::paths;
+use reqwest::Method;
+
+use crate::support::{Answer, Cluster};
+
+/// Every path of the HTTP interface, but for the stream and the description itself.
+const DESCRIBED: [&str; 29] = [
+    paths::REGISTER_FUNCTION,
+    paths::EXECUTE_FUNCTION,
+    paths::STATUS,
+    paths::RESULT,
+    paths::FUNCTIONS,
+    paths::FUNCTION,
+    paths::FUNCTION_CODE,
+    paths::TASKS,
+    paths::TASKS_BATCH,
+    paths::TASK,
+    paths::TASK_RESULT,
+    paths::TASK_LOGS,
+    paths::TASK_CANCEL,
+    paths::LEASES_ACQUIRE,
+    paths::LEASES_START,
+    paths::LEASES_HEARTBEAT,
+    paths::LEASES_EXTEND,
+    paths::LEASES_COMPLETE,
+    paths::LEASES_FAIL,
+    paths::LEASES_RELEASE,
+    paths::WORKERS,
+    paths::WORKER_DRAIN,
+    paths::CLUSTER,
+    paths::CLUSTER_DIGEST,
+    paths::CLUSTER_TRANSFER,
+    paths::METRICS,
+    paths::HEALTHZ,
+    paths::READYZ,
+    "/v1/tasks",
+];
+
+#[tokio::test]
+async fn the_description_names_every_path_and_every_reference_resolves() {
+    let cluster = Cluster::one().await;
+    let answer = cluster.get(paths::OPENAPI).await;
+    let description = answer.expect(200);
+    for path in DESCRIBED {
+        assert!(description["paths"][path].is_object(), "{path} is not described");
+    }
+    for reference in answer.text.split("\"#/").skip(1).filter_map(|rest| rest.split('"').next()) {
+        assert!(description.pointer(&format!("/{reference}")).is_some(), "{reference} leads nowhere");
+    }
+    let submit = &description["paths"]["/v1/tasks"]["post"];
+    assert!(submit["responses"]["default"]["content"]["application/problem+json"].is_object(), "{submit}");
+    cluster.stop().await;
+}
+
+#[tokio::test]
+async fn the_pages_are_served_without_any_network() {
+    let cluster = Cluster::one().await;
+    let page = cluster.get("/docs/").await;
+    assert!(page.text.contains("swagger-ui"), "{}", page.text);
+    let script = cluster.get("/docs/swagger-ui-bundle.js").await;
+    assert!(script.status.is_success() && script.text.len() > 100_000);
+    let errors = cluster.get("/docs/errors").await;
+    assert!(errors.text.contains("<h2 id=\"stale_lease\">"));
+    cluster.stop().await;
+}
+
+#[tokio::test]
+async fn metrics_count_what_happened_and_name_no_task() {
+    let cluster = Cluster::one().await;
+    let function = cluster.source().await;
+    let task = cluster.submit(&function, &serde_json::json!([])).await;
+    cluster.get(&format!("/v1/tasks/{task}")).await.expect(200);
+    let text = cluster.get(paths::METRICS).await.text;
+    for line in [
+        "raftwork_http_requests_total{method=\"GET\",route=\"/v1/tasks/{task_id}\",status=\"200\"} 1",
+        "raftwork_raft_leads 1",
+        "raftwork_tasks{status=\"queued\"} 1",
+        "raftwork_ready_tasks{python=\"any\"} 1",
+        "# TYPE raftwork_log_fsyncs counter",
+        "# EOF",
+    ] {
+        assert!(text.lines().any(|have| have == line), "'{line}' is not in:\n{text}");
+    }
+    assert!(!text.contains(&task) && !text.contains(&function));
+    cluster.stop().await;
+}
+
+#[tokio::test]
+async fn a_request_keeps_its_id() {
+    let cluster = Cluster::one().await;
+    let answer = Answer::of(cluster.request(Method::GET, "/healthz").header("x-request-id", "build-17")).await;
+    assert_eq!(answer.header("x-request-id"), Some("build-17"));
+    assert_eq!(answer.header("x-raftwork-node"), Some("1"));
+    cluster.stop().await;
+}
+
+#[tokio::test]
+async fn the_cluster_describes_itself() {
+    let cluster = Cluster::one().await;
+    let info = cluster.get(paths::CLUSTER).await.expect(200);
+    assert_eq!((&info["cluster"], &info["leader"]), (&serde_json::json!("test"), &serde_json::json!(1)));
+    let digest = cluster.get(paths::CLUSTER_DIGEST).await.expect(200);
+    assert_eq!(digest["digest"].as_str().unwrap().len(), 64);
+    cluster.stop().await;
+}

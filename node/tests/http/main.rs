@@ -1,0 +1,12 @@
+//! The HTTP side against real nodes: real Raft, real disks, real sockets.
+#![expect(missing_docs, unreachable_pub, clippy::unwrap_used, reason = "tests")]
+
+mod bad_input;
+mod course;
+mod daemon;
+mod documents;
+mod leases;
+mod several_nodes;
+mod stream;
+mod support;
+mod tasks;
