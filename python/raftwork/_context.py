@@ -1,0 +1,55 @@
+"""What a running task may know about itself, and how it is told to stop.
+
+The child process of a worker fills this in before it calls the user's function. The module
+imports nothing of the package, so that a child can load it without the SDK.
+"""
+
+from typing import NamedTuple, Optional
+
+
+class Task(NamedTuple):
+    """The task that this process runs right now."""
+
+    id: str
+    """The task's identifier, as every part of the cluster writes it."""
+
+    token: int
+    """The fencing token of this attempt: it rises with every grant in the cluster.
+
+    Pass it to systems that you write to, and let them refuse a token lower than one they have seen.
+    """
+
+    attempt: int
+    """Which attempt this is, counted from 1."""
+
+
+class TaskTimeout(TimeoutError):
+    """The task ran longer than its timeout allows.
+
+    Raised in the main thread of the child process. Code that catches it has the grace period (5
+    seconds by default) to clean up before the process group is killed.
+    """
+
+
+class TaskCancelled(BaseException):
+    """The task was cancelled, or its lease was lost, while it ran.
+
+    Not an ``Exception``, so that a broad ``except Exception`` does not keep a cancelled task alive.
+    """
+
+
+_current: Optional[Task] = None
+
+
+def current_task() -> Optional[Task]:
+    """Return the task that this process runs, or ``None`` outside of a worker's child process.
+
+    Threads that a task starts see the same task.
+    """
+    return _current
+
+
+def _set_current(task: Optional[Task]) -> None:
+    """Record the running task; for the child runtime only."""
+    global _current
+    _current = task

@@ -1,0 +1,217 @@
+"""A child: takes functions and tasks from the agent, one at a time, and answers each.
+
+User code runs in the main thread, because only there can a signal interrupt it.
+"""
+
+import asyncio
+import os
+import resource
+import signal
+import socket
+import sys
+import time
+from typing import Any, Optional, Tuple
+
+from raftwork._context import Task, TaskCancelled, TaskTimeout, _set_current
+from raftwork._runtime import frames, payloads, process
+from raftwork._runtime.functions import Function, FunctionTable, LoadFailure, load
+
+#: Error kinds of an ERROR frame; must agree with ``worker/src/python/frame.rs``.
+EXCEPTION, UNPICKLABLE_RESULT, LOAD_ERROR, RESULT_TOO_LARGE, INTERRUPTED = range(5)
+
+_TIMEOUT_TEXT = "the task ran longer than its timeout"
+
+
+class Child:
+    """The loop of one child process."""
+
+    def __init__(self, sock: socket.socket, max_result: int) -> None:
+        self._channel = frames.Channel(sock)
+        self._functions = FunctionTable()
+        self._max_result = max_result
+        self._pid = os.getpid()
+        self._stdout, self._stderr = sys.stdout, sys.stderr
+        self._folder = os.getcwd()
+        # True exactly while user code runs: only then may a signal raise.
+        self._running = False
+        # The timeout came before user code had begun. Never stale: the agent gives no other task to a
+        # child that it has signalled.
+        self._timed_out = False
+        self._handlers = process.Handlers(self._on_timeout, self._on_terminate)
+        self._loop: Optional[asyncio.AbstractEventLoop] = None
+        self._handlers.install()
+
+    def serve(self) -> None:
+        """Answer frames until the agent says goodbye or goes away."""
+        while True:
+            try:
+                kind, flags, header, payload = self._channel.read()
+            except (EOFError, ConnectionError):
+                return
+            if kind == frames.RUN:
+                self._run(flags, header, payload)
+            elif kind == frames.FUNC:
+                self._add(header, payload)
+            elif kind == frames.PING:
+                self._channel.write(frames.PING)
+            elif kind == frames.EXIT:
+                return
+            else:
+                raise ValueError(f"unknown frame kind {kind}")
+
+    def _add(self, header: bytes, code: bytes) -> None:
+        key, kind = frames.FUNC_HEADER.unpack_from(header)
+        name = header[frames.FUNC_HEADER.size :].decode("utf-8")
+        self._functions.add(Function(key, kind, name, code))
+
+    def _run(self, flags: int, header: bytes, payload: bytes) -> None:
+        key, token, attempt = frames.RUN_HEADER.unpack_from(header)
+        task_id = header[frames.RUN_HEADER.size :].decode("utf-8")
+        if flags & frames.WANT_STARTED:
+            self._channel.write(frames.STARTED)
+        self._prepare()
+        function = self._functions.enter(key)
+        _set_current(Task(task_id, token, attempt))
+        start = time.perf_counter_ns()
+        result, error = self._call(function, payload)
+        elapsed = time.perf_counter_ns() - start
+        if os.getpid() != self._pid:
+            # User code forked and returned in the copy; only the original may answer.
+            os._exit(0)
+        _set_current(None)
+        failure = None if error is None else (_error_kind(error), *payloads.describe(error), error)
+        process.flush_streams(self._stdout, self._stderr)
+        leftovers = frames.LEFTOVERS if process.left_processes() else 0
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        if failure is None:
+            self._channel.write(frames.RESULT, leftovers, frames.RESULT_HEADER.pack(elapsed, peak), result)
+        else:
+            self._answer_error(leftovers, elapsed, peak, *failure)
+
+    def _answer_error(
+        self, flags: int, elapsed: int, peak: int, kind: int, name: str, message: str, trace: str, error: BaseException
+    ) -> None:
+        texts = [text.encode("utf-8", "backslashreplace") for text in (name, message, trace)]
+        header = frames.ERROR_HEADER.pack(elapsed, peak, kind, *map(len, texts))
+        exception = payloads.dump_exception(error, name, message, trace)
+        if len(exception) > self._max_result:
+            exception = b""
+        self._channel.write(frames.ERROR, flags, header, b"".join(texts) + exception)
+
+    def _prepare(self) -> None:
+        """Undo what an earlier task may have changed about this process."""
+        if self._stdout.closed:
+            self._stdout = process.text_stream(1)
+        if self._stderr.closed:
+            self._stderr = process.text_stream(2)
+        sys.stdout, sys.stderr = self._stdout, self._stderr
+        self._handlers.install()
+        try:
+            os.chdir(self._folder)
+        except OSError:
+            # The folder was removed; no task can be given what no longer exists.
+            pass
+
+    def _call(self, function: Function, payload: bytes) -> Tuple[bytes, Optional[BaseException]]:
+        """Load, call and encode; exactly this part may be interrupted."""
+        try:
+            self._running = True
+            try:
+                if self._timed_out:
+                    raise TaskTimeout(_TIMEOUT_TEXT)
+                return self._evaluate(function, payload), None
+            finally:
+                self._running = False
+        except BaseException as error:
+            # SystemExit and KeyboardInterrupt too: they end the task, not the child.
+            return b"", error
+
+    def _evaluate(self, function: Function, payload: bytes) -> bytes:
+        call = load(function)
+        if function.is_source:
+            args, kwargs = payloads.load_json_arguments(payload)
+        else:
+            args, kwargs = payloads.load_pickled_arguments(payload)
+        value = call(*args, **kwargs)
+        if hasattr(type(value), "__await__"):
+            value = self._await(value)
+        result = payloads.dump_json_result(value) if function.is_source else payloads.dump_pickled_result(value)
+        if len(result) > self._max_result:
+            raise payloads.ResultTooLarge(
+                f"the encoded result has {len(result)} bytes; this worker sends at most {self._max_result}"
+            )
+        return result
+
+    def _await(self, value: Any) -> Any:
+        """Run an awaitable to its end on the child's event loop, and leave nothing running there."""
+        if self._loop is None or self._loop.is_closed():
+            self._loop = asyncio.new_event_loop()
+        loop = self._loop
+        asyncio.set_event_loop(loop)
+        try:
+            result = loop.run_until_complete(_completion(value))
+            _cancel_all(loop)
+        except BaseException:
+            # After an interruption the loop's inner state is unknown: the next task gets a new one.
+            self._loop = None
+            raise
+        return result
+
+    def _on_timeout(self, _signal: int, _frame: Any) -> None:
+        if os.getpid() != self._pid:
+            return
+        self._timed_out = True
+        if self._running:
+            raise TaskTimeout(_TIMEOUT_TEXT)
+
+    def _on_terminate(self, _signal: int, _frame: Any) -> None:
+        if not self._running or os.getpid() != self._pid:
+            # Nothing to clean up: an idle child, or a forked copy that inherited this handler.
+            os._exit(128 + signal.SIGTERM)
+        raise TaskCancelled("the task was cancelled")
+
+
+async def _completion(value: Any) -> Any:
+    return await value
+
+
+def _cancel_all(loop: asyncio.AbstractEventLoop) -> None:
+    tasks = asyncio.all_tasks(loop)
+    if tasks:
+        for task in tasks:
+            task.cancel()
+        loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
+
+
+def _error_kind(error: BaseException) -> int:
+    if isinstance(error, (TaskTimeout, TaskCancelled)):
+        return INTERRUPTED
+    if isinstance(error, LoadFailure):
+        return LOAD_ERROR
+    if isinstance(error, payloads.ResultFailure):
+        return UNPICKLABLE_RESULT
+    if isinstance(error, payloads.ResultTooLarge):
+        return RESULT_TOO_LARGE
+    return EXCEPTION
+
+
+def child_main(parent: int, max_result: int) -> None:
+    """Run a child in this process, with its descriptors in place; never returns."""
+    status = 70
+    try:
+        process.become_child(parent)
+        sock = socket.socket(fileno=process.SOCKET_FD)
+        Child(sock, max_result).serve()
+        status = 0
+    except BaseException:
+        sys.excepthook(*sys.exc_info())
+    process.flush_streams(sys.stdout, sys.stderr)
+    # Not sys.exit: nothing that a task registered with atexit may hold up a child.
+    os._exit(status)
+
+
+def exec_main(config: str, parent: str) -> None:
+    """Entry point of a child that was executed, because its zygote has threads and cannot fork."""
+    settings = process.Config.parse(config)
+    process.add_paths(settings.paths)
+    child_main(int(parent), settings.max_result)

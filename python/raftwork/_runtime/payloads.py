@@ -1,0 +1,149 @@
+"""Arguments in, results and exceptions out: the encodings of both kinds of function.
+
+Functions made by dill take the pickled pair ``(args, kwargs)`` and return a pickle. Functions
+given as source text take and return JSON.
+"""
+
+import json
+import pickle
+import traceback
+from types import TracebackType
+from typing import Any, Dict, Optional, Sequence, Tuple
+
+import dill
+
+from raftwork._context import TaskCancelled, TaskTimeout
+from raftwork._runtime.functions import LoadFailure, explain
+
+Arguments = Tuple[Sequence[Any], Dict[str, Any]]
+
+#: Longest message or traceback that is reported, in characters; the middle is left out.
+TEXT_LIMIT = 65536
+
+
+class ResultFailure(TypeError):
+    """The function returned, but its result cannot be encoded."""
+
+
+class ResultTooLarge(ValueError):
+    """The function returned, but its encoded result is larger than the worker sends."""
+
+
+def load_pickled_arguments(data: bytes) -> Arguments:
+    """Decode a pickled pair ``(args, kwargs)``. Raises ``LoadFailure``."""
+    try:
+        pair = dill.loads(data)
+    except (TaskTimeout, TaskCancelled):
+        raise
+    except BaseException as error:
+        raise LoadFailure(explain("the arguments", error)) from error
+    if (
+        isinstance(pair, (tuple, list))
+        and len(pair) == 2
+        and isinstance(pair[0], (tuple, list))
+        and isinstance(pair[1], dict)
+    ):
+        return pair[0], pair[1]
+    raise LoadFailure(f"the arguments must be a pickled pair (args, kwargs), not '{type(pair).__name__}'")
+
+
+def load_json_arguments(data: bytes) -> Arguments:
+    """Decode JSON arguments: ``{"args": [..], "kwargs": {..}}``, or a bare list, object or null."""
+    try:
+        value = json.loads(data) if data.strip() else None
+    except ValueError as error:
+        raise LoadFailure(f"the arguments are not JSON: {error}") from error
+    if value is None:
+        return (), {}
+    if isinstance(value, list):
+        return value, {}
+    if not isinstance(value, dict):
+        raise LoadFailure('the arguments must be a JSON list, object, null or {"args": [..], "kwargs": {..}}')
+    if not value or not value.keys() <= {"args", "kwargs"}:
+        return (), value
+    args, kwargs = value.get("args", []), value.get("kwargs", {})
+    if not isinstance(args, list) or not isinstance(kwargs, dict):
+        raise LoadFailure('"args" must be a JSON list and "kwargs" a JSON object')
+    return args, kwargs
+
+
+def dump_pickled_result(value: Any) -> bytes:
+    """Encode a result: by pickle, which is fast, else by dill, which knows more types."""
+    try:
+        return _dumps(value)
+    except (TaskTimeout, TaskCancelled):
+        raise
+    except Exception as error:
+        name = type(value).__name__
+        raise ResultFailure(f"the result of type '{name}' cannot be pickled: {type(error).__name__}: {error}") from error
+
+
+def dump_json_result(value: Any) -> bytes:
+    """Encode the result of a source function as JSON."""
+    try:
+        return json.dumps(value, allow_nan=False, separators=(",", ":")).encode("ascii")
+    except (TypeError, ValueError, RecursionError) as error:
+        name = type(value).__name__
+        raise ResultFailure(f"the result of type '{name}' cannot be written as JSON: {error}") from error
+
+
+def dump_exception(error: BaseException, type_name: str, message: str, trace: str) -> bytes:
+    """Pickle the exception itself if it survives a round trip, else one that carries its text."""
+    try:
+        data = _dumps(error)
+        if type(dill.loads(data)).__name__ == type(error).__name__:
+            return data
+    except BaseException:
+        # Whatever the user's own pickling code raises, the task still gets its error.
+        pass
+    substitute = RuntimeError(f"{type_name}: {message}")
+    # A built-in class with attributes: every client can load it, with or without the package.
+    substitute.type_name = type_name  # type: ignore[attr-defined]
+    substitute.traceback = trace  # type: ignore[attr-defined]
+    return pickle.dumps(substitute, protocol=4)
+
+
+def describe(error: BaseException) -> Tuple[str, str, str]:
+    """Return type name, message and traceback text of an exception, whatever its methods do."""
+    kind = type(error)
+    module = kind.__module__
+    name = kind.__qualname__ if module in ("builtins", "__main__") else f"{module}.{kind.__qualname__}"
+    try:
+        message = str(error)
+    except BaseException as broken:
+        message = f"<the exception's text is not available: {type(broken).__name__}>"
+    try:
+        trace = "".join(traceback.format_exception(kind, error, _user_frames(error.__traceback__)))
+    except BaseException as broken:
+        trace = f"<the traceback is not available: {type(broken).__name__}>"
+    return name, _shorten(message), _shorten(trace)
+
+
+def _dumps(value: Any) -> bytes:
+    try:
+        data = pickle.dumps(value, protocol=5)
+        # A reference into ``__main__`` means nothing elsewhere; dill writes such classes by value.
+        if b"__main__" not in data:
+            return data
+    except (TaskTimeout, TaskCancelled):
+        raise
+    except Exception:
+        pass
+    data = dill.dumps(value, protocol=5, recurse=True)
+    assert isinstance(data, bytes)
+    return data
+
+
+def _user_frames(trace: Optional[TracebackType]) -> Optional[TracebackType]:
+    """Skip the frames of this runtime, which say nothing to the user."""
+    first = trace
+    while trace is not None and trace.tb_frame.f_globals.get("__package__") == __package__:
+        trace = trace.tb_next
+    return trace or first
+
+
+def _shorten(text: str) -> str:
+    if len(text) <= TEXT_LIMIT:
+        return text
+    half = TEXT_LIMIT // 2
+    return f"{text[:half]}\n... {len(text) - TEXT_LIMIT} characters left out ...\n{text[-half:]}"

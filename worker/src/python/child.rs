@@ -1,0 +1,284 @@
+//! One child process: its descriptors, the functions that it knows, and its end.
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixStream as StdUnixStream;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::pipe::{PipeFlags, pipe_with};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group, pidfd_send_signal};
+use tokio::net::UnixStream;
+use tokio::sync::oneshot::{self, error::TryRecvError};
+
+use super::frame::{self, Answer};
+use super::functions::KnownFunctions;
+use super::output::OutputPipe;
+use super::zygote::{Exit, ForkError, Forked, ZygoteHandle};
+
+/// A 1 MiB payload then takes one or two writes. The kernel caps it at `net.core.wmem_max`.
+const SOCKET_BUFFER_BYTES: usize = 1 << 20;
+/// Output is read in pieces of a pipe's capacity.
+const OUTPUT_BUFFER_BYTES: usize = 64 * 1024;
+/// A forked child answers in 3 ms, an executed one in 0.1 s; the rest is for a busy machine.
+const READY_DEADLINE: Duration = Duration::from_secs(30);
+/// How long a child that was asked to end may take before it is killed.
+const EXIT_DEADLINE: Duration = Duration::from_secs(1);
+/// How long to wait for news of the end of a child whose socket is closed or that was killed.
+const REAP_DEADLINE: Duration = Duration::from_secs(10);
+
+/// A living child. Dropping it kills its process group.
+#[derive(Debug)]
+pub(super) struct Child {
+    pub(super) socket: UnixStream,
+    pub(super) stdout: OutputPipe,
+    pub(super) stderr: OutputPipe,
+    /// What was received and not yet understood.
+    pub(super) received: BytesMut,
+    pub(super) known: KnownFunctions,
+    pub(super) tasks: u64,
+    /// Highest resident size of its life that it has reported, in bytes.
+    pub(super) peak_rss: u64,
+    pub(super) output_buffer: Box<[u8]>,
+    process: Process,
+}
+
+/// The process itself, as far as it can be signalled and waited for.
+#[derive(Debug)]
+pub(super) struct Process {
+    pid: u32,
+    pidfd: Option<OwnedFd>,
+    exit: oneshot::Receiver<Exit>,
+    ended: Option<End>,
+}
+
+/// How a child ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum End {
+    /// Its parent reaped it.
+    Exit(Exit),
+    /// The zygote died, and the child with it.
+    ZygoteDied,
+}
+
+impl Child {
+    /// Makes a child and waits until it answers.
+    pub(super) async fn start(zygote: &ZygoteHandle) -> Result<Self, ForkError> {
+        let (socket, socket_end) = socket_pair()?;
+        let (stdout, stdout_end) = output_pipe()?;
+        let (stderr, stderr_end) = output_pipe()?;
+        let Forked { pid, pidfd, exit } = zygote.fork([socket_end, stdout_end, stderr_end]).await?;
+        let mut child = Self {
+            socket,
+            stdout,
+            stderr,
+            received: BytesMut::with_capacity(16 * 1024),
+            known: KnownFunctions::default(),
+            tasks: 0,
+            peak_rss: 0,
+            output_buffer: vec![0; OUTPUT_BUFFER_BYTES].into_boxed_slice(),
+            process: Process { pid, pidfd, exit, ended: None },
+        };
+        match tokio::time::timeout(READY_DEADLINE, child.hand_shake()).await {
+            Ok(Ok(())) => Ok(child),
+            Ok(Err(_)) | Err(_) => Err(ForkError::Silent),
+        }
+    }
+
+    async fn hand_shake(&mut self) -> io::Result<()> {
+        let mut ping = frame::ping();
+        while !ping.is_empty() {
+            self.socket.writable().await?;
+            self.send_some(std::slice::from_mut(&mut ping))?;
+        }
+        loop {
+            self.socket.readable().await?;
+            match self.receive(0)? {
+                Some(Answer::Pong) => return Ok(()),
+                Some(_) => return Err(io::Error::other("the child spoke before it was asked")),
+                None => {}
+            }
+        }
+    }
+
+    /// The process id.
+    pub(super) fn pid(&self) -> u32 {
+        self.process.pid
+    }
+
+    /// Sends what the socket takes now, and shortens `parts` by it.
+    pub(super) fn send_some(&self, parts: &mut [Bytes]) -> io::Result<()> {
+        loop {
+            let slices: Vec<io::IoSlice<'_>> =
+                parts.iter().filter(|part| !part.is_empty()).map(|part| io::IoSlice::new(part)).collect();
+            if slices.is_empty() {
+                return Ok(());
+            }
+            let mut sent = match self.socket.try_write_vectored(&slices) {
+                Ok(sent) => sent,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                Err(error) => return Err(error),
+            };
+            for part in parts.iter_mut() {
+                let count = sent.min(part.len());
+                // Not split_to alone: the sent half is dropped here.
+                drop(part.split_to(count));
+                sent -= count;
+            }
+        }
+    }
+
+    /// Receives what is there and returns the next whole frame, if there is one.
+    pub(super) fn receive(&mut self, result_bytes_max: usize) -> io::Result<Option<Answer>> {
+        let broken = |error| io::Error::new(io::ErrorKind::InvalidData, error);
+        loop {
+            if let Some(answer) = frame::decode(&mut self.received, result_bytes_max).map_err(broken)? {
+                return Ok(Some(answer));
+            }
+            self.received.reserve(4096);
+            match self.socket.try_read_buf(&mut self.received) {
+                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Keeps all output that was written so far.
+    pub(super) fn drain_output(&mut self) {
+        self.stdout.drain(&mut self.output_buffer);
+        self.stderr.drain(&mut self.output_buffer);
+    }
+
+    /// Signals the child alone.
+    pub(super) fn signal(&self, signal: Signal) {
+        self.process.signal(signal, false);
+    }
+
+    /// Signals the child and everything in its process group.
+    pub(super) fn signal_group(&self, signal: Signal) {
+        self.process.signal(signal, true);
+    }
+
+    /// Waits for the end, killing first whatever still runs. `None` if there is no news of it.
+    pub(super) async fn reap(&mut self) -> Option<End> {
+        // A child that only lost its socket is of no use any more either. A short wait lets one that
+        // is dying already report its own cause.
+        if let Ok(end) = tokio::time::timeout(Duration::from_millis(200), self.process.end()).await {
+            return Some(end);
+        }
+        self.signal_group(Signal::KILL);
+        tokio::time::timeout(REAP_DEADLINE, self.process.end()).await.ok()
+    }
+
+    /// Asks the child to end, and makes sure that it does.
+    pub(super) async fn retire(mut self) {
+        // An error means that the child is gone.
+        let _ = self.send_some(&mut [frame::exit()]);
+        if tokio::time::timeout(EXIT_DEADLINE, self.process.end()).await.is_err() {
+            self.signal_group(Signal::KILL);
+        }
+    }
+
+    /// Whether it has not ended yet, as far as is known.
+    pub(super) fn is_alive(&mut self) -> bool {
+        self.process.is_alive()
+    }
+
+    /// Parts of the child that are waited on together.
+    pub(super) fn split(&mut self) -> Parts<'_> {
+        let Self { socket, stdout, stderr, output_buffer, process, .. } = self;
+        Parts { socket, stdout, stderr, output_buffer, process }
+    }
+}
+
+/// See [`Child::split`].
+pub(super) struct Parts<'a> {
+    pub(super) socket: &'a UnixStream,
+    pub(super) stdout: &'a mut OutputPipe,
+    pub(super) stderr: &'a mut OutputPipe,
+    pub(super) output_buffer: &'a mut [u8],
+    pub(super) process: &'a mut Process,
+}
+
+impl Process {
+    /// Resolves when the child has ended. Safe to cancel.
+    pub(super) async fn end(&mut self) -> End {
+        if self.ended.is_none() {
+            let news = (&mut self.exit).await;
+            self.note(news.ok());
+        }
+        self.ended.expect("set by the line above")
+    }
+
+    fn is_alive(&mut self) -> bool {
+        if self.ended.is_none() {
+            match self.exit.try_recv() {
+                Ok(exit) => self.note(Some(exit)),
+                Err(TryRecvError::Closed) => self.note(None),
+                Err(TryRecvError::Empty) => {}
+            }
+        }
+        self.ended.is_none()
+    }
+
+    fn note(&mut self, exit: Option<Exit>) {
+        if exit.is_none() {
+            // The kernel has killed the child with its zygote; what it left behind is for us to kill.
+            if let Some(pid) = self.raw_pid() {
+                // Fails if it left nothing.
+                let _ = kill_process_group(pid, Signal::KILL);
+            }
+        }
+        self.ended = Some(exit.map_or(End::ZygoteDied, End::Exit));
+    }
+
+    fn signal(&self, signal: Signal, group: bool) {
+        let Some(pid) = self.raw_pid().filter(|_| self.ended.is_none() && !self.has_exited()) else {
+            return;
+        };
+        // All of these fail only if the child ends meanwhile.
+        let _ = match (&self.pidfd, group) {
+            // Not by pidfd: that would reach the child alone. The check above says that it has not
+            // exited, so its number still means this group; once it has, the zygote kills the group.
+            (_, true) => kill_process_group(pid, signal),
+            (Some(pidfd), false) => pidfd_send_signal(pidfd.as_fd(), signal),
+            (None, false) => kill_process(pid, signal),
+        };
+    }
+
+    /// A pidfd becomes readable when its process has exited, reaped or not.
+    fn has_exited(&self) -> bool {
+        let Some(pidfd) = &self.pidfd else {
+            return false;
+        };
+        let mut fds = [PollFd::new(pidfd, PollFlags::IN)];
+        poll(&mut fds, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })).is_ok_and(|ready| ready > 0)
+    }
+
+    fn raw_pid(&self) -> Option<Pid> {
+        i32::try_from(self.pid).ok().and_then(Pid::from_raw)
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.signal(Signal::KILL, true);
+    }
+}
+
+fn socket_pair() -> io::Result<(UnixStream, OwnedFd)> {
+    let (ours, theirs) = StdUnixStream::pair()?;
+    for end in [&ours, &theirs] {
+        rustix::net::sockopt::set_socket_send_buffer_size(end, SOCKET_BUFFER_BYTES)?;
+    }
+    ours.set_nonblocking(true)?;
+    Ok((UnixStream::from_std(ours)?, theirs.into()))
+}
+
+fn output_pipe() -> io::Result<(OutputPipe, OwnedFd)> {
+    let (reader, writer) = pipe_with(PipeFlags::CLOEXEC)?;
+    Ok((OutputPipe::new(reader)?, writer))
+}
