@@ -25,6 +25,14 @@ pub enum DecodeError {
         /// The format byte found.
         found: u8,
     },
+    /// The format is known, and the value is followed by bytes that do not belong to it.
+    #[error("damaged {what}: {left} bytes are left over")]
+    LeftOver {
+        /// What was expected.
+        what: &'static str,
+        /// How many bytes follow it.
+        left: usize,
+    },
     /// The format is known, but the bytes do not follow it.
     #[error("damaged {what}: {source}")]
     Damaged {
@@ -43,13 +51,20 @@ pub fn encode<T: Serialize>(value: &T) -> Vec<u8> {
 /// Decodes what [`encode`] wrote.
 ///
 /// # Errors
-/// When the bytes are empty, of an unknown format, or damaged; `what` names the value in the message.
+/// When the bytes are empty, of an unknown format, damaged, or too many; `what` names the value in the message.
 pub fn decode<T: DeserializeOwned>(what: &'static str, bytes: &[u8]) -> Result<T, DecodeError> {
     match bytes.split_first() {
         None => Err(DecodeError::Empty { what }),
-        Some((&FORMAT, body)) => {
-            postcard::from_bytes(body).map_err(|source| DecodeError::Damaged { what, source })
-        }
+        Some((&FORMAT, body)) => decode_body(what, body),
         Some((&found, _)) => Err(DecodeError::Format { what, found }),
+    }
+}
+
+/// Postcard itself would ignore what follows the value.
+fn decode_body<T: DeserializeOwned>(what: &'static str, body: &[u8]) -> Result<T, DecodeError> {
+    match postcard::take_from_bytes(body) {
+        Ok((value, [])) => Ok(value),
+        Ok((_, rest)) => Err(DecodeError::LeftOver { what, left: rest.len() }),
+        Err(source) => Err(DecodeError::Damaged { what, source }),
     }
 }

@@ -1,5 +1,7 @@
 //! The kernel against a naive model: one list of jobs, scanned from end to end for everything.
 
+use std::panic::AssertUnwindSafe;
+
 use bytes::Bytes;
 use proptest::prelude::*;
 use raftwork_kernel::{
@@ -8,7 +10,7 @@ use raftwork_kernel::{
     WorkerId, limits,
 };
 
-use crate::support::actions::{World, steps};
+use crate::support::actions::{Step, World, steps};
 use crate::support::group::Group;
 use crate::support::transcript;
 
@@ -355,15 +357,18 @@ impl Model {
     }
 }
 
-/// Prints the entries so far as a script, when a test fails after this was made.
-#[derive(Default)]
-struct OnFailure(String);
-
-impl Drop for OnFailure {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            let _ = std::io::Write::write_all(&mut std::io::stderr(), self.0.as_bytes());
-        }
+/// Plays the steps to the kernel and to the model, and writes them down.
+fn play(steps: &[Step], script: &mut String) {
+    let (mut world, mut group, mut model) = (World::default(), Group::default(), Model::default());
+    for step in steps {
+        let entry = world.entry(step);
+        *script += &transcript::entry(&entry);
+        let applied = group.apply(&entry);
+        let replies = model.apply(&entry);
+        assert_eq!(applied.replies, replies);
+        assert_eq!(applied.events, std::mem::take(&mut model.events));
+        model.compare(&group);
+        world.learn(&applied, &group.state);
     }
 }
 
@@ -372,17 +377,8 @@ proptest! {
 
     #[test]
     fn the_kernel_does_what_the_model_does(steps in steps(100)) {
-        let (mut world, mut group, mut model) = (World::default(), Group::default(), Model::default());
-        let mut script = OnFailure::default();
-        for step in &steps {
-            let entry = world.entry(step);
-            script.0 += &transcript::entry(&entry);
-            let applied = group.apply(&entry);
-            let replies = model.apply(&entry);
-            assert_eq!(applied.replies, replies);
-            assert_eq!(applied.events, std::mem::take(&mut model.events));
-            model.compare(&group);
-            world.learn(&applied, &group.state);
-        }
+        let mut script = String::new();
+        let played = std::panic::catch_unwind(AssertUnwindSafe(|| play(&steps, &mut script)));
+        prop_assert!(played.is_ok(), "the last panic above says what differs; the way there:\n{script}");
     }
 }

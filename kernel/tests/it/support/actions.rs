@@ -66,7 +66,7 @@ enum Whose {
 pub(crate) fn steps(most: usize) -> impl Strategy<Value = Vec<Step>> {
     let actions = prop::collection::vec(action(), 0..5);
     let step = (prop_oneof![4 => Just(0), 4 => 1_u64..500, 1 => 1_000_u64..40_000], any::<u8>(), actions);
-    let step = step.prop_map(|(ms, slow, actions)| Step { ms, slow: slow < 16, actions });
+    let step = step.prop_map(|(ms, slow, actions)| Step { ms, slow: slow > 240, actions });
     prop::collection::vec(step, 1..most)
 }
 

@@ -4,5 +4,6 @@
 pub(crate) mod actions;
 pub(crate) mod group;
 pub(crate) mod names;
+pub(crate) mod samples;
 pub(crate) mod speech;
 pub(crate) mod transcript;

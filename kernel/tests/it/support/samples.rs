@@ -1,0 +1,207 @@
+//! One value of everything that is written down, with every variant of every enum.
+
+use bytes::Bytes;
+use raftwork_kernel::{
+    Accepted, Acquire, Cancel, CodeHash, Command, Complete, Counters, Entry, Expire, Extend, Fail,
+    FailureKind, Forget, Function, FunctionId, FunctionSpec, Grant, Language, Lease, LeaseRef, LogTime,
+    Millis, Outcome, Output, Phase, PythonVersion, Record, Register, Rejection, Release, Reply, RequestId,
+    RetryPolicy, Scalars, Seq, Status, Submit, Task, TaskError, TaskId, TaskOptions, TaskRow, Token,
+    WallTime, WorkerId,
+};
+
+const TASK: TaskId = TaskId::from_u128(0x0190_a5e4_7c3b_7cc1_8a54_2f6a_5d1b_9c3e);
+const FUNCTION: FunctionId = FunctionId::from_u128(0xf1);
+const WORKER: WorkerId = WorkerId::from_u128(0xa1);
+const REQUEST: RequestId = RequestId::from_u128(0xe1);
+const LEASE: LeaseRef = LeaseRef { task: TASK, token: Token(300) };
+const PYTHON: PythonVersion = PythonVersion { major: 3, minor: 11 };
+const RETRY: RetryPolicy = RetryPolicy { max_attempts: 5, initial_ms: 1_000, max_ms: 60_000 };
+
+pub(crate) fn entry() -> Entry {
+    let commands = vec![
+        Command::Register(Register {
+            function: FUNCTION,
+            spec: spec(Language::Pickle),
+            code: bytes(b"\x80."),
+        }),
+        Command::Register(Register {
+            function: FUNCTION,
+            spec: spec(Language::Source),
+            code: bytes(b"def f(): ..."),
+        }),
+        Command::Submit(Submit {
+            function: FUNCTION,
+            options: options(),
+            items: vec![(TASK, bytes(b"arguments")), (TaskId::from_u128(2), Bytes::new())],
+        }),
+        Command::Acquire(Acquire { worker: WORKER, request: REQUEST, max: 1_000, python: PYTHON }),
+        Command::Extend(Extend { lease: LEASE, run: Millis(60_000) }),
+        Command::Complete(Complete { lease: LEASE, result: bytes(b"result"), output: output() }),
+        Command::Release(Release { lease: LEASE }),
+        Command::Cancel(Cancel { task: TASK }),
+        Command::Expire(Expire { leases: vec![(LEASE, true), (LEASE, false)] }),
+        Command::Forget(Forget { tasks: vec![TASK, TaskId::from_u128(2)] }),
+    ];
+    let fails = errors()
+        .into_iter()
+        .map(|error| Command::Fail(Fail { lease: LEASE, error, retryable: true, output: Output::default() }));
+    let commands = commands.into_iter().chain(fails).collect();
+    Entry { log_time: LogTime(123_456), wall_time: WallTime(1_795_000_000_000), commands }
+}
+
+pub(crate) fn function() -> Function {
+    Function { spec: spec(Language::Pickle), registered_wall: WallTime(1_795_000_000_000) }
+}
+
+pub(crate) fn task_row() -> TaskRow {
+    TaskRow {
+        function: FUNCTION,
+        options: options(),
+        args: bytes(b"arguments"),
+        seq: Seq(1_000_000),
+        submitted_wall: WallTime(1_795_000_000_000),
+        retention: Millis(86_400_000),
+    }
+}
+
+pub(crate) fn tasks() -> Vec<Task> {
+    let task = |phase| Task {
+        seq: Seq(1_000_000),
+        token: Token(300),
+        phase,
+        counters: counters(),
+        priority: 9,
+        python: Some(PYTHON),
+        retry: RETRY,
+        run_max: Some(Millis(10_000)),
+        retention: Millis(86_400_000),
+    };
+    let lease = |run_until| Lease { worker: WORKER, request: REQUEST, run_until };
+    vec![
+        task(Phase::Waiting { due: LogTime(200_000) }),
+        task(Phase::Ready),
+        task(Phase::Leased(Box::new(lease(Some(LogTime(300_000)))))),
+        Task { python: None, run_max: None, ..task(Phase::Leased(Box::new(lease(None)))) },
+    ]
+}
+
+pub(crate) fn records() -> Vec<Record> {
+    let record = |outcome| Record {
+        outcome,
+        token: Token(300),
+        worker: Some(WORKER),
+        counters: counters(),
+        finished_wall: WallTime(1_795_000_000_000),
+        expires: LogTime(86_523_456),
+    };
+    let [error, ..] = errors();
+    vec![
+        record(Outcome::Completed(bytes(b"result"))),
+        record(Outcome::Failed(error.clone())),
+        record(Outcome::Parked(error)),
+        Record { worker: None, ..record(Outcome::Cancelled) },
+    ]
+}
+
+pub(crate) fn output() -> Output {
+    Output { stdout: bytes(b"hello\n"), stderr: bytes(b"\xff\xfe") }
+}
+
+pub(crate) fn scalars() -> Scalars {
+    Scalars {
+        log_time: LogTime(123_456),
+        wall_time: WallTime(1_795_000_000_000),
+        last_token: Token(300),
+        last_seq: Seq(u64::MAX),
+    }
+}
+
+pub(crate) fn replies() -> Vec<Reply> {
+    let accepted = [
+        Accepted::Registered,
+        Accepted::Submitted { created: 10_000 },
+        Accepted::Granted(vec![Grant {
+            task: TASK,
+            token: Token(300),
+            attempt: 2,
+            run_max: Some(Millis(10_000)),
+        }]),
+        Accepted::Extended { run_until: LogTime(300_000) },
+        Accepted::Completed,
+        Accepted::WillRetry { due: LogTime(200_000) },
+        Accepted::Released,
+        Accepted::Cancelled,
+        Accepted::Expired(2),
+        Accepted::Forgotten(3),
+    ];
+    let finished = STATUSES.map(|status| Accepted::Finished { status });
+    let rejected = [
+        Rejection::UnknownFunction(FUNCTION),
+        Rejection::UnknownTask(TASK),
+        Rejection::FunctionConflict(FUNCTION),
+        Rejection::TaskConflict(TASK),
+        Rejection::StaleLease { task: TASK, offered: Token(299), current: Token(300) },
+        Rejection::AlreadyFinished { task: TASK, status: Status::Cancelled },
+        Rejection::OverLimit { what: "the priority".to_owned(), got: 10, limit: 9 },
+    ];
+    accepted.into_iter().chain(finished).map(Ok).chain(rejected.into_iter().map(Err)).collect()
+}
+
+const STATUSES: [Status; 7] = [
+    Status::Waiting,
+    Status::Queued,
+    Status::Running,
+    Status::Completed,
+    Status::Failed,
+    Status::Parked,
+    Status::Cancelled,
+];
+
+fn errors() -> [TaskError; 7] {
+    [
+        FailureKind::Exception,
+        FailureKind::Timeout,
+        FailureKind::Unserializable,
+        FailureKind::Load,
+        FailureKind::Crash { exit_code: Some(-1), signal: Some(11) },
+        FailureKind::OutOfMemory { limit: 1 << 30, peak: (1 << 30) + 1 },
+        FailureKind::WorkerLost,
+    ]
+    .map(|kind| TaskError {
+        kind,
+        type_name: "builtins.ValueError".to_owned(),
+        message: "no such tile: \u{fc}".to_owned(),
+        traceback: "Traceback (most recent call last): ...".to_owned(),
+        exception: Some(bytes(b"\x80\x05.")),
+    })
+}
+
+fn spec(language: Language) -> FunctionSpec {
+    FunctionSpec {
+        name: "mandelbrot".to_owned(),
+        language,
+        code_hash: CodeHash([7; 32]),
+        python: Some(PYTHON),
+        retry: RETRY,
+        run_max: Some(Millis(10_000)),
+        retention: Millis(86_400_000),
+    }
+}
+
+const fn options() -> TaskOptions {
+    TaskOptions {
+        priority: 9,
+        delay: Millis(5_000),
+        retry: Some(RETRY),
+        run_max: Some(Millis(10_000)),
+        python: Some(PYTHON),
+    }
+}
+
+const fn counters() -> Counters {
+    Counters { failures: 1, crashes: 2, losses: 3, returns: 400 }
+}
+
+const fn bytes(text: &'static [u8]) -> Bytes {
+    Bytes::from_static(text)
+}
