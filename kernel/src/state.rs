@@ -34,7 +34,9 @@ pub struct Scalars {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct State {
     pub(crate) scalars: Scalars,
-    pub(crate) tasks: BTreeMap<TaskId, Task>,
+    /// Boxed, because a tree node is little more than half full when ids rise: the air in it is then worth a pointer
+    /// for each task and not a whole task.
+    tasks: BTreeMap<TaskId, Box<Task>>,
     pub(crate) indexes: Indexes,
 }
 
@@ -55,12 +57,12 @@ impl State {
 
     /// A live task.
     pub fn task(&self, id: &TaskId) -> Option<&Task> {
-        self.tasks.get(id)
+        self.tasks.get(id).map(Box::as_ref)
     }
 
     /// Every live task, by id.
     pub fn tasks(&self) -> impl Iterator<Item = (&TaskId, &Task)> {
-        self.tasks.iter()
+        self.tasks.iter().map(|(id, task)| (id, task.as_ref()))
     }
 
     /// Status of a live task; finished ones have a record instead.
@@ -89,7 +91,7 @@ impl State {
 
     /// Number of ready tasks, by the Python that they need.
     pub fn ready_by_python(&self) -> impl Iterator<Item = (Option<PythonVersion>, usize)> {
-        self.indexes.ready.iter().map(|(python, queue)| (*python, queue.len()))
+        self.indexes.ready_by_python().into_iter()
     }
 
     /// The next moment at which time alone would change something.
@@ -126,16 +128,21 @@ impl State {
             .any(|lease| self.lease(&lease.task).is_some_and(|held| held.request == request))
     }
 
+    /// A task that an index names.
+    pub(crate) fn expect_task(&self, id: &TaskId) -> &Task {
+        self.task(id).expect("indexes name live tasks only")
+    }
+
     pub(crate) fn insert(&mut self, id: TaskId, task: Task) {
         self.indexes.add(id, &task);
-        let before = self.tasks.insert(id, task);
+        let before = self.tasks.insert(id, Box::new(task));
         assert!(before.is_none(), "task {id} was inserted twice");
     }
 
     pub(crate) fn remove(&mut self, id: &TaskId) -> Task {
         let task = self.tasks.remove(id).expect("only live tasks are removed");
         self.indexes.remove(id, &task);
-        task
+        *task
     }
 
     /// Changes a live task and keeps the indexes true.

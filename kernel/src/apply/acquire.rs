@@ -48,7 +48,7 @@ impl<R: Rows> Transition<'_, R> {
     }
 
     fn describe(&self, id: TaskId) -> Grant {
-        let task = &self.state.tasks[&id];
+        let task = self.state.expect_task(&id);
         Grant { task: id, token: task.token, attempt: task.counters.next_attempt(), run_max: task.run_max }
     }
 }

@@ -18,7 +18,7 @@ impl<R: Rows> Transition<'_, R> {
             if due > self.now() {
                 return;
             }
-            match self.state.tasks[&id].phase {
+            match self.state.expect_task(&id).phase {
                 Phase::Waiting { .. } => self.set_phase(&id, Phase::Ready),
                 Phase::Leased(_) => {
                     self.revoke(&id);

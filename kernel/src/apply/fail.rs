@@ -49,7 +49,7 @@ impl<R: Rows> Transition<'_, R> {
     pub(super) fn charge(&mut self, id: &TaskId, error: TaskError, retryable: bool) {
         self.state.update(id, |task| count(task, error.kind));
         self.touch(*id);
-        match verdict(id, &self.state.tasks[id], error.kind, retryable) {
+        match verdict(id, self.state.expect_task(id), error.kind, retryable) {
             Verdict::Again(Millis(0)) => self.set_phase(id, Phase::Ready),
             Verdict::Again(pause) => {
                 let due = self.now().after(pause);
