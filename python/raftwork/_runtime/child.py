@@ -10,7 +10,7 @@ import signal
 import socket
 import sys
 import time
-from typing import Any, Optional, Tuple
+from typing import Any, Optional
 
 from raftwork._context import Task, TaskCancelled, TaskTimeout, _set_current
 from raftwork._runtime import frames, payloads, process
@@ -89,7 +89,15 @@ class Child:
             self._answer_error(leftovers, elapsed, peak, *failure)
 
     def _answer_error(
-        self, flags: int, elapsed: int, peak: int, kind: int, name: str, message: str, trace: str, error: BaseException
+        self,
+        flags: int,
+        elapsed: int,
+        peak: int,
+        kind: int,
+        name: str,
+        message: str,
+        trace: str,
+        error: BaseException,
     ) -> None:
         texts = [text.encode("utf-8", "backslashreplace") for text in (name, message, trace)]
         header = frames.ERROR_HEADER.pack(elapsed, peak, kind, *map(len, texts))
@@ -112,7 +120,7 @@ class Child:
             # The folder was removed; no task can be given what no longer exists.
             pass
 
-    def _call(self, function: Function, payload: bytes) -> Tuple[bytes, Optional[BaseException]]:
+    def _call(self, function: Function, payload: bytes) -> tuple[bytes, Optional[BaseException]]:
         """Load, call and encode; exactly this part may be interrupted."""
         try:
             self._running = True
@@ -135,7 +143,9 @@ class Child:
         value = call(*args, **kwargs)
         if hasattr(type(value), "__await__"):
             value = self._await(value)
-        result = payloads.dump_json_result(value) if function.is_source else payloads.dump_pickled_result(value)
+        result = (
+            payloads.dump_json_result(value) if function.is_source else payloads.dump_pickled_result(value)
+        )
         if len(result) > self._max_result:
             raise payloads.ResultTooLarge(
                 f"the encoded result has {len(result)} bytes; this worker sends at most {self._max_result}"

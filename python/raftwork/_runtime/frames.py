@@ -6,7 +6,7 @@ header and the payload. Must agree with ``worker/src/python/frame.rs``.
 
 import socket
 import struct
-from typing import Tuple, Union
+from typing import Union
 
 FUNC, RUN, RESULT, ERROR, STARTED, PING, EXIT = range(1, 8)
 
@@ -29,7 +29,7 @@ ERROR_HEADER = struct.Struct("<QQBIII")
 _PREFIX = struct.Struct("<IBBH")
 _CHUNK = 65536
 
-Frame = Tuple[int, int, bytes, bytes]
+Frame = tuple[int, int, bytes, bytes]
 
 
 class Channel:

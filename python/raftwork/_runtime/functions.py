@@ -10,10 +10,9 @@ import linecache
 import sys
 import types
 from collections import OrderedDict
-from typing import Any, Callable, Dict, Optional
+from typing import Any, Callable, Optional
 
 import dill
-
 from raftwork._context import TaskCancelled, TaskTimeout
 from raftwork._runtime.frames import KIND_SOURCE
 
@@ -41,7 +40,7 @@ class Function:
         self.code: Optional[bytes] = code
         self.call: Optional[Callable[..., Any]] = None
         # What this function has put into ``__main__``, while another function runs.
-        self.main: Dict[str, Any] = {}
+        self.main: dict[str, Any] = {}
 
     @property
     def is_source(self) -> bool:
@@ -53,7 +52,7 @@ class FunctionTable:
     """The most recently used functions of one child."""
 
     def __init__(self) -> None:
-        self._functions: "OrderedDict[bytes, Function]" = OrderedDict()
+        self._functions: OrderedDict[bytes, Function] = OrderedDict()
         self._current: Optional[Function] = None
         self._main = sys.modules["__main__"].__dict__
         self._baseline = {
@@ -86,7 +85,7 @@ class FunctionTable:
             self._current = function
         return function
 
-    def _reset_main(self, additions: Dict[str, Any]) -> None:
+    def _reset_main(self, additions: dict[str, Any]) -> None:
         self._main.clear()
         self._main.update(self._baseline)
         self._main.update(additions)
@@ -101,23 +100,31 @@ def load(function: Function) -> Callable[..., Any]:
         except (TaskTimeout, TaskCancelled, LoadFailure):
             raise
         except BaseException as error:
-            raise LoadFailure(explain("the function", error)) from error
+            raise LoadFailure(explain("the function", error, not function.is_source)) from error
         if not callable(loaded):
             name = type(loaded).__name__
-            raise LoadFailure(f"the function's payload holds an object of type '{name}', which cannot be called")
+            raise LoadFailure(
+                f"the function's payload holds an object of type '{name}', which cannot be called"
+            )
         function.call = loaded
         function.code = None
     return function.call
 
 
-def explain(what: str, error: BaseException) -> str:
+def explain(what: str, error: BaseException, pickled: bool = True) -> str:
     """Say why ``what`` could not be loaded, with the hint that most often helps."""
-    text = f"{what} could not be loaded by {PYTHON} with dill {dill.__version__}: {type(error).__name__}: {error}"
+    text = f"{what} could not be loaded by {PYTHON}"
+    if pickled:
+        text += f" with dill {dill.__version__}"
+    text += f": {type(error).__name__}: {error}"
     if isinstance(error, ModuleNotFoundError):
-        return text + "; start the worker with `raftwork worker --path DIR`, where DIR holds that module, or install it there"
-    if isinstance(error, SyntaxError):
-        return text
-    return text + "; a payload made by another version of Python or dill often fails like this"
+        return text + (
+            "; start the worker with `raftwork worker --path DIR`, where DIR holds that module, "
+            "or install it there"
+        )
+    if pickled:
+        text += "; a payload made by another version of Python or dill often fails like this"
+    return text
 
 
 def _load_source(function: Function) -> Callable[..., Any]:
@@ -146,7 +153,9 @@ def _entry_point(module: types.ModuleType, registered: str) -> Callable[..., Any
     defined = [
         value
         for name, value in module.__dict__.items()
-        if isinstance(value, types.FunctionType) and value.__module__ == module.__name__ and not name.startswith("_")
+        if isinstance(value, types.FunctionType)
+        and value.__module__ == module.__name__
+        and not name.startswith("_")
     ]
     if not defined:
         raise LoadFailure(f"the source defines no function named '{registered}' and no other public function")

@@ -7,15 +7,15 @@ given as source text take and return JSON.
 import json
 import pickle
 import traceback
+from collections.abc import Sequence
 from types import TracebackType
-from typing import Any, Dict, Optional, Sequence, Tuple
+from typing import Any, Optional
 
 import dill
-
 from raftwork._context import TaskCancelled, TaskTimeout
 from raftwork._runtime.functions import LoadFailure, explain
 
-Arguments = Tuple[Sequence[Any], Dict[str, Any]]
+Arguments = tuple[Sequence[Any], dict[str, Any]]
 
 #: Longest message or traceback that is reported, in characters; the middle is left out.
 TEXT_LIMIT = 65536
@@ -75,7 +75,9 @@ def dump_pickled_result(value: Any) -> bytes:
         raise
     except Exception as error:
         name = type(value).__name__
-        raise ResultFailure(f"the result of type '{name}' cannot be pickled: {type(error).__name__}: {error}") from error
+        raise ResultFailure(
+            f"the result of type '{name}' cannot be pickled: {type(error).__name__}: {error}"
+        ) from error
 
 
 def dump_json_result(value: Any) -> bytes:
@@ -89,25 +91,32 @@ def dump_json_result(value: Any) -> bytes:
 
 def dump_exception(error: BaseException, type_name: str, message: str, trace: str) -> bytes:
     """Pickle the exception itself if it survives a round trip, else one that carries its text."""
-    try:
-        data = _dumps(error)
-        if type(dill.loads(data)).__name__ == type(error).__name__:
-            return data
-    except BaseException:
-        # Whatever the user's own pickling code raises, the task still gets its error.
-        pass
-    substitute = RuntimeError(f"{type_name}: {message}")
+    data = None if _is_ours(error) else _round_trip(error)
+    if data is not None:
+        return data
     # A built-in class with attributes: every client can load it, with or without the package.
+    substitute = RuntimeError(f"{type_name}: {message}")
     substitute.type_name = type_name  # type: ignore[attr-defined]
     substitute.traceback = trace  # type: ignore[attr-defined]
     return pickle.dumps(substitute, protocol=4)
 
 
-def describe(error: BaseException) -> Tuple[str, str, str]:
+def _round_trip(error: BaseException) -> Optional[bytes]:
+    try:
+        data = _dumps(error)
+        same = type(dill.loads(data)).__name__ == type(error).__name__
+    except BaseException:
+        # Whatever the user's own pickling code raises, the task still gets its error.
+        return None
+    return data if same else None
+
+
+def describe(error: BaseException) -> tuple[str, str, str]:
     """Return type name, message and traceback text of an exception, whatever its methods do."""
     kind = type(error)
     module = kind.__module__
-    name = kind.__qualname__ if module in ("builtins", "__main__") else f"{module}.{kind.__qualname__}"
+    short = module in ("builtins", "__main__") or _is_ours(error)
+    name = kind.__qualname__ if short else f"{module}.{kind.__qualname__}"
     try:
         message = str(error)
     except BaseException as broken:
@@ -132,6 +141,10 @@ def _dumps(value: Any) -> bytes:
     data = dill.dumps(value, protocol=5, recurse=True)
     assert isinstance(data, bytes)
     return data
+
+
+def _is_ours(error: BaseException) -> bool:
+    return type(error).__module__.startswith("raftwork.")
 
 
 def _user_frames(trace: Optional[TracebackType]) -> Optional[TracebackType]:

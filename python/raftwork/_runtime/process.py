@@ -11,7 +11,7 @@ import json
 import os
 import signal
 import sys
-from typing import Any, Callable, List, NamedTuple, Optional, TextIO, Tuple
+from typing import Any, Callable, NamedTuple, Optional, TextIO
 
 #: The descriptor of the agent's socket in every child.
 SOCKET_FD = 3
@@ -29,10 +29,10 @@ _libc.fflush.argtypes = [ctypes.c_void_p]
 class Config(NamedTuple):
     """What the agent tells the zygote, and the zygote an executed child."""
 
-    paths: List[str]
+    paths: list[str]
     """Folders to put in front of ``sys.path``."""
 
-    preload: List[str]
+    preload: list[str]
     """Modules that the zygote imports before it forks."""
 
     max_result: int
@@ -44,7 +44,7 @@ class Config(NamedTuple):
         return cls(**json.loads(text))
 
 
-def add_paths(paths: List[str]) -> None:
+def add_paths(paths: list[str]) -> None:
     """Put the user's folders in front of ``sys.path``, in their order."""
     sys.path[:0] = [path for path in paths if path not in sys.path]
 
@@ -100,7 +100,7 @@ class Handlers:
     """Signal handlers of a child, put back before every task because user code may replace them."""
 
     def __init__(self, on_timeout: Callable[..., Any], on_terminate: Callable[..., Any]) -> None:
-        self._wanted: Tuple[Tuple[int, Any], ...] = (
+        self._wanted: tuple[tuple[int, Any], ...] = (
             (int(SOFT_TIMEOUT_SIGNAL), on_timeout),
             (int(signal.SIGTERM), on_terminate),
             (int(signal.SIGINT), signal.default_int_handler),

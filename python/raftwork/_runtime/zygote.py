@@ -15,7 +15,7 @@ import select
 import signal
 import socket
 import sys
-from typing import Any, Dict, List, NoReturn, Optional, Tuple
+from typing import Any, NoReturn, Optional
 
 from raftwork._runtime import load, process
 
@@ -31,7 +31,7 @@ class Zygote:
         self._config = config
         self._config_text = config_text
         # Process ids of children that were not reaped yet.
-        self._children: Dict[int, int] = {}
+        self._children: dict[int, int] = {}
         self._pid = os.getpid()
         self._stopping = False
         self._told_threads = False
@@ -59,7 +59,9 @@ class Zygote:
 
     def _serve_request(self) -> None:
         try:
-            data, fds, _, _ = socket.recv_fds(self._control, _PACKET_BYTES, _DESCRIPTORS, socket.MSG_CMSG_CLOEXEC)
+            data, fds, _, _ = socket.recv_fds(
+                self._control, _PACKET_BYTES, _DESCRIPTORS, socket.MSG_CMSG_CLOEXEC
+            )
         except ConnectionError:
             data, fds = b"", []
         if not data:
@@ -74,12 +76,12 @@ class Zygote:
             for fd in fds:
                 os.close(fd)
 
-    def _make_child(self, number: int, fds: List[int]) -> None:
+    def _make_child(self, number: int, fds: list[int]) -> None:
         pid = self._exec_child(fds) if self._has_threads() else self._fork_child(fds)
         self._children[pid] = number
         self._send({"op": "forked", "id": number, "pid": pid}, _pidfd(pid))
 
-    def _fork_child(self, fds: List[int]) -> int:
+    def _fork_child(self, fds: list[int]) -> int:
         pid = os.fork()
         if pid == 0:
             try:
@@ -89,7 +91,7 @@ class Zygote:
         _set_group(pid)
         return pid
 
-    def _enter_child(self, fds: List[int]) -> NoReturn:
+    def _enter_child(self, fds: list[int]) -> NoReturn:
         """Runs in the forked process: shed what belongs to the zygote and never come back."""
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
@@ -109,7 +111,7 @@ class Zygote:
         child_main(self._pid, self._config.max_result)
         raise AssertionError("a child exits by itself")
 
-    def _exec_child(self, fds: List[int]) -> int:
+    def _exec_child(self, fds: list[int]) -> int:
         """Start a child as a new program: slower, but right when this process has threads."""
         sock, stdout, stderr = fds
         runtime = os.path.dirname(os.path.abspath(__file__))
@@ -128,7 +130,9 @@ class Zygote:
         if not self._told_threads:
             self._told_threads = True
             modules = ", ".join(self._config.preload) or "a start-up file of this Python"
-            text = f"{modules} started threads, so children are executed instead of forked (72 ms instead of 3)"
+            text = (
+                f"{modules} started threads, so children are executed instead of forked (72 ms instead of 3)"
+            )
             self._send({"op": "notice", "text": text})
         return True
 
@@ -169,7 +173,7 @@ class Zygote:
                 return
             self._children.pop(pid, None)
 
-    def _send(self, message: Dict[str, Any], fd: Optional[int] = None) -> None:
+    def _send(self, message: dict[str, Any], fd: Optional[int] = None) -> None:
         data = json.dumps(message).encode()
         try:
             if fd is None:
@@ -191,10 +195,10 @@ class Zygote:
             pass
 
 
-def hello(config: process.Config) -> Dict[str, Any]:
+def hello(config: process.Config) -> dict[str, Any]:
     """Load what children need and say what this interpreter is, or why it cannot be used."""
-    version: Tuple[int, ...] = tuple(sys.version_info[:3])
-    message: Dict[str, Any] = {"op": "hello", "python": version, "dill": "", "problems": [], "error": ""}
+    version: tuple[int, ...] = tuple(sys.version_info[:3])
+    message: dict[str, Any] = {"op": "hello", "python": version, "dill": "", "problems": [], "error": ""}
     try:
         import dill
 
@@ -247,7 +251,7 @@ def _pidfd(pid: int) -> Optional[int]:
         return None
 
 
-def _own_children() -> List[int]:
+def _own_children() -> list[int]:
     try:
         with open(f"/proc/self/task/{os.getpid()}/children") as file:
             return [int(pid) for pid in file.read().split()]
