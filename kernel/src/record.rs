@@ -1,5 +1,7 @@
 //! The terminal record of a task: written once, never changed.
 
+use core::fmt;
+
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
@@ -121,9 +123,28 @@ pub enum Status {
 }
 
 impl Status {
+    /// The status in the one word that people, JSON and logs see.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Waiting => "waiting",
+            Self::Queued => "queued",
+            Self::Running => "running",
+            Self::Completed => "completed",
+            Self::Failed => "failed",
+            Self::Parked => "parked",
+            Self::Cancelled => "cancelled",
+        }
+    }
+
     /// Whether the task will never change again.
     pub const fn is_terminal(self) -> bool {
         matches!(self, Self::Completed | Self::Failed | Self::Parked | Self::Cancelled)
+    }
+}
+
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
     }
 }
 

@@ -77,7 +77,7 @@ pub enum Rejection {
     #[error("task {0} was submitted before with another function, other arguments or other options")]
     TaskConflict(TaskId),
     /// Somebody else holds the task now, or nobody does any more.
-    #[error("the lease {offered} of task {task} is stale; the newest is {current}")]
+    #[error("lease {offered} of task {task} is over; {}", newest(*.current))]
     StaleLease {
         /// The task.
         task: TaskId,
@@ -87,7 +87,7 @@ pub enum Rejection {
         current: Token,
     },
     /// The task had ended before.
-    #[error("task {task} has already ended: {status:?}")]
+    #[error("task {task} has already ended: {status}")]
     AlreadyFinished {
         /// The task.
         task: TaskId,
@@ -104,4 +104,12 @@ pub enum Rejection {
         /// The bound.
         limit: u64,
     },
+}
+
+fn newest(token: Token) -> String {
+    if token == Token(0) {
+        "the task was never granted".to_owned()
+    } else {
+        format!("the newest grant is {token}")
+    }
 }

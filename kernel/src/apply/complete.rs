@@ -1,6 +1,6 @@
 //! `complete`: records a result, if nobody was granted the task since. Late but unsuperseded wins.
 
-use super::submit::within;
+use super::bounds::within;
 use super::transition::{Superseded, Transition};
 use crate::command::Complete;
 use crate::limits::RESULT_BYTES_MAX;
@@ -10,7 +10,7 @@ use crate::rows::Rows;
 
 impl<R: Rows> Transition<'_, R> {
     pub(super) fn complete(&mut self, command: &Complete) -> Reply {
-        within("the result's size", command.result.len(), RESULT_BYTES_MAX)?;
+        within("the size of the result", command.result.len(), RESULT_BYTES_MAX)?;
         match self.check_newest(&command.lease) {
             Ok(()) => {
                 self.put_output(command.lease, &command.output);

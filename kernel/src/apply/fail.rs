@@ -24,7 +24,8 @@ impl<R: Rows> Transition<'_, R> {
         }
     }
 
-    /// A report whose lease has ended by itself was charged then; charging it again would count one attempt twice.
+    /// A report whose lease has ended before changes nothing. Either it is a repeat, or the end of the lease was
+    /// charged, and one attempt would count twice; or the task was handed back uncharged, and is tried again anyway.
     fn fail_newest(&mut self, command: &Fail) -> Accepted {
         let id = &command.lease.task;
         if self.state.lease(id).is_some() {

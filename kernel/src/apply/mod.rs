@@ -2,6 +2,7 @@
 
 mod acquire;
 mod advance;
+mod bounds;
 mod cancel;
 mod complete;
 mod expire;
@@ -35,7 +36,9 @@ pub struct Applied {
 impl State {
     /// Applies one committed entry. Total: every input has an answer, none panics, none does I/O of its own.
     ///
-    /// Everything that is due by the entry's log time is done before its commands, in `(due, id)` order.
+    /// What is due by the entry's log time is done before its commands, in `(due, id)` order, at most
+    /// [`DUE_PER_ENTRY_MAX`](crate::limits::DUE_PER_ENTRY_MAX) of it: as long as [`State::next_due`] is in the past,
+    /// another entry is wanted.
     pub fn apply(&mut self, entry: &Entry, rows: &impl Rows) -> Applied {
         let mut transition = Transition::new(self, rows);
         transition.advance(entry);

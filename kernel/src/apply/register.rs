@@ -1,5 +1,6 @@
 //! `register`: makes a function known.
 
+use super::bounds::{check_retry, within};
 use super::transition::Transition;
 use crate::command::Register;
 use crate::function::Function;
@@ -9,9 +10,9 @@ use crate::rows::Rows;
 
 impl<R: Rows> Transition<'_, R> {
     pub(super) fn register(&mut self, command: &Register) -> Reply {
-        super::submit::within("the function's name", command.spec.name.len(), FUNCTION_NAME_BYTES_MAX)?;
-        super::submit::within("the function's code", command.code.len(), CODE_BYTES_MAX)?;
-        super::submit::check_retry(&command.spec.retry)?;
+        within("the length of the name", command.spec.name.len(), FUNCTION_NAME_BYTES_MAX)?;
+        within("the size of the code", command.code.len(), CODE_BYTES_MAX)?;
+        check_retry(&command.spec.retry)?;
         if let Some(before) = self.function(&command.function) {
             let same = before.spec == command.spec;
             return if same {

@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
+use super::bounds::{check_retry, within};
 use super::transition::Transition;
 use crate::command::Submit;
 use crate::function::FunctionSpec;
 use crate::ids::{TaskId, Token};
-use crate::limits::{ARGS_BYTES_MAX, ATTEMPTS_MAX, PRIORITY_MAX, SUBMIT_ITEMS_MAX};
+use crate::limits::{ARGS_BYTES_MAX, PRIORITY_MAX, SUBMIT_ITEMS_MAX};
 use crate::reply::{Accepted, Rejection, Reply};
-use crate::retry::RetryPolicy;
 use crate::rows::Rows;
 use crate::task::{Counters, Phase, Task, TaskRow};
 use crate::time::Millis;
@@ -89,16 +89,8 @@ fn check_bounds(command: &Submit) -> Result<(), Rejection> {
     if let Some(retry) = &command.options.retry {
         check_retry(retry)?;
     }
-    command.items.iter().try_for_each(|(_, args)| within("the arguments' size", args.len(), ARGS_BYTES_MAX))
-}
-
-pub(super) fn check_retry(retry: &RetryPolicy) -> Result<(), Rejection> {
-    within("the number of attempts", usize::from(retry.max_attempts), usize::from(ATTEMPTS_MAX))
-}
-
-pub(super) fn within(what: &str, got: usize, limit: usize) -> Result<(), Rejection> {
-    if got <= limit {
-        return Ok(());
-    }
-    Err(Rejection::OverLimit { what: what.to_owned(), got: got as u64, limit: limit as u64 })
+    command
+        .items
+        .iter()
+        .try_for_each(|(_, args)| within("the size of the arguments", args.len(), ARGS_BYTES_MAX))
 }

@@ -26,7 +26,7 @@ fn accepted(accepted: &Accepted) -> String {
         Accepted::Extended { run_until } => format!("extended until {}", moment(*run_until)),
         Accepted::Completed => "completed".to_owned(),
         Accepted::WillRetry { due } => format!("will retry at {}", moment(*due)),
-        Accepted::Finished { status } => format!("finished: {}", self::status(*status)),
+        Accepted::Finished { status } => format!("finished: {status}"),
         Accepted::Released => "released".to_owned(),
         Accepted::Cancelled => "cancelled".to_owned(),
         Accepted::Expired(count) => format!("expired {count}"),
@@ -41,7 +41,7 @@ fn grant(grant: &Grant) -> String {
 
 pub(crate) fn event(event: &Event) -> String {
     match event {
-        Event::Finished { task, status } => format!("{} has ended: {}", name(*task), self::status(*status)),
+        Event::Finished { task, status } => format!("{} has ended: {status}", name(*task)),
         Event::Revoked { task, token, worker } => {
             format!("{} must stop {}", worker_name(*worker), lease(*task, *token))
         }
@@ -79,7 +79,7 @@ pub(crate) fn standing(group: &Group, id: TaskId) -> String {
 }
 
 fn live(state: &State, id: TaskId, task: &Task) -> String {
-    let mut parts = vec![state.status(&id).map_or("gone", status).to_owned()];
+    let mut parts = vec![state.status(&id).map_or("gone", Status::as_str).to_owned()];
     match &task.phase {
         Phase::Waiting { due } => parts.push(format!("until {}", moment(*due))),
         Phase::Ready => {}
@@ -128,18 +128,6 @@ fn counters(counters: Counters) -> Option<String> {
 
 fn newest(token: Token) -> String {
     if token == Token(0) { "never granted".to_owned() } else { format!("newest token {token}") }
-}
-
-pub(crate) const fn status(status: Status) -> &'static str {
-    match status {
-        Status::Waiting => "waiting",
-        Status::Queued => "queued",
-        Status::Running => "running",
-        Status::Completed => "completed",
-        Status::Failed => "failed",
-        Status::Parked => "parked",
-        Status::Cancelled => "cancelled",
-    }
 }
 
 pub(crate) fn name(task: TaskId) -> String {
