@@ -1,0 +1,72 @@
+"""``raftwork worker``: leases tasks and runs them in Python child processes."""
+
+import argparse
+import json
+import os
+import sys
+from pathlib import Path
+
+from ._errors import CommandError
+
+_EPILOG = """\
+examples:
+  raftwork worker --url http://127.0.0.1:7001
+  raftwork worker --url http://n1:7001,http://n2:7001 --slots 8 --mode pull --path ~/project
+
+SIGTERM or Ctrl-C: takes nothing more, finishes what runs, leaves. A second one: leaves at once.
+"""
+
+
+def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Adds the subcommand."""
+    parser = commands.add_parser(
+        "worker",
+        help="run a worker",
+        description="Runs a worker: leases tasks from whichever node leads, and runs each in a process of its own.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--url",
+        default=os.environ.get("RAFTWORK_URL", "http://127.0.0.1:7001"),
+        help="nodes, separated by commas; one that works is enough (default: $RAFTWORK_URL, else %(default)s)",
+    )
+    parser.add_argument("--name", default="", help="for people (default: host and process id)")
+    parser.add_argument("--slots", type=int, help="tasks that run at once (default: one for each processor)")
+    parser.add_argument("--prefetch", type=int, default=0, help="tasks held beyond the slots, for floods of tiny tasks")
+    parser.add_argument("--mode", choices=("push", "pull"), default="push", help="who takes the first step")
+    parser.add_argument(
+        "--path", action="append", default=[], metavar="DIR", help="folder with modules that functions need; repeatable"
+    )
+    parser.add_argument("--preload", action="append", default=[], metavar="MODULE", help="import it once; repeatable")
+    parser.add_argument("--memory-limit", type=int, metavar="BYTES", help="largest memory of one task's processes")
+    parser.set_defaults(run=_run)
+
+
+def config(arguments: argparse.Namespace) -> str:
+    """The worker's configuration in JSON, as the extension takes it."""
+    values = {
+        "urls": [url.strip() for url in arguments.url.split(",") if url.strip()],
+        "python": sys.executable,
+        "package_dir": str(Path(__file__).resolve().parent.parent),
+        "name": arguments.name,
+        "prefetch": arguments.prefetch,
+        "mode": arguments.mode,
+        "path_dirs": [str(Path(folder).resolve()) for folder in arguments.path],
+        "preload": arguments.preload,
+        "memory_limit": arguments.memory_limit,
+    }
+    if arguments.slots is not None:
+        values["slots"] = arguments.slots
+    return json.dumps(values)
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    from .._core import run_worker
+
+    try:
+        reason, orderly = run_worker(config(arguments))
+    except (ValueError, RuntimeError) as error:
+        raise CommandError(str(error)) from error
+    print(f"raftwork worker: {reason}", file=sys.stderr)
+    return 0 if orderly else 1
