@@ -23,6 +23,7 @@ mod apply;
 mod codec;
 mod command;
 mod event;
+mod excerpt;
 mod function;
 mod ids;
 mod indexes;

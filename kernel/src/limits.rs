@@ -10,8 +10,14 @@ pub const RESULT_BYTES_MAX: usize = 24 << 20;
 pub const CODE_BYTES_MAX: usize = 24 << 20;
 /// Longest function name, in bytes.
 pub const FUNCTION_NAME_BYTES_MAX: usize = 256;
-/// Longest text (message, traceback) kept of one error, in bytes; longer text is cut in the middle by the worker.
+/// Longest text (type name, message, traceback: each) kept of one error, in bytes; longer text is cut in the middle. It
+/// is not refused: a failure that could not be reported would hold its task for ever.
 pub const ERROR_TEXT_BYTES_MAX: usize = 64 << 10;
+/// Largest pickled exception kept of one error, in bytes; a larger one is dropped, and its text stands for it.
+pub const EXCEPTION_BYTES_MAX: usize = RESULT_BYTES_MAX;
+/// Most output kept of each stream of one attempt, in bytes; what is longer is cut in the middle. Workers keep half of
+/// it, so that theirs is not cut again.
+pub const OUTPUT_BYTES_MAX: usize = 256 << 10;
 /// Most tasks in one submit. Above it, callers split; a single entry stays a bounded piece of work.
 pub const SUBMIT_ITEMS_MAX: usize = 10_000;
 /// Most tasks handed out by one acquire.

@@ -5,7 +5,9 @@ use core::fmt;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+use crate::excerpt;
 use crate::ids::{Token, WorkerId};
+use crate::limits::{ERROR_TEXT_BYTES_MAX, EXCEPTION_BYTES_MAX, OUTPUT_BYTES_MAX};
 use crate::task::Counters;
 use crate::time::{LogTime, WallTime};
 
@@ -58,6 +60,19 @@ pub struct TaskError {
     pub traceback: String,
     /// The exception object itself, pickled, if it can be.
     pub exception: Option<Bytes>,
+}
+
+impl TaskError {
+    /// The error as far as it is kept.
+    pub(crate) fn within_bounds(&self) -> Self {
+        Self {
+            kind: self.kind,
+            type_name: excerpt::of_text(&self.type_name, ERROR_TEXT_BYTES_MAX),
+            message: excerpt::of_text(&self.message, ERROR_TEXT_BYTES_MAX),
+            traceback: excerpt::of_text(&self.traceback, ERROR_TEXT_BYTES_MAX),
+            exception: self.exception.clone().filter(|pickle| pickle.len() <= EXCEPTION_BYTES_MAX),
+        }
+    }
 }
 
 /// How a task ended.
@@ -158,6 +173,14 @@ pub struct Output {
 }
 
 impl Output {
+    /// The output as far as it is kept.
+    pub(crate) fn within_bounds(&self) -> Self {
+        Self {
+            stdout: excerpt::of_bytes(&self.stdout, OUTPUT_BYTES_MAX),
+            stderr: excerpt::of_bytes(&self.stderr, OUTPUT_BYTES_MAX),
+        }
+    }
+
     /// Whether nothing was printed.
     pub fn is_empty(&self) -> bool {
         self.stdout.is_empty() && self.stderr.is_empty()

@@ -30,7 +30,7 @@ impl<R: Rows> Transition<'_, R> {
         let id = &command.lease.task;
         if self.state.lease(id).is_some() {
             self.put_output(command.lease, &command.output);
-            self.charge(id, command.error.clone(), command.retryable);
+            self.charge(id, command.error.within_bounds(), command.retryable);
         }
         self.standing(id)
     }

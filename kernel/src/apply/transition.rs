@@ -81,7 +81,7 @@ impl<'a, R: Rows> Transition<'a, R> {
             self.changes.push(Change::PutOutput {
                 task: lease.task,
                 token: lease.token,
-                output: output.clone(),
+                output: output.within_bounds(),
             });
         }
     }

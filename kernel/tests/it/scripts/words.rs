@@ -74,7 +74,7 @@ pub(super) enum Words {
         #[arg(key)]
         run: Span,
     },
-    /// `complete a@1 result=text out=text bytes=10`
+    /// `complete a@1 result=text out=text bytes=10 out_bytes=10`
     Complete {
         lease: Lease,
         #[arg(key)]
@@ -83,6 +83,8 @@ pub(super) enum Words {
         out: Option<String>,
         #[arg(key)]
         bytes: Option<usize>,
+        #[arg(key)]
+        out_bytes: Option<usize>,
     },
     /// `fail a@1 kind=timeout message=text retry=false out=text`
     Fail {
@@ -174,11 +176,13 @@ impl Words {
             Self::Extend { lease: Lease(lease), run } => {
                 Command::Extend(Extend { lease: *lease, run: Millis(run.0) })
             }
-            Self::Complete { lease: Lease(lease), result, out, bytes } => Command::Complete(Complete {
-                lease: *lease,
-                result: payload(result.as_deref().unwrap_or_default(), *bytes),
-                output: output(out.as_deref()),
-            }),
+            Self::Complete { lease: Lease(lease), result, out, bytes, out_bytes } => {
+                Command::Complete(Complete {
+                    lease: *lease,
+                    result: payload(result.as_deref().unwrap_or_default(), *bytes),
+                    output: output(out.as_deref(), *out_bytes),
+                })
+            }
             Self::Release(Lease(lease)) => Command::Release(Release { lease: *lease }),
             Self::Cancel(task) => Command::Cancel(Cancel { task: task.task() }),
             Self::Expire { leases, started } => Command::Expire(Expire {
@@ -259,7 +263,7 @@ impl Words {
                 exception: None,
             },
             retryable: retry.unwrap_or(true),
-            output: output(out.as_deref()),
+            output: output(out.as_deref(), None),
         })
     }
 }
@@ -268,8 +272,8 @@ fn many(n: usize) -> TaskId {
     Name(format!("t{n}")).task()
 }
 
-fn output(out: Option<&str>) -> Output {
-    Output { stdout: payload(out.unwrap_or_default(), None), stderr: Bytes::new() }
+fn output(out: Option<&str>, bytes: Option<usize>) -> Output {
+    Output { stdout: payload(out.unwrap_or_default(), bytes), stderr: Bytes::new() }
 }
 
 fn payload(text: &str, bytes: Option<usize>) -> Bytes {
@@ -277,5 +281,5 @@ fn payload(text: &str, bytes: Option<usize>) -> Bytes {
 }
 
 fn sized(payload: &Bytes, bytes: Option<usize>) -> Bytes {
-    bytes.map_or_else(|| payload.clone(), |bytes| vec![0; bytes].into())
+    bytes.map_or_else(|| payload.clone(), |bytes| vec![b'x'; bytes].into())
 }

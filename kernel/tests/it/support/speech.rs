@@ -71,8 +71,8 @@ pub(crate) fn standing(group: &Group, id: TaskId) -> String {
         lines.push(format!(
             "  {} printed {:?} and {:?}",
             lease(*task, *token),
-            String::from_utf8_lossy(&output.stdout),
-            String::from_utf8_lossy(&output.stderr)
+            short(&String::from_utf8_lossy(&output.stdout)),
+            short(&String::from_utf8_lossy(&output.stderr))
         ));
     }
     lines.join("\n")
@@ -104,10 +104,20 @@ fn ended(record: &Record) -> String {
 fn outcome(outcome: &Outcome) -> String {
     match outcome {
         Outcome::Completed(result) => format!("completed with {:?}", String::from_utf8_lossy(result)),
-        Outcome::Failed(error) => format!("failed: {} ({})", error.message, kind(error.kind)),
-        Outcome::Parked(error) => format!("parked: {} ({})", error.message, kind(error.kind)),
+        Outcome::Failed(error) => format!("failed: {} ({})", short(&error.message), kind(error.kind)),
+        Outcome::Parked(error) => format!("parked: {} ({})", short(&error.message), kind(error.kind)),
         Outcome::Cancelled => "cancelled".to_owned(),
     }
+}
+
+/// Runs of the same letter that are too long to read, counted.
+fn short(text: &str) -> String {
+    let runs = text.as_bytes().chunk_by(|one, next| one == next);
+    let words = runs.map(|run| match (run.len(), char::from(run[0])) {
+        (len @ 100.., letter) => format!("[{len} times {letter}]"),
+        (len, letter) => letter.to_string().repeat(len),
+    });
+    words.collect()
 }
 
 fn kind(kind: FailureKind) -> String {
