@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import random
+import shutil
 import sys
 import tempfile
 import time
@@ -171,10 +172,12 @@ def report(faults: Run, load: Load) -> None:
 def main(arguments: Sequence[str]) -> int:
     """Return the exit code: 0 all claims hold, 1 one does not, 2 the run could not be made."""
     chosen = options(arguments)
-    # Kept when something is wrong: the evidence.
     folder = Path(tempfile.mkdtemp(prefix="raftwork-kill-"))
     try:
-        return 0 if run(chosen, folder) else 1
+        if not run(chosen, folder):
+            return 1  # the folder is the evidence, and stays
+        shutil.rmtree(folder)
+        return 0
     except ClusterError as error:
         print(f"kill.sh: {error}", file=sys.stderr)
         return 2
