@@ -37,6 +37,8 @@ impl FromStr for PythonVersion {
         let parsed = text
             .split_once('.')
             .and_then(|(major, minor)| Some(Self { major: major.parse().ok()?, minor: minor.parse().ok()? }));
+        // `u8` also reads `+3` and `03`, but a version has one textual form.
+        let parsed = parsed.filter(|version| version.to_string() == text);
         parsed.ok_or_else(|| ParsePythonVersionError { text: text.chars().take(32).collect() })
     }
 }
@@ -102,6 +104,8 @@ mod tests {
     fn a_version_reads_back() {
         assert_eq!("3.11".parse(), Ok(PythonVersion { major: 3, minor: 11 }));
         assert_eq!(PythonVersion { major: 3, minor: 9 }.to_string(), "3.9");
-        assert!("three".parse::<PythonVersion>().is_err());
+        for text in ["three", "3", "3.", "3.+11", "3.011", " 3.11", "3.11.2", "3.256"] {
+            assert!(text.parse::<PythonVersion>().is_err(), "{text}");
+        }
     }
 }

@@ -36,7 +36,8 @@ pub enum Accepted {
     Granted(Vec<Grant>),
     /// The attempt may run until then.
     Extended {
-        /// New end of the attempt.
+        /// When the state machine itself ends the attempt: [`RUN_GRACE`](crate::limits::RUN_GRACE) after its worker
+        /// should have done so.
         run_until: LogTime,
     },
     /// The result is the task's one result.

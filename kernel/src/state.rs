@@ -1,6 +1,6 @@
 //! The live state: every unfinished task, and the indexes that make each command cheap.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -11,6 +11,9 @@ use crate::indexes::Indexes;
 use crate::record::Status;
 use crate::task::{Lease, Phase, Task};
 use crate::time::{LogTime, WallTime};
+
+/// A million a second use up 64 bits in half a million years. Stopping is right even then: a token must never repeat.
+const NEVER_USED_UP: &str = "2^64 numbers are never used up";
 
 /// The few numbers of the state that are not tasks; stored beside the applied index.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,7 +33,7 @@ pub struct Scalars {
 /// Invariants, checked by [`State::check_invariants`]:
 /// - every task is in exactly the indexes that its phase asks for, and no index names anything else;
 /// - no token is above `last_token`, no seq above `last_seq`, and no two tasks share a seq;
-/// - a leased task has a token, and no two leases share one.
+/// - a leased task has a token, and no two tasks that were ever granted share one.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct State {
     pub(crate) scalars: Scalars,
@@ -161,12 +164,12 @@ impl State {
     }
 
     pub(crate) const fn next_seq(&mut self) -> Seq {
-        self.scalars.last_seq.0 += 1;
+        self.scalars.last_seq.0 = self.scalars.last_seq.0.checked_add(1).expect(NEVER_USED_UP);
         self.scalars.last_seq
     }
 
     pub(crate) const fn next_token(&mut self) -> Token {
-        self.scalars.last_token.0 += 1;
+        self.scalars.last_token.0 = self.scalars.last_token.0.checked_add(1).expect(NEVER_USED_UP);
         self.scalars.last_token
     }
 
@@ -192,13 +195,16 @@ impl State {
     }
 
     fn check_uniqueness(&self) -> Result<(), String> {
-        let seqs: std::collections::BTreeSet<Seq> = self.tasks.values().map(|task| task.seq).collect();
+        let seqs: BTreeSet<Seq> = self.tasks.values().map(|task| task.seq).collect();
         if seqs.len() != self.tasks.len() {
             return Err("two tasks share a seq".to_owned());
         }
-        let tokens: std::collections::BTreeSet<Token> = self.leases().map(|(_, lease)| lease.token).collect();
-        if tokens.len() != self.leased_len() {
-            return Err("two leases share a token".to_owned());
+        let granted = self.tasks.values().map(|task| task.token).filter(|token| *token != Token(0));
+        let mut tokens = BTreeSet::new();
+        for token in granted {
+            if !tokens.insert(token) {
+                return Err(format!("two tasks share the token {token}"));
+            }
         }
         Ok(())
     }
