@@ -143,8 +143,13 @@ async fn garbage_payloads_are_load_errors() {
         // Twice: a payload that failed once must fail the same way from the child's cache.
         for _ in 0..2 {
             let error = error(&pool, raw_job(code.clone(), FunctionKind::Dill, args.clone())).await;
-            assert_eq!(error.kind, JobErrorKind::Load);
+            assert_eq!((error.kind, error.type_name.as_str()), (JobErrorKind::Load, "LoadFailure"));
             assert!(error.message.starts_with(start), "{}", error.message);
+            let expected = format!("RuntimeError LoadFailure: {}", error.message);
+            assert_eq!(
+                python::inspect(&error.exception, "type(value).__name__ + ' ' + str(value)"),
+                expected
+            );
         }
     }
     assert_healthy(&pool).await;

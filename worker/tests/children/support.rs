@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use crate::python;
 
 /// No step of any test takes this long, even on a busy machine.
-pub const DEADLINE: Duration = Duration::from_secs(60);
+pub const DEADLINE: Duration = Duration::from_mins(1);
 
 pub fn options(slots: usize) -> PoolOptions {
     let mut options = PoolOptions::new(python::python(), python::package_dir(), slots);
