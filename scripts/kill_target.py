@@ -96,13 +96,16 @@ class Cluster:
         """Ask again which processes there are: a restarted one has another id."""
         told = self._dev("status", "--json")
         try:
-            status = json.loads(told)
-            self.nodes = [Process(one["name"], int(one["pid"] or 0), one["url"]) for one in status["nodes"]]
-            self.workers = [Process(one["name"], int(one["pid"] or 0)) for one in status["workers"]]
+            found = [
+                Process(one["name"], int(one["pid"] or 0), one["url"] or "")
+                for one in json.loads(told)["processes"]
+            ]
         except (ValueError, KeyError, TypeError) as error:
             raise ClusterError(
                 f"`raftwork dev status --json` is not understood ({error}): {told[:200]}"
             ) from error
+        self.nodes = [one for one in found if one.url]
+        self.workers = [one for one in found if not one.url]
         if not self.nodes:
             raise ClusterError("no cluster runs in this folder; start one: ./start.sh")
 
@@ -112,22 +115,6 @@ class Cluster:
             said = (done.stderr or done.stdout).strip()
             raise ClusterError(f"`raftwork dev {' '.join(arguments)}` failed: {said}")
         return done.stdout
-
-    def _all_at_once(self, verb: str, processes: Sequence[Process]) -> None:
-        """Run `raftwork dev VERB NAME` for every process at the same time, and wait for all."""
-        started = [
-            subprocess.Popen(
-                [self._command, "dev", verb, one.name],
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.PIPE,
-                text=True,
-            )
-            for one in processes
-        ]
-        said = [command.communicate()[1] for command in started]
-        for one, command, text in zip(processes, started, said):
-            if command.returncode != 0:
-                raise ClusterError(f"`raftwork dev {verb} {one.name}` failed: {text.strip()}")
 
     def leader(self) -> Process:
         """Wait until a node leads, and return it."""
@@ -155,12 +142,12 @@ class Cluster:
             known = wait_for("the list of workers", self._known_workers)
             self._dead |= {str(one["worker_id"]) for one in known if one["name"] in names}
         now = time.time()
-        self._all_at_once("kill", processes)
+        self._dev("kill", *(one.name for one in processes))
         return now
 
     def restart(self, processes: Sequence[Process]) -> None:
         """Start all of them again, under their old names and with their old data."""
-        self._all_at_once("restart", processes)
+        self._dev("restart", *(one.name for one in processes))
 
     def wait_ready(self) -> None:
         """Wait until every node can serve and every worker is known to the leader."""
