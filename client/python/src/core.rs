@@ -1,0 +1,227 @@
+//! The client as Python holds it: one runtime with one thread, one connection, one stream of ended tasks.
+
+use std::mem::ManuallyDrop;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use pyo3::exceptions::{PyRuntimeError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::pybacked::PyBackedBytes;
+use pyo3::types::{PyBytes, PyTuple};
+use raftwork_api::kernel::{Millis, Submit, TaskOptions, limits};
+use raftwork_client::{Client, FinishedTasks, NewFunction, Settings, Watcher};
+use tokio::runtime::Runtime;
+use tokio::sync::watch;
+
+use crate::convert::{self, RetryTuple};
+use crate::errors::{IntoPython, closed, forked};
+use crate::wait::wait;
+
+/// A connection to a cluster; see `raftwork._core` for the methods.
+#[pyclass(frozen, module = "raftwork._core")]
+pub(crate) struct Core {
+    inner: Mutex<Option<Arc<Inner>>>,
+    /// The process that made it: threads do not survive a fork.
+    pid: u32,
+}
+
+struct Inner {
+    /// Dropped by hand, because a runtime must not be waited for with the GIL held.
+    runtime: ManuallyDrop<Runtime>,
+    client: Client,
+    watcher: Watcher,
+    /// Taken out while somebody waits at it.
+    finished: Mutex<Option<FinishedTasks>>,
+    /// Tells the one who waits that the client was closed.
+    closing: watch::Sender<bool>,
+}
+
+impl Inner {
+    fn connect(urls: &[String], patience: Duration) -> PyResult<Self> {
+        let mut builder = tokio::runtime::Builder::new_multi_thread();
+        let runtime = builder.worker_threads(1).thread_name("raftwork").enable_all().build()?;
+        let _entered = runtime.enter();
+        let settings = Settings { patience, ..Settings::default() };
+        let client = Client::with_settings(urls, settings)
+            .map_err(|error| PyValueError::new_err(error.to_string()))?;
+        let (watcher, finished) = client.watcher();
+        let closing = watch::Sender::new(false);
+        drop(_entered);
+        let runtime = ManuallyDrop::new(runtime);
+        Ok(Self { runtime, client, watcher, finished: Mutex::new(Some(finished)), closing })
+    }
+
+    fn finished(&self) -> std::sync::MutexGuard<'_, Option<FinishedTasks>> {
+        self.finished.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Inner {
+    #[expect(unsafe_code, reason = "taking a value out of ManuallyDrop")]
+    fn drop(&mut self) {
+        // SAFETY: `self` is being dropped, so nobody uses the field after this.
+        let runtime = unsafe { ManuallyDrop::take(&mut self.runtime) };
+        runtime.shutdown_background();
+    }
+}
+
+impl Core {
+    fn inner(&self) -> PyResult<Arc<Inner>> {
+        if std::process::id() != self.pid {
+            return Err(forked());
+        }
+        self.slot().clone().ok_or_else(closed)
+    }
+
+    fn slot(&self) -> std::sync::MutexGuard<'_, Option<Arc<Inner>>> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Core {
+    fn drop(&mut self) {
+        let inner = self.slot().take();
+        if std::process::id() != self.pid {
+            // The runtime's threads and locks belong to the parent; touching them here could hang.
+            std::mem::forget(inner);
+        }
+    }
+}
+
+#[pymethods]
+impl Core {
+    #[new]
+    fn new(urls: Vec<String>, patience: f64) -> PyResult<Self> {
+        let patience = Duration::try_from_secs_f64(patience)
+            .map_err(|error| PyValueError::new_err(format!("patience = {patience}: {error}")))?;
+        let inner = Mutex::new(Some(Arc::new(Inner::connect(&urls, patience)?)));
+        Ok(Self { inner, pid: std::process::id() })
+    }
+
+    #[pyo3(signature = (name, language, code, *, python=None, retry=None, run_max_ms=None, retention_ms=None))]
+    #[expect(clippy::too_many_arguments, reason = "keyword arguments, as Python has them")]
+    fn register<'py>(
+        &self,
+        py: Python<'py>,
+        name: String,
+        language: &str,
+        code: PyBackedBytes,
+        python: Option<(u8, u8)>,
+        retry: Option<RetryTuple>,
+        run_max_ms: Option<u64>,
+        retention_ms: Option<u64>,
+    ) -> PyResult<Bound<'py, PyBytes>> {
+        let inner = self.inner()?;
+        let function = NewFunction {
+            name,
+            language: convert::language(language)?,
+            code: Bytes::copy_from_slice(&code),
+            python: python.map(convert::python_version),
+            retry: retry.map(convert::retry).unwrap_or_default(),
+            run_max: convert::millis(run_max_ms),
+            retention: convert::millis(retention_ms).unwrap_or(limits::RETENTION_DEFAULT),
+        };
+        let answer = wait(py, &inner.runtime, inner.client.register(&function))?;
+        let id = answer.map_err(|error| error.into_python(py))?;
+        Ok(PyBytes::new(py, id.as_bytes()))
+    }
+
+    #[pyo3(signature = (function, ids, args, *, watch=true, priority=None, delay_ms=None, retry=None, run_max_ms=None))]
+    #[expect(clippy::too_many_arguments, reason = "keyword arguments, as Python has them")]
+    fn submit(
+        &self,
+        py: Python<'_>,
+        function: &[u8],
+        ids: Vec<PyBackedBytes>,
+        args: Vec<PyBackedBytes>,
+        watch: bool,
+        priority: Option<u8>,
+        delay_ms: Option<u64>,
+        retry: Option<RetryTuple>,
+        run_max_ms: Option<u64>,
+    ) -> PyResult<u32> {
+        let inner = self.inner()?;
+        if ids.len() != args.len() {
+            let text = format!("{} ids for {} argument payloads", ids.len(), args.len());
+            return Err(PyValueError::new_err(text));
+        }
+        let function = convert::function_id(function)?;
+        let tasks = convert::task_ids(&ids)?;
+        let items = tasks.into_iter().zip(args.iter().map(|args| Bytes::copy_from_slice(args))).collect();
+        let options = TaskOptions {
+            priority: priority.unwrap_or(limits::PRIORITY_DEFAULT),
+            delay: Millis(delay_ms.unwrap_or(0)),
+            retry: retry.map(convert::retry),
+            run_max: convert::millis(run_max_ms),
+            python: None,
+        };
+        let submit = Submit { function, options, items };
+        let watcher = watch.then_some(&inner.watcher);
+        let answer = wait(py, &inner.runtime, inner.client.submit(submit, watcher))?;
+        answer.map_err(|error| error.into_python(py))
+    }
+
+    fn watch(&self, py: Python<'_>, ids: Vec<PyBackedBytes>) -> PyResult<()> {
+        let inner = self.inner()?;
+        let tasks = convert::task_ids(&ids)?;
+        wait(py, &inner.runtime, inner.watcher.watch(tasks))
+    }
+
+    fn finished<'py>(&self, py: Python<'py>) -> PyResult<Option<Vec<Bound<'py, PyTuple>>>> {
+        let inner = self.inner()?;
+        let taken = inner.finished().take();
+        let mut finished =
+            taken.ok_or_else(|| PyRuntimeError::new_err("another thread waits for ended tasks already"))?;
+        let mut closing = inner.closing.subscribe();
+        let next = async {
+            tokio::select! {
+                _ = closing.wait_for(|closing| *closing) => None,
+                batch = finished.next() => batch,
+            }
+        };
+        let batch = wait(py, &inner.runtime, next);
+        *inner.finished() = Some(finished);
+        batch?.map(|batch| convert::finished(py, batch)).transpose()
+    }
+
+    fn status(&self, py: Python<'_>, id: &[u8]) -> PyResult<&'static str> {
+        let inner = self.inner()?;
+        let task = convert::task_id(id)?;
+        let answer = wait(py, &inner.runtime, inner.client.status(task))?;
+        let (status, _) = answer.map_err(|error| error.into_python(py))?;
+        Ok(convert::status_word(status))
+    }
+
+    fn cancel(&self, py: Python<'_>, id: &[u8]) -> PyResult<()> {
+        let inner = self.inner()?;
+        let task = convert::task_id(id)?;
+        wait(py, &inner.runtime, inner.client.cancel(task))?.map_err(|error| error.into_python(py))
+    }
+
+    #[pyo3(signature = (method, path, body=None))]
+    fn rest<'py>(
+        &self,
+        py: Python<'py>,
+        method: &str,
+        path: &str,
+        body: Option<PyBackedBytes>,
+    ) -> PyResult<(u16, Bound<'py, PyBytes>)> {
+        let inner = self.inner()?;
+        let method = method.parse().map_err(|_| PyValueError::new_err(format!("'{method}' is no method")))?;
+        let body = body.map(|body| Bytes::copy_from_slice(&body));
+        let answer = wait(py, &inner.runtime, inner.client.rest().request(method, path, body))?;
+        let answer = answer.map_err(|error| error.into_python(py))?;
+        Ok((answer.status, PyBytes::new(py, &answer.body)))
+    }
+
+    fn close(&self) -> PyResult<()> {
+        if std::process::id() != self.pid {
+            return Err(forked());
+        }
+        if let Some(inner) = self.slot().take() {
+            inner.closing.send_replace(true);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,246 @@
+//! Plain HTTP requests: what people and scripts ask, where one request at a time is enough.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use raftwork_api::cluster::{ClusterInfo, DigestInfo};
+use raftwork_api::functions::FunctionPage;
+use raftwork_api::kernel::TaskId;
+use raftwork_api::tasks::{ResultInfo, TaskInfo, TaskLogs, TaskPage};
+use raftwork_api::workers::WorkerList;
+use raftwork_api::{Problem, paths};
+use reqwest::header::{CONTENT_TYPE, HeaderMap, RETRY_AFTER};
+use reqwest::{Method, StatusCode};
+use serde::de::DeserializeOwned;
+
+use crate::dial::cause;
+use crate::error::RestError;
+
+/// Pause between rounds over the nodes when no node names one.
+const PAUSE: Duration = Duration::from_millis(200);
+/// Longest pause that a node can impose.
+const PAUSE_MAX: Duration = Duration::from_secs(5);
+/// Time beyond a server-side wait after which a request is given up.
+const SLACK: Duration = Duration::from_secs(10);
+
+/// Plain HTTP requests to whichever node answers. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Rest {
+    http: reqwest::Client,
+    urls: Arc<[String]>,
+    /// Index of the node that answered last.
+    preferred: Arc<AtomicUsize>,
+    patience: Duration,
+}
+
+/// An answer, whatever its status.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// The HTTP status.
+    pub status: u16,
+    /// The body.
+    pub body: Bytes,
+    /// The node that answered.
+    pub url: String,
+}
+
+/// Why another attempt may help, and when.
+struct Trouble {
+    reason: String,
+    pause: Option<Duration>,
+    /// What a node said, to be passed on if patience ends here.
+    answer: Option<Answer>,
+}
+
+impl Rest {
+    pub(crate) fn new(http: reqwest::Client, urls: Vec<String>, patience: Duration) -> Self {
+        Self { http, urls: urls.into(), preferred: Arc::default(), patience }
+    }
+
+    /// Sends a request, to another node if one fails, again after `Retry-After` if the cluster is busy or between leaders.
+    ///
+    /// Every request but `GET` carries an `Idempotency-Key`, so that its repeats are recognised.
+    ///
+    /// # Errors
+    /// When no node answers within the client's patience. Error statuses are answers.
+    pub async fn request(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<Bytes>,
+    ) -> Result<Answer, RestError> {
+        let deadline = Instant::now() + self.patience;
+        let key = uuid::Uuid::new_v4().to_string();
+        let first = self.preferred.load(Ordering::Relaxed);
+        let mut attempt = 0;
+        loop {
+            let index = (first + attempt) % self.urls.len();
+            let trouble = match self.once(index, &method, path, body.clone(), &key).await {
+                Ok(answer) => {
+                    self.preferred.store(index, Ordering::Relaxed);
+                    return Ok(answer);
+                }
+                Err(trouble) => trouble,
+            };
+            attempt += 1;
+            let round_over = attempt % self.urls.len() == 0;
+            let pause = trouble.pause.or_else(|| round_over.then_some(PAUSE)).unwrap_or_default();
+            if Instant::now() + pause >= deadline {
+                return trouble.answer.ok_or(RestError::Unreachable { trouble: trouble.reason });
+            }
+            tokio::time::sleep(pause).await;
+        }
+    }
+
+    async fn once(
+        &self,
+        index: usize,
+        method: &Method,
+        path: &str,
+        body: Option<Bytes>,
+        key: &str,
+    ) -> Result<Answer, Trouble> {
+        let url = &self.urls[index];
+        let mut request = self.http.request(method.clone(), format!("{url}{path}"));
+        request = request.timeout(self.patience + SLACK);
+        if *method != Method::GET {
+            request = request.header("idempotency-key", key);
+        }
+        if let Some(body) = body {
+            request = request.header(CONTENT_TYPE, "application/json").body(body);
+        }
+        let failed = |error: reqwest::Error| {
+            let reason = format!("{url}: {}", cause(&error));
+            Trouble { reason, pause: None, answer: None }
+        };
+        let response = request.send().await.map_err(failed)?;
+        let status = response.status();
+        let pause = retry_after(response.headers());
+        let body = response.bytes().await.map_err(failed)?;
+        let answer = Answer { status: status.as_u16(), body, url: url.clone() };
+        if is_transient(status) {
+            let reason = format!("{url}: {}", answer.problem());
+            return Err(Trouble { reason, pause, answer: Some(answer) });
+        }
+        Ok(answer)
+    }
+
+    /// `GET path`, decoded.
+    ///
+    /// # Errors
+    /// When no node answers, or one answers with an error.
+    pub async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, RestError> {
+        self.request(Method::GET, path, None).await?.decode()
+    }
+
+    /// State of the cluster as the answering node sees it.
+    ///
+    /// # Errors
+    /// See [`Rest::get`].
+    pub async fn cluster(&self) -> Result<ClusterInfo, RestError> {
+        self.get(paths::CLUSTER).await
+    }
+
+    /// Digest of the answering node's applied state.
+    ///
+    /// # Errors
+    /// See [`Rest::get`].
+    pub async fn digest(&self) -> Result<DigestInfo, RestError> {
+        self.get(paths::CLUSTER_DIGEST).await
+    }
+
+    /// Connected workers.
+    ///
+    /// # Errors
+    /// See [`Rest::get`].
+    pub async fn workers(&self) -> Result<WorkerList, RestError> {
+        self.get(paths::WORKERS).await
+    }
+
+    /// Registered functions, newest first; `query` as in `limit=100&after=...`, or empty.
+    ///
+    /// # Errors
+    /// See [`Rest::get`].
+    pub async fn functions(&self, query: &str) -> Result<FunctionPage, RestError> {
+        self.get(&with_query(paths::FUNCTIONS, query)).await
+    }
+
+    /// Tasks, newest first; `query` as in `status=failed&limit=100`, or empty.
+    ///
+    /// # Errors
+    /// See [`Rest::get`].
+    pub async fn tasks(&self, query: &str) -> Result<TaskPage, RestError> {
+        self.get(&with_query(paths::TASKS, query)).await
+    }
+
+    /// One task.
+    ///
+    /// # Errors
+    /// See [`Rest::get`].
+    pub async fn task(&self, task: TaskId) -> Result<TaskInfo, RestError> {
+        self.get(&of_task(paths::TASK, task)).await
+    }
+
+    /// Result of a task, as far as there is one.
+    ///
+    /// # Errors
+    /// See [`Rest::get`].
+    pub async fn result(&self, task: TaskId) -> Result<ResultInfo, RestError> {
+        self.get(&of_task(paths::TASK_RESULT, task)).await
+    }
+
+    /// What a task's attempts printed.
+    ///
+    /// # Errors
+    /// See [`Rest::get`].
+    pub async fn logs(&self, task: TaskId) -> Result<TaskLogs, RestError> {
+        self.get(&of_task(paths::TASK_LOGS, task)).await
+    }
+}
+
+impl Answer {
+    /// The body as `T`, or the error that it is.
+    ///
+    /// # Errors
+    /// [`RestError::Problem`] for an error status, [`RestError::Malformed`] for a body that is not in the contract.
+    pub fn decode<T: DeserializeOwned>(&self) -> Result<T, RestError> {
+        if self.status >= 400 {
+            return Err(RestError::Problem(Box::new(self.problem())));
+        }
+        serde_json::from_slice(&self.body).map_err(|error| self.malformed(&error.to_string()))
+    }
+
+    fn problem(&self) -> Problem {
+        serde_json::from_slice(&self.body).unwrap_or_else(|_| {
+            let mut problem =
+                Problem::new(raftwork_api::ErrorCode::Internal, format!("HTTP status {}", self.status));
+            problem.status = self.status;
+            problem
+        })
+    }
+
+    fn malformed(&self, reason: &str) -> RestError {
+        RestError::Malformed { url: self.url.clone(), reason: reason.to_owned() }
+    }
+}
+
+fn with_query(path: &str, query: &str) -> String {
+    if query.is_empty() { path.to_owned() } else { format!("{path}?{query}") }
+}
+
+fn of_task(path: &str, task: TaskId) -> String {
+    path.replace("{task_id}", &task.to_string())
+}
+
+fn is_transient(status: StatusCode) -> bool {
+    use StatusCode as S;
+    [S::TOO_MANY_REQUESTS, S::SERVICE_UNAVAILABLE, S::MISDIRECTED_REQUEST, S::GATEWAY_TIMEOUT, S::BAD_GATEWAY]
+        .contains(&status)
+}
+
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let seconds: f64 = headers.get(RETRY_AFTER)?.to_str().ok()?.parse().ok()?;
+    Duration::try_from_secs_f64(seconds).ok().map(|pause| pause.min(PAUSE_MAX))
+}
