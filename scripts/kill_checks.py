@@ -102,12 +102,20 @@ def completed(history: History) -> Check:
     for task in history.accepted:
         endings = history.endings.get(task.task_id)
         if not endings:
-            wrong.append(f"{task.task_id} (number {task.number}): acknowledged, not ended")
+            wrong.append(
+                f"{task.task_id} (number {task.number}): acknowledged, not ended"
+            )
             continue
         last = endings[-1]
         if (last.status, last.result) != ("COMPLETED", right_result(task.number)):
-            wrong.append(f"{task.task_id} (number {task.number}): {last.status} with {last.result!r}")
-    return Check("every acknowledged task is COMPLETED with the right result", len(history.accepted), wrong)
+            wrong.append(
+                f"{task.task_id} (number {task.number}): {last.status} with {last.result!r}"
+            )
+    return Check(
+        "every acknowledged task is COMPLETED with the right result",
+        len(history.accepted),
+        wrong,
+    )
 
 
 def one_record(history: History) -> Check:
@@ -118,7 +126,9 @@ def one_record(history: History) -> Check:
         if len(records) > 1:
             told = ", ".join(f"{ending.node}: {ending.record()}" for ending in endings)
             wrong.append(f"{task_id}: {told}")
-    return Check("every task has one terminal record, never changed", len(history.endings), wrong)
+    return Check(
+        "every task has one terminal record, never changed", len(history.endings), wrong
+    )
 
 
 def ended_by_last_execution(history: History) -> Check:
@@ -140,7 +150,9 @@ def tokens_rise(history: History) -> Check:
     seen: Dict[int, Execution] = {}
     for run in history.executions:
         if run.token in seen:
-            wrong.append(f"token {run.token}: executed by {seen[run.token].task_id} and by {run.task_id}")
+            wrong.append(
+                f"token {run.token}: executed by {seen[run.token].task_id} and by {run.task_id}"
+            )
         seen[run.token] = run
     for first, second in reruns(history.executions):
         if second.token < first.token:
@@ -163,11 +175,14 @@ KILL_SECONDS_MAX = 1.0
 def explains(history: History, first: Execution, second: Execution) -> bool:
     """Whether the second execution had to be: the first one's worker was killed, or could not be heard."""
     killed = any(
-        kill.pid in first.pids and kill.at <= second.started and first.started <= kill.at + KILL_SECONDS_MAX
+        kill.pid in first.pids
+        and kill.at <= second.started
+        and first.started <= kill.at + KILL_SECONDS_MAX
         for kill in history.worker_kills
     )
     unheard = any(
-        outage.begins <= second.started and first.started <= outage.ends for outage in history.outages
+        outage.begins <= second.started and first.started <= outage.ends
+        for outage in history.outages
     )
     return killed or unheard
 
@@ -180,14 +195,18 @@ def no_needless_rerun(history: History) -> Check:
         for first, second in reruns(history.executions)
         if not explains(history, first, second)
     ]
-    return Check("no task is run again whose worker lived", len(history.executions), wrong)
+    return Check(
+        "no task is run again whose worker lived", len(history.executions), wrong
+    )
 
 
 def same_state(history: History) -> Check:
     """All nodes hold the same state."""
     wrong = []
     if len(set(history.digests.values())) > 1:
-        wrong = [f"{node}: {digest}" for node, digest in sorted(history.digests.items())]
+        wrong = [
+            f"{node}: {digest}" for node, digest in sorted(history.digests.items())
+        ]
     return Check("all nodes hold the same state", len(history.digests), wrong)
 
 

@@ -54,12 +54,18 @@ class Run:
         names = ", ".join(f"{one.name} (pid {one.pid})" for one in processes)
         self.say(f"kill -9 {names}")
         at = self._cluster.kill(processes)
-        self.history.worker_kills += [Kill(one.name, one.pid, at) for one in processes if not one.url]
+        self.history.worker_kills += [
+            Kill(one.name, one.pid, at) for one in processes if not one.url
+        ]
 
     def _some_workers(self) -> None:
         workers = self._cluster.workers
         if workers:
-            self._replace(self._random.sample(workers, self._random.randint(1, (len(workers) + 1) // 2)))
+            self._replace(
+                self._random.sample(
+                    workers, self._random.randint(1, (len(workers) + 1) // 2)
+                )
+            )
 
     def _all_workers(self) -> None:
         if self._cluster.workers:
@@ -77,9 +83,14 @@ class Run:
             return
         self._kill([leader])
         died = time.monotonic()
-        wait_for("a write to be acknowledged without the leader", lambda: self._load.submit() or None)
+        wait_for(
+            "a write to be acknowledged without the leader",
+            lambda: self._load.submit() or None,
+        )
         self.pauses.append(time.monotonic() - died)
-        self.say(f"  a write was acknowledged {self.pauses[-1]:.2f} s after the leader's death")
+        self.say(
+            f"  a write was acknowledged {self.pauses[-1]:.2f} s after the leader's death"
+        )
         time.sleep(self._period / 2)
         self._cluster.restart([leader])
 
@@ -102,14 +113,18 @@ def options(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--period", type=float, default=4.0)
     parser.add_argument("--only", default=",".join(FAULTS))
     parser.add_argument("--load", type=int, default=0)
-    parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1_000_000))
+    parser.add_argument(
+        "--seed", type=int, default=random.SystemRandom().randrange(1_000_000)
+    )
     chosen = parser.parse_args(arguments)
     chosen.only = chosen.only.split(",")
     unknown = [kind for kind in chosen.only if kind not in FAULTS]
     if unknown:
         parser.error(f"--only: unknown fault {unknown[0]} (known: {', '.join(FAULTS)})")
     if chosen.rounds < 1 or chosen.period <= 0 or chosen.load < 0:
-        parser.error("--rounds and --period must be positive, --load must not be negative")
+        parser.error(
+            "--rounds and --period must be positive, --load must not be negative"
+        )
     return chosen
 
 
@@ -119,7 +134,9 @@ def verdict(checks: Sequence[Check]) -> bool:
     print(f"\n{'CLAIM':<{width}}  EXAMINED  VIOLATIONS  VERDICT")
     for one in checks:
         word = "holds" if holds(one) else ("BROKEN" if one.violations else "NOT TRIED")
-        print(f"{one.claim:<{width}}  {one.examined:>8}  {len(one.violations):>10}  {word}")
+        print(
+            f"{one.claim:<{width}}  {one.examined:>8}  {len(one.violations):>10}  {word}"
+        )
     for one in checks:
         for violation in one.violations[:10]:
             print(f"  {one.claim}: {violation}")

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Callable, Dict, List, Optional, Sequence
 
 import dill
-
 from kill_checks import Accepted, Ending, Execution
 from kill_target import ClusterError, Process, Refused, request, wait_for
 
@@ -42,7 +41,13 @@ def work(number: int, seconds: float, ledger: str) -> int:
     task = current_task()
     if task is None:
         raise RuntimeError("not run by a worker")
-    line = {"task": task.id, "number": number, "token": task.token, "pids": pids[:-1], "started": time.time()}
+    line = {
+        "task": task.id,
+        "number": number,
+        "token": task.token,
+        "pids": pids[:-1],
+        "started": time.time(),
+    }
     # One short write to a file opened for appending is whole, whoever else writes.
     file = os.open(ledger, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
     os.write(file, (json.dumps(line) + "\n").encode())
@@ -70,7 +75,9 @@ def read_ledger(ledger: Path) -> List[Execution]:
         return []
     lines = [json.loads(line) for line in ledger.read_text().splitlines()]
     return [
-        Execution(one["task"], one["number"], one["token"], tuple(one["pids"]), one["started"])
+        Execution(
+            one["task"], one["number"], one["token"], tuple(one["pids"]), one["started"]
+        )
         for one in lines
     ]
 
@@ -78,7 +85,9 @@ def read_ledger(ledger: Path) -> List[Execution]:
 class Load:
     """Keeps a number of tasks unfinished until it is told to stop, and notes how each ended."""
 
-    def __init__(self, nodes: Sequence[Process], outstanding: int, ledger: Path, seed: int) -> None:
+    def __init__(
+        self, nodes: Sequence[Process], outstanding: int, ledger: Path, seed: int
+    ) -> None:
         """Prepare; nothing is sent before `start`."""
         self._urls = {node.url: node.name for node in nodes}
         self._outstanding = outstanding
@@ -100,7 +109,9 @@ class Load:
         # By value: workers cannot import this file.
         work.__module__ = "__main__"
         body = {"name": "work", "payload": encode(work)}
-        self._function = wait_for("a node to register a function", partial(self._register, body))
+        self._function = wait_for(
+            "a node to register a function", partial(self._register, body)
+        )
         for role in (self._submit_steadily, self._collect_steadily):
             thread = threading.Thread(target=self._guarded, args=(role,), daemon=True)
             thread.start()
@@ -108,14 +119,20 @@ class Load:
 
     def _register(self, body: Dict[str, str]) -> Optional[str]:
         try:
-            return str(request("POST", f"{self._any_url()}/register_function", body)["function_id"])
+            return str(
+                request("POST", f"{self._any_url()}/register_function", body)[
+                    "function_id"
+                ]
+            )
         except Refused:
             return None
 
     def _guarded(self, role: Callable[[], None]) -> None:
         try:
             role()
-        except BaseException as error:  # told to the main thread, which would wait in vain otherwise
+        except (
+            BaseException
+        ) as error:  # told to the main thread, which would wait in vain otherwise
             self._broken.append(error)
 
     def _any_url(self) -> str:
@@ -137,9 +154,14 @@ class Load:
             number, self._next_number = self._next_number, self._next_number + 1
             # Many short tasks and a few long ones.
             seconds = SHORTEST + (LONGEST - SHORTEST) * self._random.random() ** 3
-        body = {"function_id": self._function, "payload": encode(((number, seconds, self._ledger), {}))}
+        body = {
+            "function_id": self._function,
+            "payload": encode(((number, seconds, self._ledger), {})),
+        }
         try:
-            task_id = str(request("POST", f"{self._any_url()}/execute_function", body)["task_id"])
+            task_id = str(
+                request("POST", f"{self._any_url()}/execute_function", body)["task_id"]
+            )
         except Refused:
             self.refused += 1
             time.sleep(0.05)
@@ -187,13 +209,18 @@ class Load:
         for thread in self._threads:
             thread.join(max(0.0, deadline - time.monotonic()))
         if self._broken:
-            raise ClusterError(f"the load broke down: {self._broken[0]!r}") from self._broken[0]
+            raise ClusterError(
+                f"the load broke down: {self._broken[0]!r}"
+            ) from self._broken[0]
 
     def ask_every_node(self) -> None:
         """Ask every node once more how each task ended."""
         for task_id, endings in list(self.endings.items()):
             for url, name in self._urls.items():
-                told = wait_for(f"{name} to tell how {task_id} ended", partial(self._ending, url, task_id))
+                told = wait_for(
+                    f"{name} to tell how {task_id} ended",
+                    partial(self._ending, url, task_id),
+                )
                 endings.append(told)
 
     def finished(self) -> int:

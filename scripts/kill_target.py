@@ -69,7 +69,9 @@ def items(answer: Dict[str, object], key: str) -> List[Dict[str, object]]:
     return found
 
 
-def wait_for(what: str, attempt: Callable[[], Optional[Answer]], seconds: float = READY_SECONDS) -> Answer:
+def wait_for(
+    what: str, attempt: Callable[[], Optional[Answer]], seconds: float = READY_SECONDS
+) -> Answer:
     """Try until there is an answer, and return it."""
     deadline = time.monotonic() + seconds
     while True:
@@ -77,7 +79,9 @@ def wait_for(what: str, attempt: Callable[[], Optional[Answer]], seconds: float 
         if found is not None:
             return found
         if time.monotonic() > deadline:
-            raise ClusterError(f"waited {seconds:.0f} s for {what}; look into .raftwork/logs")
+            raise ClusterError(
+                f"waited {seconds:.0f} s for {what}; look into .raftwork/logs"
+            )
         time.sleep(0.05)
 
 
@@ -110,7 +114,12 @@ class Cluster:
             raise ClusterError("no cluster runs in this folder; start one: ./start.sh")
 
     def _dev(self, *arguments: str) -> str:
-        done = subprocess.run([self._command, "dev", *arguments], capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            [self._command, "dev", *arguments],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
         if done.returncode != 0:
             said = (done.stderr or done.stdout).strip()
             raise ClusterError(f"`raftwork dev {' '.join(arguments)}` failed: {said}")
@@ -126,7 +135,11 @@ class Cluster:
                 told = request("GET", f"{node.url}/v1/cluster")
             except Refused:
                 continue
-            urls = [one["url"] for one in items(told, "nodes") if one["id"] == told.get("leader")]
+            urls = [
+                one["url"]
+                for one in items(told, "nodes")
+                if one["id"] == told.get("leader")
+            ]
             found = [one for one in self.nodes if one.url in urls]
             if found:
                 return found[0]
@@ -140,7 +153,9 @@ class Cluster:
         names = {one.name for one in processes if not one.url}
         if names:
             known = wait_for("the list of workers", self._known_workers)
-            self._dead |= {str(one["worker_id"]) for one in known if one["name"] in names}
+            self._dead |= {
+                str(one["worker_id"]) for one in known if one["name"] in names
+            }
         now = time.time()
         self._dev("kill", *(one.name for one in processes))
         return now
@@ -184,7 +199,10 @@ class Cluster:
 
     def _digests(self) -> Optional[Dict[str, str]]:
         try:
-            told = {node.name: request("GET", f"{node.url}/v1/cluster/digest") for node in self.nodes}
+            told = {
+                node.name: request("GET", f"{node.url}/v1/cluster/digest")
+                for node in self.nodes
+            }
         except Refused:
             return None
         if len({one.get("applied") for one in told.values()}) > 1:

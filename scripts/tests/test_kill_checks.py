@@ -10,7 +10,18 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from kill_checks import CHECKS, Accepted, Ending, Execution, History, Kill, Outage, check, holds, right_result
+from kill_checks import (
+    CHECKS,
+    Accepted,
+    Ending,
+    Execution,
+    History,
+    Kill,
+    Outage,
+    check,
+    holds,
+    right_result,
+)
 
 AGENT, OTHER = 100, 200
 
@@ -22,7 +33,9 @@ def run(token: int, started: float, agent: int = AGENT) -> Execution:
 
 def ending(node: str = "n1", **changes: object) -> Ending:
     """Make a right ending of task `a` under token 1."""
-    return replace(Ending(node, "COMPLETED", 1, "2026-01-01T00:00:00Z", right_result(3)), **changes)
+    return replace(
+        Ending(node, "COMPLETED", 1, "2026-01-01T00:00:00Z", right_result(3)), **changes
+    )
 
 
 def quiet(**changes: object) -> History:
@@ -38,14 +51,18 @@ def quiet(**changes: object) -> History:
 
 def broken(history: History) -> list[str]:
     """Names of the checks that do not hold."""
-    return [one.__name__ for one, result in zip(CHECKS, check(history)) if not holds(result)]
+    return [
+        one.__name__ for one, result in zip(CHECKS, check(history)) if not holds(result)
+    ]
 
 
 def test_a_run_without_faults_holds() -> None:
+    """All checks hold on a good history."""
     assert broken(quiet()) == []
 
 
 def test_a_check_that_was_tried_on_nothing_does_not_hold() -> None:
+    """An empty history proves nothing."""
     assert len(broken(History())) == len(CHECKS)
 
 
@@ -56,21 +73,27 @@ def test_a_check_that_was_tried_on_nothing_does_not_hold() -> None:
         ({"endings": {"a": [ending(result=8)]}}, "completed"),
         ({"accepted": [Accepted("a", 3), Accepted("b", 4)]}, "completed"),
         ({"endings": {"a": [ending("n1", result="old"), ending("n2")]}}, "one_record"),
-        ({"endings": {"a": [ending("n1", finished_at="earlier"), ending("n2")]}}, "one_record"),
+        (
+            {"endings": {"a": [ending("n1", finished_at="earlier"), ending("n2")]}},
+            "one_record",
+        ),
         ({"endings": {"a": [ending(token=2)]}}, "ended_by_last_execution"),
         ({"digests": {"n1": "d", "n2": "e"}}, "same_state"),
     ],
 )
 def test_each_wrong_outcome_is_found(changes: dict[str, object], name: str) -> None:
+    """One wrong thing breaks one check."""
     assert broken(quiet(**changes)) == [name]
 
 
 def test_a_token_that_was_given_twice_is_found() -> None:
+    """Two tasks ran under one token."""
     other = replace(run(1, 11.0), task_id="b")
     assert broken(quiet(executions=[run(1, 10.0), other])) == ["tokens_rise"]
 
 
 def test_a_token_that_falls_is_found() -> None:
+    """A later execution has a lower token."""
     history = quiet(
         endings={"a": [ending(token=2)]},
         executions=[run(2, 10.0), run(1, 12.0)],
@@ -81,7 +104,10 @@ def test_a_token_that_falls_is_found() -> None:
 
 def test_an_execution_after_the_end_is_found() -> None:
     """Even if its first worker was killed: the result was recorded before."""
-    history = quiet(executions=[run(1, 10.0), run(2, 12.0, OTHER)], worker_kills=[Kill("w1", AGENT, 11.0)])
+    history = quiet(
+        executions=[run(1, 10.0), run(2, 12.0, OTHER)],
+        worker_kills=[Kill("w1", AGENT, 11.0)],
+    )
     assert broken(history) == ["ended_by_last_execution"]
 
 
@@ -98,8 +124,13 @@ def test_an_execution_after_the_end_is_found() -> None:
         ({"outages": [Outage(1.0, 2.0)]}, True),
     ],
 )
-def test_a_second_run_needs_a_reason(changes: dict[str, object], needless: bool) -> None:
+def test_a_second_run_needs_a_reason(
+    changes: dict[str, object], needless: bool
+) -> None:
+    """Only the death or the silence of its own worker is one."""
     history = quiet(
-        endings={"a": [ending(token=2)]}, executions=[run(1, 10.0), run(2, 12.0, OTHER)], **changes
+        endings={"a": [ending(token=2)]},
+        executions=[run(1, 10.0), run(2, 12.0, OTHER)],
+        **changes,
     )
     assert broken(history) == (["no_needless_rerun"] if needless else [])
