@@ -7,8 +7,9 @@ A run leaves three histories: what was acknowledged and how it ended (asked of t
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Callable, Dict, Iterable, List, Optional, Sequence
+from typing import Callable
 
 
 @dataclass(frozen=True)
@@ -28,11 +29,11 @@ class Ending:
     status: str
     token: int
     """Token of the grant that ended it."""
-    finished_at: Optional[str]
+    finished_at: str | None
     result: object
     """The unpickled result; whatever was there instead if it could not be unpickled."""
 
-    def record(self) -> tuple[str, int, Optional[str], str]:
+    def record(self) -> tuple[str, int, str | None, str]:
         """Everything that must be the same on every node, for ever."""
         return (self.status, self.token, self.finished_at, repr(self.result))
 
@@ -72,13 +73,13 @@ class Outage:
 class History:
     """Everything that was seen in a run."""
 
-    accepted: List[Accepted] = field(default_factory=list)
-    endings: Dict[str, List[Ending]] = field(default_factory=dict)
+    accepted: list[Accepted] = field(default_factory=list)
+    endings: dict[str, list[Ending]] = field(default_factory=dict)
     """By task; the first as soon as it was seen to have ended, then one from every node at the end of the run."""
-    executions: List[Execution] = field(default_factory=list)
-    worker_kills: List[Kill] = field(default_factory=list)
-    outages: List[Outage] = field(default_factory=list)
-    digests: Dict[str, str] = field(default_factory=dict)
+    executions: list[Execution] = field(default_factory=list)
+    worker_kills: list[Kill] = field(default_factory=list)
+    outages: list[Outage] = field(default_factory=list)
+    digests: dict[str, str] = field(default_factory=dict)
     """State digest of each node at one applied index."""
 
 
@@ -88,7 +89,7 @@ class Check:
 
     claim: str
     examined: int
-    violations: List[str]
+    violations: list[str]
 
 
 def right_result(number: int) -> int:
@@ -102,15 +103,11 @@ def completed(history: History) -> Check:
     for task in history.accepted:
         endings = history.endings.get(task.task_id)
         if not endings:
-            wrong.append(
-                f"{task.task_id} (number {task.number}): acknowledged, not ended"
-            )
+            wrong.append(f"{task.task_id} (number {task.number}): acknowledged, not ended")
             continue
         last = endings[-1]
         if (last.status, last.result) != ("COMPLETED", right_result(task.number)):
-            wrong.append(
-                f"{task.task_id} (number {task.number}): {last.status} with {last.result!r}"
-            )
+            wrong.append(f"{task.task_id} (number {task.number}): {last.status} with {last.result!r}")
     return Check(
         "every acknowledged task is COMPLETED with the right result",
         len(history.accepted),
@@ -126,14 +123,12 @@ def one_record(history: History) -> Check:
         if len(records) > 1:
             told = ", ".join(f"{ending.node}: {ending.record()}" for ending in endings)
             wrong.append(f"{task_id}: {told}")
-    return Check(
-        "every task has one terminal record, never changed", len(history.endings), wrong
-    )
+    return Check("every task has one terminal record, never changed", len(history.endings), wrong)
 
 
 def ended_by_last_execution(history: History) -> Check:
     """Every task ends under the grant of its last execution: it is not run again once it has ended."""
-    tokens: Dict[str, List[int]] = defaultdict(list)
+    tokens: dict[str, list[int]] = defaultdict(list)
     for run in history.executions:
         tokens[run.task_id].append(run.token)
     wrong = [
@@ -147,12 +142,10 @@ def ended_by_last_execution(history: History) -> Check:
 def tokens_rise(history: History) -> Check:
     """No token was given twice, and the tokens of one task rise with its executions."""
     wrong = []
-    seen: Dict[int, Execution] = {}
+    seen: dict[int, Execution] = {}
     for run in history.executions:
         if run.token in seen:
-            wrong.append(
-                f"token {run.token}: executed by {seen[run.token].task_id} and by {run.task_id}"
-            )
+            wrong.append(f"token {run.token}: executed by {seen[run.token].task_id} and by {run.task_id}")
         seen[run.token] = run
     for first, second in reruns(history.executions):
         if second.token < first.token:
@@ -160,9 +153,9 @@ def tokens_rise(history: History) -> Check:
     return Check("tokens are unique and rise", len(history.executions), wrong)
 
 
-def reruns(executions: Iterable[Execution]) -> List[tuple[Execution, Execution]]:
+def reruns(executions: Iterable[Execution]) -> list[tuple[Execution, Execution]]:
     """Return every pair of neighbouring executions of one task, in the order of their start."""
-    by_task: Dict[str, List[Execution]] = defaultdict(list)
+    by_task: dict[str, list[Execution]] = defaultdict(list)
     for run in sorted(executions, key=lambda run: run.started):
         by_task[run.task_id].append(run)
     return [pair for runs in by_task.values() for pair in zip(runs, runs[1:])]
@@ -175,15 +168,10 @@ KILL_SECONDS_MAX = 1.0
 def explains(history: History, first: Execution, second: Execution) -> bool:
     """Whether the second execution had to be: the first one's worker was killed, or could not be heard."""
     killed = any(
-        kill.pid in first.pids
-        and kill.at <= second.started
-        and first.started <= kill.at + KILL_SECONDS_MAX
+        kill.pid in first.pids and kill.at <= second.started and first.started <= kill.at + KILL_SECONDS_MAX
         for kill in history.worker_kills
     )
-    unheard = any(
-        outage.begins <= second.started and first.started <= outage.ends
-        for outage in history.outages
-    )
+    unheard = any(outage.begins <= second.started and first.started <= outage.ends for outage in history.outages)
     return killed or unheard
 
 
@@ -195,18 +183,14 @@ def no_needless_rerun(history: History) -> Check:
         for first, second in reruns(history.executions)
         if not explains(history, first, second)
     ]
-    return Check(
-        "no task is run again whose worker lived", len(history.executions), wrong
-    )
+    return Check("no task is run again whose worker lived", len(history.executions), wrong)
 
 
 def same_state(history: History) -> Check:
     """All nodes hold the same state."""
     wrong = []
     if len(set(history.digests.values())) > 1:
-        wrong = [
-            f"{node}: {digest}" for node, digest in sorted(history.digests.items())
-        ]
+        wrong = [f"{node}: {digest}" for node, digest in sorted(history.digests.items())]
     return Check("all nodes hold the same state", len(history.digests), wrong)
 
 
@@ -220,7 +204,7 @@ CHECKS: Sequence[Callable[[History], Check]] = (
 )
 
 
-def check(history: History) -> List[Check]:
+def check(history: History) -> list[Check]:
     """Run every check."""
     return [one(history) for one in CHECKS]
 

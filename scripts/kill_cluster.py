@@ -8,8 +8,9 @@ import shutil
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Callable, Dict, List, Sequence
+from typing import Callable
 
 from kill_checks import Check, History, Kill, Outage, check, holds
 from kill_load import Load, read_ledger
@@ -29,7 +30,7 @@ class Run:
         self._random = random.Random(seed)
         self._began = time.monotonic()
         self.history = History()
-        self.pauses: List[float] = []
+        self.pauses: list[float] = []
         """Seconds from each leader's death to the next acknowledged write."""
 
     def say(self, text: str) -> None:
@@ -38,7 +39,7 @@ class Run:
 
     def fault(self, kind: str) -> None:
         """Do one fault, mend it, and wait until the cluster is whole again."""
-        faults: Dict[str, Callable[[], None]] = {
+        faults: dict[str, Callable[[], None]] = {
             "workers": self._some_workers,
             "leader": self._leader,
             "all-workers": self._all_workers,
@@ -54,18 +55,12 @@ class Run:
         names = ", ".join(f"{one.name} (pid {one.pid})" for one in processes)
         self.say(f"kill -9 {names}")
         at = self._cluster.kill(processes)
-        self.history.worker_kills += [
-            Kill(one.name, one.pid, at) for one in processes if not one.url
-        ]
+        self.history.worker_kills += [Kill(one.name, one.pid, at) for one in processes if not one.url]
 
     def _some_workers(self) -> None:
         workers = self._cluster.workers
         if workers:
-            self._replace(
-                self._random.sample(
-                    workers, self._random.randint(1, (len(workers) + 1) // 2)
-                )
-            )
+            self._replace(self._random.sample(workers, self._random.randint(1, (len(workers) + 1) // 2)))
 
     def _all_workers(self) -> None:
         if self._cluster.workers:
@@ -88,9 +83,7 @@ class Run:
             lambda: self._load.submit() or None,
         )
         self.pauses.append(time.monotonic() - died)
-        self.say(
-            f"  a write was acknowledged {self.pauses[-1]:.2f} s after the leader's death"
-        )
+        self.say(f"  a write was acknowledged {self.pauses[-1]:.2f} s after the leader's death")
         time.sleep(self._period / 2)
         self._cluster.restart([leader])
 
@@ -113,18 +106,14 @@ def options(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--period", type=float, default=4.0)
     parser.add_argument("--only", default=",".join(FAULTS))
     parser.add_argument("--load", type=int, default=0)
-    parser.add_argument(
-        "--seed", type=int, default=random.SystemRandom().randrange(1_000_000)
-    )
+    parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1_000_000))
     chosen = parser.parse_args(arguments)
     chosen.only = chosen.only.split(",")
     unknown = [kind for kind in chosen.only if kind not in FAULTS]
     if unknown:
         parser.error(f"--only: unknown fault {unknown[0]} (known: {', '.join(FAULTS)})")
     if chosen.rounds < 1 or chosen.period <= 0 or chosen.load < 0:
-        parser.error(
-            "--rounds and --period must be positive, --load must not be negative"
-        )
+        parser.error("--rounds and --period must be positive, --load must not be negative")
     return chosen
 
 
@@ -134,9 +123,7 @@ def verdict(checks: Sequence[Check]) -> bool:
     print(f"\n{'CLAIM':<{width}}  EXAMINED  VIOLATIONS  VERDICT")
     for one in checks:
         word = "holds" if holds(one) else ("BROKEN" if one.violations else "NOT TRIED")
-        print(
-            f"{one.claim:<{width}}  {one.examined:>8}  {len(one.violations):>10}  {word}"
-        )
+        print(f"{one.claim:<{width}}  {one.examined:>8}  {len(one.violations):>10}  {word}")
     for one in checks:
         for violation in one.violations[:10]:
             print(f"  {one.claim}: {violation}")
@@ -150,9 +137,7 @@ def run(chosen: argparse.Namespace, folder: Path) -> bool:
     outstanding = chosen.load or 4 * max(1, len(cluster.workers))
     ledger = folder / "executions.jsonl"
     load = Load(cluster.nodes, outstanding, ledger, chosen.seed)
-    print(
-        f"{len(cluster.nodes)} nodes, {len(cluster.workers)} workers; {outstanding} unfinished tasks of 0.1 to 5 s"
-    )
+    print(f"{len(cluster.nodes)} nodes, {len(cluster.workers)} workers; {outstanding} unfinished tasks of 0.1 to 5 s")
     print(f"seed {chosen.seed}; executions are noted in {ledger}\n", flush=True)
     load.start()
     faults = Run(cluster, load, chosen.period, chosen.seed)
@@ -181,9 +166,7 @@ def report(faults: Run, load: Load) -> None:
     if faults.pauses:
         pauses = sorted(faults.pauses)
         median, worst = pauses[len(pauses) // 2], pauses[-1]
-        faults.say(
-            f"from a leader's death to the next acknowledged write: median {median:.2f} s, worst {worst:.2f} s"
-        )
+        faults.say(f"from a leader's death to the next acknowledged write: median {median:.2f} s, worst {worst:.2f} s")
 
 
 def main(arguments: Sequence[str]) -> int:

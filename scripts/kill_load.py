@@ -7,11 +7,13 @@ import json
 import random
 import threading
 import time
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Callable, Dict, List, Optional, Sequence
+from typing import Callable
 
 import dill
+
 from kill_checks import Accepted, Ending, Execution
 from kill_target import ClusterError, Process, Refused, request, wait_for
 
@@ -69,25 +71,18 @@ def decode(text: str) -> object:
         return f"unreadable ({error}): {text[:40]}"
 
 
-def read_ledger(ledger: Path) -> List[Execution]:
+def read_ledger(ledger: Path) -> list[Execution]:
     """Return all executions that tasks noted."""
     if not ledger.exists():
         return []
     lines = [json.loads(line) for line in ledger.read_text().splitlines()]
-    return [
-        Execution(
-            one["task"], one["number"], one["token"], tuple(one["pids"]), one["started"]
-        )
-        for one in lines
-    ]
+    return [Execution(one["task"], one["number"], one["token"], tuple(one["pids"]), one["started"]) for one in lines]
 
 
 class Load:
     """Keeps a number of tasks unfinished until it is told to stop, and notes how each ended."""
 
-    def __init__(
-        self, nodes: Sequence[Process], outstanding: int, ledger: Path, seed: int
-    ) -> None:
+    def __init__(self, nodes: Sequence[Process], outstanding: int, ledger: Path, seed: int) -> None:
         """Prepare; nothing is sent before `start`."""
         self._urls = {node.url: node.name for node in nodes}
         self._outstanding = outstanding
@@ -97,42 +92,34 @@ class Load:
         self._next_number = 0
         self._lock = threading.Lock()
         self._stopping = threading.Event()
-        self._broken: List[BaseException] = []
-        self._threads: List[threading.Thread] = []
-        self._unfinished: Dict[str, Accepted] = {}
-        self.accepted: List[Accepted] = []
+        self._broken: list[BaseException] = []
+        self._threads: list[threading.Thread] = []
+        self._unfinished: dict[str, Accepted] = {}
+        self.accepted: list[Accepted] = []
         self.refused = 0
-        self.endings: Dict[str, List[Ending]] = {}
+        self.endings: dict[str, list[Ending]] = {}
 
     def start(self) -> None:
         """Register the function and begin."""
         # By value: workers cannot import this file.
         work.__module__ = "__main__"
         body = {"name": "work", "payload": encode(work)}
-        self._function = wait_for(
-            "a node to register a function", partial(self._register, body)
-        )
+        self._function = wait_for("a node to register a function", partial(self._register, body))
         for role in (self._submit_steadily, self._collect_steadily):
             thread = threading.Thread(target=self._guarded, args=(role,), daemon=True)
             thread.start()
             self._threads.append(thread)
 
-    def _register(self, body: Dict[str, str]) -> Optional[str]:
+    def _register(self, body: dict[str, str]) -> str | None:
         try:
-            return str(
-                request("POST", f"{self._any_url()}/register_function", body)[
-                    "function_id"
-                ]
-            )
+            return str(request("POST", f"{self._any_url()}/register_function", body)["function_id"])
         except Refused:
             return None
 
     def _guarded(self, role: Callable[[], None]) -> None:
         try:
             role()
-        except (
-            BaseException
-        ) as error:  # told to the main thread, which would wait in vain otherwise
+        except BaseException as error:  # told to the main thread, which would wait in vain otherwise
             self._broken.append(error)
 
     def _any_url(self) -> str:
@@ -159,9 +146,7 @@ class Load:
             "payload": encode(((number, seconds, self._ledger), {})),
         }
         try:
-            task_id = str(
-                request("POST", f"{self._any_url()}/execute_function", body)["task_id"]
-            )
+            task_id = str(request("POST", f"{self._any_url()}/execute_function", body)["task_id"])
         except Refused:
             self.refused += 1
             time.sleep(0.05)
@@ -184,7 +169,7 @@ class Load:
                         del self._unfinished[task_id]
             time.sleep(0.1)
 
-    def _ending(self, url: str, task_id: str) -> Optional[Ending]:
+    def _ending(self, url: str, task_id: str) -> Ending | None:
         """How the task ended, if the node says that it has."""
         try:
             told = request("GET", f"{url}/result/{task_id}")
@@ -209,9 +194,7 @@ class Load:
         for thread in self._threads:
             thread.join(max(0.0, deadline - time.monotonic()))
         if self._broken:
-            raise ClusterError(
-                f"the load broke down: {self._broken[0]!r}"
-            ) from self._broken[0]
+            raise ClusterError(f"the load broke down: {self._broken[0]!r}") from self._broken[0]
 
     def ask_every_node(self) -> None:
         """Ask every node once more how each task ended."""

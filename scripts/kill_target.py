@@ -7,10 +7,11 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Callable, Dict, List, Optional, Sequence, Set, TypeVar
+from typing import Callable, TypeVar
 
 REQUEST_SECONDS = 10.0
 """Longest wait for one answer: longer than an election, so that a node has time to find the new leader."""
@@ -39,7 +40,7 @@ class Process:
     """Base URL of a node; empty for a worker."""
 
 
-def request(method: str, url: str, body: Optional[object] = None) -> Dict[str, object]:
+def request(method: str, url: str, body: object | None = None) -> dict[str, object]:
     """Send one JSON request and return the answer.
 
     Raises `Refused` for every answer that is not a success, and for no answer.
@@ -61,7 +62,7 @@ def request(method: str, url: str, body: Optional[object] = None) -> Dict[str, o
     return found if isinstance(found, dict) else {}
 
 
-def items(answer: Dict[str, object], key: str) -> List[Dict[str, object]]:
+def items(answer: dict[str, object], key: str) -> list[dict[str, object]]:
     """Return the list of objects under a key."""
     found = answer.get(key)
     if not isinstance(found, list):
@@ -69,9 +70,7 @@ def items(answer: Dict[str, object], key: str) -> List[Dict[str, object]]:
     return found
 
 
-def wait_for(
-    what: str, attempt: Callable[[], Optional[Answer]], seconds: float = READY_SECONDS
-) -> Answer:
+def wait_for(what: str, attempt: Callable[[], Answer | None], seconds: float = READY_SECONDS) -> Answer:
     """Try until there is an answer, and return it."""
     deadline = time.monotonic() + seconds
     while True:
@@ -79,9 +78,7 @@ def wait_for(
         if found is not None:
             return found
         if time.monotonic() > deadline:
-            raise ClusterError(
-                f"waited {seconds:.0f} s for {what}; look into .raftwork/logs"
-            )
+            raise ClusterError(f"waited {seconds:.0f} s for {what}; look into .raftwork/logs")
         time.sleep(0.05)
 
 
@@ -91,9 +88,9 @@ class Cluster:
     def __init__(self, command: Path) -> None:
         """Remember the `raftwork` program and ask it which processes there are."""
         self._command = str(command)
-        self.nodes: List[Process] = []
-        self.workers: List[Process] = []
-        self._dead: Set[str] = set()
+        self.nodes: list[Process] = []
+        self.workers: list[Process] = []
+        self._dead: set[str] = set()
         self.refresh()
 
     def refresh(self) -> None:
@@ -101,13 +98,10 @@ class Cluster:
         told = self._dev("status", "--json")
         try:
             found = [
-                Process(one["name"], int(one["pid"] or 0), one["url"] or "")
-                for one in json.loads(told)["processes"]
+                Process(one["name"], int(one["pid"] or 0), one["url"] or "") for one in json.loads(told)["processes"]
             ]
         except (ValueError, KeyError, TypeError) as error:
-            raise ClusterError(
-                f"`raftwork dev status --json` is not understood ({error}): {told[:200]}"
-            ) from error
+            raise ClusterError(f"`raftwork dev status --json` is not understood ({error}): {told[:200]}") from error
         self.nodes = [one for one in found if one.url]
         self.workers = [one for one in found if not one.url]
         if not self.nodes:
@@ -129,17 +123,13 @@ class Cluster:
         """Wait until a node leads, and return it."""
         return wait_for("a leader", self._leader)
 
-    def _leader(self) -> Optional[Process]:
+    def _leader(self) -> Process | None:
         for node in self.nodes:
             try:
                 told = request("GET", f"{node.url}/v1/cluster")
             except Refused:
                 continue
-            urls = [
-                one["url"]
-                for one in items(told, "nodes")
-                if one["id"] == told.get("leader")
-            ]
+            urls = [one["url"] for one in items(told, "nodes") if one["id"] == told.get("leader")]
             found = [one for one in self.nodes if one.url in urls]
             if found:
                 return found[0]
@@ -153,9 +143,7 @@ class Cluster:
         names = {one.name for one in processes if not one.url}
         if names:
             known = wait_for("the list of workers", self._known_workers)
-            self._dead |= {
-                str(one["worker_id"]) for one in known if one["name"] in names
-            }
+            self._dead |= {str(one["worker_id"]) for one in known if one["name"] in names}
         now = time.time()
         self._dev("kill", *(one.name for one in processes))
         return now
@@ -172,14 +160,14 @@ class Cluster:
         self.refresh()
 
     @staticmethod
-    def _is_ready(url: str) -> Optional[bool]:
+    def _is_ready(url: str) -> bool | None:
         try:
             request("GET", f"{url}/readyz")
         except Refused:
             return None
         return True
 
-    def _workers_are_connected(self) -> Optional[bool]:
+    def _workers_are_connected(self) -> bool | None:
         known = self._known_workers()
         if known is None:
             return None
@@ -187,22 +175,19 @@ class Cluster:
         names = {one["name"] for one in known if one["worker_id"] not in self._dead}
         return True if names >= {worker.name for worker in self.workers} else None
 
-    def _known_workers(self) -> Optional[List[Dict[str, object]]]:
+    def _known_workers(self) -> list[dict[str, object]] | None:
         try:
             return items(request("GET", f"{self.nodes[0].url}/v1/workers"), "workers")
         except Refused:
             return None
 
-    def digests(self) -> Dict[str, str]:
+    def digests(self) -> dict[str, str]:
         """Wait until all nodes have applied the same entry, and return the digest of each node's state."""
         return wait_for("the nodes to apply the same entry", self._digests)
 
-    def _digests(self) -> Optional[Dict[str, str]]:
+    def _digests(self) -> dict[str, str] | None:
         try:
-            told = {
-                node.name: request("GET", f"{node.url}/v1/cluster/digest")
-                for node in self.nodes
-            }
+            told = {node.name: request("GET", f"{node.url}/v1/cluster/digest") for node in self.nodes}
         except Refused:
             return None
         if len({one.get("applied") for one in told.values()}) > 1:

@@ -33,9 +33,7 @@ def run(token: int, started: float, agent: int = AGENT) -> Execution:
 
 def ending(node: str = "n1", **changes: object) -> Ending:
     """Make a right ending of task `a` under token 1."""
-    return replace(
-        Ending(node, "COMPLETED", 1, "2026-01-01T00:00:00Z", right_result(3)), **changes
-    )
+    return replace(Ending(node, "COMPLETED", 1, "2026-01-01T00:00:00Z", right_result(3)), **changes)
 
 
 def quiet(**changes: object) -> History:
@@ -51,9 +49,7 @@ def quiet(**changes: object) -> History:
 
 def broken(history: History) -> list[str]:
     """Names of the checks that do not hold."""
-    return [
-        one.__name__ for one, result in zip(CHECKS, check(history)) if not holds(result)
-    ]
+    return [one.__name__ for one, result in zip(CHECKS, check(history)) if not holds(result)]
 
 
 def test_a_run_without_faults_holds() -> None:
@@ -124,9 +120,7 @@ def test_an_execution_after_the_end_is_found() -> None:
         ({"outages": [Outage(1.0, 2.0)]}, True),
     ],
 )
-def test_a_second_run_needs_a_reason(
-    changes: dict[str, object], needless: bool
-) -> None:
+def test_a_second_run_needs_a_reason(changes: dict[str, object], needless: bool) -> None:
     """Only the death or the silence of its own worker is one."""
     history = quiet(
         endings={"a": [ending(token=2)]},
