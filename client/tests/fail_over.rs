@@ -1,5 +1,11 @@
 //! What a client does when nodes come, go, refuse and fall silent.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::wildcard_enum_match_arm,
+    reason = "a fake node answers the rest alike"
+)]
+
 mod fake;
 
 use std::time::{Duration, Instant};
@@ -23,7 +29,8 @@ fn impatient() -> Settings {
 }
 
 fn client(nodes: &[&FakeNode]) -> Client {
-    Client::with_settings(nodes.iter().map(|node| &node.url), impatient()).unwrap()
+    Client::with_settings(nodes.iter().map(|node| &node.url), impatient())
+        .expect("the URL of a fake node is one")
 }
 
 fn submit(tasks: &[TaskId]) -> Submit {
@@ -129,7 +136,9 @@ async fn a_watch_outlives_the_node_that_it_was_placed_with() {
     let task = new_task_id();
     let first = FakeNode::start(|_, message| match message {
         FromClient::Submit { .. } => Act::Answer(created(1)),
-        _ => Act::Cut,
+        FromClient::Register(_) | FromClient::Cancel(_) | FromClient::Status(_) | FromClient::Watch(_) => {
+            Act::Cut
+        }
     })
     .await;
     let heir = FakeNode::start(move |_, message| match message {
