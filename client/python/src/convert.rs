@@ -70,7 +70,7 @@ pub(crate) const fn status_word(status: Status) -> &'static str {
 }
 
 /// Ended tasks as `(id, status, result, error)` tuples; the status of a task that does not exist is `unknown`.
-pub(crate) fn finished<'py>(py: Python<'py>, batch: Vec<Finished>) -> PyResult<Vec<Bound<'py, PyTuple>>> {
+pub(crate) fn finished(py: Python<'_>, batch: Vec<Finished>) -> PyResult<Vec<Bound<'_, PyTuple>>> {
     batch.into_iter().map(|(task, record)| ended(py, task, record.map(|record| record.outcome))).collect()
 }
 

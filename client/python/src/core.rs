@@ -1,5 +1,7 @@
 //! The client as Python holds it: one runtime with one thread, one connection, one stream of ended tasks.
 
+#![expect(clippy::needless_pass_by_value, reason = "pyo3 makes arguments out of Python's by value")]
+
 use std::mem::ManuallyDrop;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -41,13 +43,13 @@ impl Inner {
     fn connect(urls: &[String], patience: Duration) -> PyResult<Self> {
         let mut builder = tokio::runtime::Builder::new_multi_thread();
         let runtime = builder.worker_threads(1).thread_name("raftwork").enable_all().build()?;
-        let _entered = runtime.enter();
+        let entered = runtime.enter();
         let settings = Settings { patience, ..Settings::default() };
         let client = Client::with_settings(urls, settings)
             .map_err(|error| PyValueError::new_err(error.to_string()))?;
         let (watcher, finished) = client.watcher();
         let closing = watch::Sender::new(false);
-        drop(_entered);
+        drop(entered);
         let runtime = ManuallyDrop::new(runtime);
         Ok(Self { runtime, client, watcher, finished: Mutex::new(Some(finished)), closing })
     }
