@@ -7,10 +7,10 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
-use raftwork_node::{Node, StartError};
 use raftwork_node::config::{Config, ConfigError, NodeConfig};
 use raftwork_node::http::BindError;
 use raftwork_node::telemetry::{self, LogFormat};
+use raftwork_node::{Node, StartError};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// Returns memory to the system where glibc keeps it: millions of queued tasks come and go.
@@ -172,7 +172,9 @@ fn code_of(cause: &(dyn Error + 'static)) -> Option<u8> {
         return Some(2);
     }
     match cause.downcast_ref::<StartError>()? {
-        StartError::Identity(_) | StartError::Log(_) | StartError::Rows(_) | StartError::Data { .. } => Some(3),
+        StartError::Identity(_) | StartError::Log(_) | StartError::Rows(_) | StartError::Data { .. } => {
+            Some(3)
+        }
         StartError::UnknownNode(_) => Some(2),
         StartError::Bind(BindError::InUse { .. }) => Some(4),
         StartError::Bind(BindError::Io { .. })
@@ -194,7 +196,8 @@ mod tests {
     #[test]
     fn causes_are_told_once_and_decide_the_code() {
         let addr = "127.0.0.1:7001".parse().expect("an address");
-        let in_use = anyhow::Error::from(StartError::Bind(BindError::InUse { addr })).context("node 1 cannot start");
+        let in_use =
+            anyhow::Error::from(StartError::Bind(BindError::InUse { addr })).context("node 1 cannot start");
         assert_eq!(exit_code(&in_use), 4);
         assert!(in_words(&in_use).starts_with("node 1 cannot start: 127.0.0.1:7001 is in use"));
         assert_eq!(exit_code(&Exposed { addr }.into()), 2);

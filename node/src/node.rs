@@ -199,8 +199,8 @@ async fn start_raft(
         append_timeout: settings.append_timeout(),
     })?;
     let store = LogStore::new(opened.log.clone());
-    let started =
-        runtime.spawn(async move { RaftHandle::start(id, &cluster, &settings, network, store, machine).await });
+    let started = runtime
+        .spawn(async move { RaftHandle::start(id, &cluster, &settings, network, store, machine).await });
     let raft = started.await.map_err(|error| OpenRaftError::Fatal(error.to_string()))??;
     Ok(raft)
 }

@@ -17,7 +17,8 @@ use raftwork_api::frame::{Frame, FrameWriter};
 use raftwork_api::stream::{MESSAGE, ToWorker, Work};
 use raftwork_api::workers::WorkerInfo;
 use raftwork_kernel::{
-    Accepted, Acquire, Command, Event, Expire, Grant, LeaseRef, PythonVersion, Reply, RequestId, WorkerId, encode,
+    Accepted, Acquire, Command, Event, Expire, Grant, LeaseRef, PythonVersion, Reply, RequestId, WorkerId,
+    encode,
 };
 use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
@@ -76,7 +77,12 @@ const BEATS_MAX: usize = 4096;
 
 impl Dispatcher {
     /// A dispatcher that knows nobody yet, and the heartbeats that [`Dispatcher::run_beats`] is to answer.
-    pub(crate) fn new(replica: Replica, proposals: Proposals, reign: Reign, timings: Timings) -> (Self, Beats) {
+    pub(crate) fn new(
+        replica: Replica,
+        proposals: Proposals,
+        reign: Reign,
+        timings: Timings,
+    ) -> (Self, Beats) {
         let (beats, queued) = mpsc::channel(BEATS_MAX);
         let inner = Inner {
             roster: Mutex::new(Roster::new(timings)),
@@ -102,9 +108,11 @@ impl Dispatcher {
 
     /// Lets a worker finish what it has and take nothing more. `false`: no such worker.
     pub fn drain(&self, worker: WorkerId) -> bool {
-        let Some(outbox) = self.roster().drain(worker) else { return false };
-        outbox.inspect(|outbox| send(outbox, &ToWorker::Drain));
-        true
+        let (known, outbox) = self.roster().drain(worker);
+        if let Some(outbox) = outbox {
+            send(&outbox, &ToWorker::Drain);
+        }
+        known
     }
 
     /// Asks for tasks on behalf of a worker without a stream, and waits for some.
@@ -144,7 +152,11 @@ impl Dispatcher {
     ///
     /// # Errors
     /// When this node could not confirm that it leads; the worker must not count it as answered.
-    pub async fn beat(&self, worker: WorkerId, held: &[(LeaseRef, bool)]) -> Result<Vec<LeaseRef>, Unavailable> {
+    pub async fn beat(
+        &self,
+        worker: WorkerId,
+        held: &[(LeaseRef, bool)],
+    ) -> Result<Vec<LeaseRef>, Unavailable> {
         self.inner.reign.check()?;
         self.roster().beat(Instant::now(), worker, held, None);
         let (answer, answered) = oneshot::channel();
@@ -180,7 +192,9 @@ impl Dispatcher {
             outboxes
         };
         let message = ToWorker::NotLeader { leader: leader.map(ToOwned::to_owned) };
-        outboxes.iter().for_each(|outbox| send(outbox, &message));
+        for outbox in outboxes {
+            send(&outbox, &message);
+        }
     }
 
     /// Acquires to ride in the entry that will carry `commands`.
@@ -188,7 +202,8 @@ impl Dispatcher {
         let fresh: usize = commands.iter().map(becoming_ready).sum();
         let ready = self.inner.replica.ready_by_python();
         let available = |python: PythonVersion| {
-            let fits = |(needs, _): &&(Option<PythonVersion>, usize)| needs.is_none_or(|needs| needs == python);
+            let fits =
+                |(needs, _): &&(Option<PythonVersion>, usize)| needs.is_none_or(|needs| needs == python);
             fresh + ready.iter().filter(fits).map(|(_, count)| count).sum::<usize>()
         };
         self.roster().ride(available, || RequestId::from(Uuid::now_v7()))
@@ -197,7 +212,8 @@ impl Dispatcher {
     /// An acquire that rode has its reply, or will never have one.
     pub(crate) fn settle(&self, acquire: &Acquire, reply: Option<&Reply>) {
         let grants = reply.and_then(granted);
-        let delivery = self.roster().settle(Instant::now(), acquire.worker, acquire.request, grants.as_deref());
+        let delivery =
+            self.roster().settle(Instant::now(), acquire.worker, acquire.request, grants.as_deref());
         let Some(grants) = grants else { return };
         match delivery {
             Delivery::Stream(outbox) => {
@@ -218,7 +234,9 @@ impl Dispatcher {
             if let Event::Revoked { task, token, worker } = event {
                 let lease = LeaseRef { task: *task, token: *token };
                 let outbox = self.roster().let_go(*worker, &lease);
-                outbox.inspect(|outbox| send(outbox, &ToWorker::Revoke(vec![lease])));
+                if let Some(outbox) = outbox {
+                    send(&outbox, &ToWorker::Revoke(vec![lease]));
+                }
             }
         }
     }

@@ -109,7 +109,8 @@ impl<O: Clone, W> Roster<O, W> {
         session.outbox = Some(Outbox { connection, to });
         session.asks.clear();
         let kept: BTreeSet<LeaseRef> = held.iter().map(|(lease, _)| *lease).collect();
-        let lost: Vec<LeaseRef> = session.held.keys().filter(|lease| !kept.contains(lease)).copied().collect();
+        let lost: Vec<LeaseRef> =
+            session.held.keys().filter(|lease| !kept.contains(lease)).copied().collect();
         session.held.retain(|lease, _| kept.contains(lease));
         for (lease, started) in held {
             session.hold(*lease, now).started |= started;
@@ -135,7 +136,13 @@ impl<O: Clone, W> Roster<O, W> {
     }
 
     /// A heartbeat with everything that the worker holds.
-    pub(super) fn beat(&mut self, now: Instant, worker: WorkerId, held: &[(LeaseRef, bool)], draining: Option<bool>) {
+    pub(super) fn beat(
+        &mut self,
+        now: Instant,
+        worker: WorkerId,
+        held: &[(LeaseRef, bool)],
+        draining: Option<bool>,
+    ) {
         let session = self.sessions.entry(worker).or_insert_with(|| Session::unheard(now));
         session.heard = now;
         session.draining |= draining.unwrap_or(false);
@@ -195,11 +202,11 @@ impl<O: Clone, W> Roster<O, W> {
         session.outbox()
     }
 
-    /// The worker shall take nothing more. `None`: no such worker.
-    pub(super) fn drain(&mut self, worker: WorkerId) -> Option<Option<O>> {
-        let session = self.sessions.get_mut(&worker)?;
+    /// The worker shall take nothing more. Returns whether there is such a worker, and its stream if it has one.
+    pub(super) fn drain(&mut self, worker: WorkerId) -> (bool, Option<O>) {
+        let Some(session) = self.sessions.get_mut(&worker) else { return (false, None) };
         session.draining = true;
-        Some(session.outbox())
+        (true, session.outbox())
     }
 
     /// Acquires for the workers that want tasks, to ride in the next entry. `available` says how many ready tasks a
@@ -210,8 +217,12 @@ impl<O: Clone, W> Roster<O, W> {
         mut new_request: impl FnMut() -> RequestId,
     ) -> Vec<Acquire> {
         let wants = self.wants();
-        let mut promised: usize =
-            self.sessions.values().flat_map(|session| session.in_flight.values()).map(|max| usize::from(*max)).sum();
+        let mut promised: usize = self
+            .sessions
+            .values()
+            .flat_map(|session| session.in_flight.values())
+            .map(|max| usize::from(*max))
+            .sum();
         let mut acquires = Vec::new();
         for (place, want) in wants.iter().enumerate() {
             let session = self.sessions.get_mut(&want.worker).expect("it was just listed");
@@ -263,7 +274,9 @@ impl<O: Clone, W> Roster<O, W> {
         }
         match session.asks.remove(&request) {
             Some(Ask { waiter: Some(waiter), .. }) => Delivery::Caller(waiter),
-            Some(Ask { waiter: None, .. }) | None => session.outbox().map_or(Delivery::Nobody, Delivery::Stream),
+            Some(Ask { waiter: None, .. }) | None => {
+                session.outbox().map_or(Delivery::Nobody, Delivery::Stream)
+            }
         }
     }
 
@@ -324,7 +337,8 @@ impl<O: Clone, W> Roster<O, W> {
             slots: session.about.slots,
             held: session.held.len(),
             draining: session.draining,
-            silent_ms: u64::try_from(now.saturating_duration_since(session.heard).as_millis()).unwrap_or(u64::MAX),
+            silent_ms: u64::try_from(now.saturating_duration_since(session.heard).as_millis())
+                .unwrap_or(u64::MAX),
         };
         self.sessions.iter().filter(|(_, session)| !session.about.name.is_empty()).map(info).collect()
     }

@@ -117,7 +117,9 @@ impl Dispatcher {
                 self.inner.proposals.wake();
             }
             FromWorker::Started(leases) => self.roster().started(now, from.worker, &leases),
-            FromWorker::Complete(command) => self.report(command.lease, Command::Complete(command), from).await,
+            FromWorker::Complete(command) => {
+                self.report(command.lease, Command::Complete(command), from).await;
+            }
             FromWorker::Fail(command) => self.report(command.lease, Command::Fail(command), from).await,
             FromWorker::Release(Release { lease }) => {
                 self.report(lease, Command::Release(Release { lease }), from).await;
@@ -158,7 +160,8 @@ impl Dispatcher {
 }
 
 async fn first<S: AsyncRead>(reader: &mut FrameReader<ReadHalf<S>>) -> Result<Hello, StreamError> {
-    let frame = tokio::time::timeout(HELLO_WITHIN, reader.next()).await.map_err(|_| StreamError::NoHello)??;
+    let frame =
+        tokio::time::timeout(HELLO_WITHIN, reader.next()).await.map_err(|_| StreamError::NoHello)??;
     match message(&frame.ok_or(StreamError::NoHello)?)? {
         FromWorker::Hello(hello) => Ok(hello),
         FromWorker::Ask { .. }

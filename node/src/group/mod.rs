@@ -234,7 +234,8 @@ impl Group {
     /// # Errors
     /// When this node does not lead, too much waits, or no majority answers in time.
     pub async fn propose(&self, commands: Vec<Command>) -> Result<Vec<Reply>, Unavailable> {
-        let adds_load = commands.iter().any(|command| matches!(command, Command::Submit(_) | Command::Register(_)));
+        let adds_load =
+            commands.iter().any(|command| matches!(command, Command::Submit(_) | Command::Register(_)));
         if !adds_load {
             return self.inner.proposals.propose(commands).await;
         }
@@ -290,7 +291,8 @@ impl Group {
     pub fn info(&self) -> ClusterInfo {
         let status = self.status();
         let tasks = self.inner.replica.counts();
-        let tasks = tasks.iter().map(|(status, count)| (format!("{status:?}").to_lowercase(), *count)).collect();
+        let tasks =
+            tasks.iter().map(|(status, count)| (format!("{status:?}").to_lowercase(), *count)).collect();
         ClusterInfo {
             cluster: self.inner.cluster.clone(),
             node: status.node,
@@ -342,7 +344,10 @@ impl Group {
 
 impl RaftNode {
     /// Proposes an encoded entry; the errors are the group's.
-    pub(crate) async fn commit(&self, entry: crate::raft::types::EntryBytes) -> Result<Vec<Reply>, Unavailable> {
+    pub(crate) async fn commit(
+        &self,
+        entry: crate::raft::types::EntryBytes,
+    ) -> Result<Vec<Reply>, Unavailable> {
         self.propose(entry).await.map(|proposed| proposed.replies.0).map_err(|error| match error {
             ProposeError::NotLeader { leader } => not_leader(leader),
             ProposeError::Unknown { .. } => Unavailable::Unknown { reason: error.to_string() },

@@ -128,11 +128,15 @@ impl Proposals {
         (Proposal::new(commands, then), replies)
     }
 
-    async fn wait(replies: oneshot::Receiver<Result<Vec<Reply>, Unavailable>>) -> Result<Vec<Reply>, Unavailable> {
+    async fn wait(
+        replies: oneshot::Receiver<Result<Vec<Reply>, Unavailable>>,
+    ) -> Result<Vec<Reply>, Unavailable> {
         match tokio::time::timeout(ANSWER_WITHIN, replies).await {
             Ok(Ok(replies)) => replies,
             Ok(Err(_)) => Err(Unavailable::Stopping),
-            Err(_) => Err(Unavailable::Unknown { reason: format!("no majority answered within {ANSWER_WITHIN:?}") }),
+            Err(_) => {
+                Err(Unavailable::Unknown { reason: format!("no majority answered within {ANSWER_WITHIN:?}") })
+            }
         }
     }
 }
@@ -176,7 +180,9 @@ impl Coalescer {
                 first = self.queue.proposals.recv() => batch.add(first?),
                 () = self.queue.signal.wake.notified() => {}
             }
-            while batch.has_room() && let Ok(proposal) = self.queue.proposals.try_recv() {
+            while batch.has_room()
+                && let Ok(proposal) = self.queue.proposals.try_recv()
+            {
                 batch.add(proposal);
             }
             if !self.reign.leads() {
@@ -203,7 +209,8 @@ impl Coalescer {
         self.counters.entries.fetch_add(1, Ordering::Relaxed);
         self.counters.commands.fetch_add(count, Ordering::Relaxed);
         self.counters.bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
-        let (raft, dispatcher, signal) = (self.raft.clone(), self.dispatcher.clone(), Arc::clone(&self.queue.signal));
+        let (raft, dispatcher, signal) =
+            (self.raft.clone(), self.dispatcher.clone(), Arc::clone(&self.queue.signal));
         tokio::spawn(async move {
             let outcome = raft.commit(EntryBytes(bytes)).await;
             drop(permit);
@@ -214,7 +221,9 @@ impl Coalescer {
     }
 
     fn abandon_acquires(&self, acquires: &[Acquire]) {
-        acquires.iter().for_each(|acquire| self.dispatcher.settle(acquire, None));
+        for acquire in acquires {
+            self.dispatcher.settle(acquire, None);
+        }
     }
 }
 
@@ -228,8 +237,12 @@ fn settle(
     let mut replies = match outcome {
         Ok(replies) => replies,
         Err(unavailable) => {
-            acquires.iter().for_each(|acquire| dispatcher.settle(acquire, None));
-            proposals.into_iter().for_each(|(_, then)| then(Err(unavailable.clone())));
+            for acquire in acquires {
+                dispatcher.settle(acquire, None);
+            }
+            for (_, then) in proposals {
+                then(Err(unavailable.clone()));
+            }
             return;
         }
     };
@@ -260,7 +273,9 @@ impl Batch {
     }
 
     fn refuse(self, unavailable: &Unavailable) {
-        self.proposals.into_iter().for_each(|(_, then)| then(Err(unavailable.clone())));
+        for (_, then) in self.proposals {
+            then(Err(unavailable.clone()));
+        }
     }
 }
 
@@ -276,7 +291,10 @@ fn weight(command: &Command) -> usize {
         }
         Command::Fail(command) => {
             let exception = command.error.exception.as_ref().map_or(0, bytes::Bytes::len);
-            command.error.traceback.len() + exception + command.output.stdout.len() + command.output.stderr.len()
+            command.error.traceback.len()
+                + exception
+                + command.output.stdout.len()
+                + command.output.stderr.len()
         }
         Command::Expire(command) => command.leases.len() * 32,
         Command::Forget(command) => command.tasks.len() * 17,

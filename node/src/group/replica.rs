@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 use raftwork_kernel::{
-    Applied, Entry, LeaseRef, LogTime, PythonVersion, Record, RequestId, Rows, Status, State, Task, TaskId, WorkerId,
+    Applied, Entry, LeaseRef, LogTime, PythonVersion, Record, RequestId, Rows, State, Status, Task, TaskId,
+    WorkerId,
 };
 
 use crate::store::log::Position;

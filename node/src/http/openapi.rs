@@ -1,7 +1,7 @@
 //! `/openapi.json`, the pages under `/docs`, and the explanation of every error code.
 
 use axum::response::{Html, IntoResponse, Response};
-use raftwork_api::Problem;
+use raftwork_api::{ErrorCode, Problem};
 use utoipa::{IntoResponses, OpenApi};
 
 /// Every problem, for the description of every endpoint.
@@ -23,6 +23,8 @@ pub(super) struct Problems(Problem);
                        answer to a write means: durable on a majority of the nodes, and applied. Every error is a problem \
                        document; its codes are explained at /docs/errors."
     ),
+    // `Problems` stands for it in every endpoint, and brings no schema along.
+    components(schemas(Problem, ErrorCode)),
     tags(
         (name = "functions", description = "What can be run"),
         (name = "tasks", description = "What is to be run, runs, or has run"),
@@ -71,7 +73,6 @@ fn with_code(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use raftwork_api::ErrorCode;
     use utoipa::PartialSchema;
 
     use super::*;

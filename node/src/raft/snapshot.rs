@@ -56,8 +56,9 @@ impl SnapshotDir {
 
     fn open(path: &Path) -> io::Result<Self> {
         let bytes = fs_err::read(path.join(MANIFEST))?;
-        let manifest = image::decode(&bytes)
-            .map_err(|error| io::Error::other(format!("the manifest of snapshot {}: {error}", path.display())))?;
+        let manifest = image::decode(&bytes).map_err(|error| {
+            io::Error::other(format!("the manifest of snapshot {}: {error}", path.display()))
+        })?;
         Ok(Self { folder: Arc::new(Folder::new(path)), manifest: Arc::new(manifest) })
     }
 
@@ -153,7 +154,10 @@ fn describe(dir: &Path) -> io::Result<Vec<FileInfo>> {
     let mut files = Vec::new();
     for entry in fs_err::read_dir(dir)? {
         let entry = entry?;
-        let name = entry.file_name().into_string().map_err(|name| io::Error::other(format!("file name {name:?}")))?;
+        let name = entry
+            .file_name()
+            .into_string()
+            .map_err(|name| io::Error::other(format!("file name {}", name.display())))?;
         let (size, crc32) = checksum(&entry.path())?;
         files.push(FileInfo { name, size, crc32 });
     }

@@ -14,8 +14,8 @@ use super::image::{self, ImageError, LogIdImage, MembershipImage};
 use super::log_store::{durable, to_position};
 use super::snapshot::{SnapshotDir, Snapshots};
 use super::types::{
-    Entry, EntryBytes, EntryResponder, LogId, Membership, Payload, Replies, Snapshot, SnapshotMeta, StoredMembership,
-    TypeConfig,
+    Entry, EntryBytes, EntryResponder, LogId, Membership, Payload, Replies, Snapshot, SnapshotMeta,
+    StoredMembership, TypeConfig,
 };
 use crate::group::Replica;
 use crate::store::generation::Generations;
@@ -116,7 +116,11 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
         }
     }
 
-    async fn install_snapshot(&mut self, meta: &SnapshotMeta, snapshot: SnapshotDir) -> Result<(), io::Error> {
+    async fn install_snapshot(
+        &mut self,
+        meta: &SnapshotMeta,
+        snapshot: SnapshotDir,
+    ) -> Result<(), io::Error> {
         let position = meta.last_log_id.map(to_position);
         if let Some(position) = position {
             durable(|done| self.log.save_received(position, done)).await?;
@@ -149,7 +153,9 @@ fn install(
     let rows = RowStore::open(&path).map_err(io::Error::other)?;
     let found = rows.progress().map_err(io::Error::other)?.applied;
     if found != position {
-        return Err(io::Error::other(format!("the snapshot says that it covers {position:?}, but its rows {found:?}")));
+        return Err(io::Error::other(format!(
+            "the snapshot says that it covers {position:?}, but its rows {found:?}"
+        )));
     }
     generations.advance()?;
     let old = replica.rows();

@@ -28,7 +28,11 @@ impl Generations {
         let pointer = data.join(POINTER);
         let current = match fs_err::read_to_string(&pointer) {
             Ok(text) => parse(text.trim()).ok_or_else(|| {
-                io::Error::other(format!("{} says '{}', which names no generation of rows", pointer.display(), text.trim()))
+                io::Error::other(format!(
+                    "{} says '{}', which names no generation of rows",
+                    pointer.display(),
+                    text.trim()
+                ))
             })?,
             Err(error) if error.kind() == io::ErrorKind::NotFound => 1,
             Err(error) => return Err(error),

@@ -14,7 +14,8 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use raftwork_kernel::{
-    Change, Function, FunctionId, Output, Record, Rows, Scalars, State, Task, TaskId, TaskRow, Token, decode, encode,
+    Change, Function, FunctionId, Output, Record, Rows, Scalars, State, Task, TaskId, TaskRow, Token, decode,
+    encode,
 };
 use rocksdb::checkpoint::Checkpoint;
 use rocksdb::{ColumnFamily, DB, FlushOptions, IteratorMode, WriteBatch, WriteOptions};
@@ -32,7 +33,9 @@ const MEMBERS: &[u8] = b"members";
 #[derive(Debug, thiserror::Error)]
 pub enum OpenRowsError {
     /// RocksDB refuses the folder.
-    #[error("cannot open the rows in {path}: {source}. Rebuild this node: remove it from the cluster, empty its data folder, add it as a new node")]
+    #[error(
+        "cannot open the rows in {path}: {source}. Rebuild this node: remove it from the cluster, empty its data folder, add it as a new node"
+    )]
     Database {
         /// The folder.
         path: PathBuf,
@@ -40,7 +43,9 @@ pub enum OpenRowsError {
         source: rocksdb::Error,
     },
     /// A row is not what it should be.
-    #[error("the rows in {path} are damaged: {source}. Rebuild this node: remove it from the cluster, empty its data folder, add it as a new node")]
+    #[error(
+        "the rows in {path} are damaged: {source}. Rebuild this node: remove it from the cluster, empty its data folder, add it as a new node"
+    )]
     Damaged {
         /// The folder.
         path: PathBuf,
@@ -113,8 +118,8 @@ impl RowStore {
     pub fn restore(&self, scalars: Scalars) -> Result<State, OpenRowsError> {
         let mut live = Vec::new();
         for item in self.db.iterator_cf(self.column(Column::Live), IteratorMode::Start) {
-            let (key, value) =
-                item.map_err(|source| OpenRowsError::Database { path: self.folder.path().to_owned(), source })?;
+            let (key, value) = item
+                .map_err(|source| OpenRowsError::Database { path: self.folder.path().to_owned(), source })?;
             let task: Task = decode("live task", &value).map_err(|source| self.damaged(source))?;
             let key = key.as_ref().try_into().expect("every key of this column is a task id");
             live.push((TaskId::from_bytes(key), task));
@@ -128,7 +133,10 @@ impl RowStore {
         what: &'static str,
         key: &[u8],
     ) -> Result<Option<T>, OpenRowsError> {
-        self.get(column, key).map(|value| decode(what, &value)).transpose().map_err(|source| self.damaged(source))
+        self.get(column, key)
+            .map(|value| decode(what, &value))
+            .transpose()
+            .map_err(|source| self.damaged(source))
     }
 
     fn damaged(&self, source: raftwork_kernel::DecodeError) -> OpenRowsError {
@@ -233,7 +241,11 @@ impl RowStore {
         decode(what, value).unwrap_or_else(|error| fatal_io("decode a row", &self.damaged(error)))
     }
 
-    fn scan_prefix<'s>(&'s self, column: Column, prefix: &'s [u8]) -> impl Iterator<Item = (Box<[u8]>, Box<[u8]>)> + 's {
+    fn scan_prefix<'s>(
+        &'s self,
+        column: Column,
+        prefix: &'s [u8],
+    ) -> impl Iterator<Item = (Box<[u8]>, Box<[u8]>)> + 's {
         let from = IteratorMode::From(prefix, rocksdb::Direction::Forward);
         self.db
             .iterator_cf(self.column(column), from)

@@ -21,7 +21,10 @@ impl RowStore {
     }
 
     /// Functions, newest id first, from below `before`. Ids that raftwork makes rise with time.
-    pub fn functions_before(&self, before: Option<FunctionId>) -> impl Iterator<Item = (FunctionId, Function)> + '_ {
+    pub fn functions_before(
+        &self,
+        before: Option<FunctionId>,
+    ) -> impl Iterator<Item = (FunctionId, Function)> + '_ {
         let last = before.map_or([u8::MAX; 16], |before| *before.as_bytes());
         self.scan_back(Column::Functions, last)
             .map(|(key, value)| {
