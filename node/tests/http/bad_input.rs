@@ -35,7 +35,7 @@ async fn what_does_not_exist_is_told_from_what_is_malformed() {
         ("/nothing/here".to_owned(), 404, "not_found"),
     ] {
         let answer = cluster.get(&path).await;
-        println!("GET {path}");
+        assert_eq!(answer.status, status, "GET {path}: {}", answer.text);
         answer.expect_problem(status, code);
     }
     cluster.stop().await;
@@ -55,13 +55,23 @@ async fn bodies_that_cannot_be_served_are_refused_with_the_reason() {
         ("/execute_function", json!({"function_id": pickled}), 400, "bad_request"),
         ("/v1/functions", json!({"name": "f", "format": "java", "code": ""}), 400, "bad_request"),
         ("/v1/functions", json!({"name": "f", "format": "pickle", "code": "aGVsbG8="}), 400, "bad_payload"),
-        ("/v1/functions", json!({"name": "n".repeat(257), "format": "pickle", "code": PICKLE}), 413, "too_large"),
+        (
+            "/v1/functions",
+            json!({"name": "n".repeat(257), "format": "pickle", "code": PICKLE}),
+            413,
+            "too_large",
+        ),
         ("/v1/tasks", json!({"function_id": source, "payload": NO_ARGS}), 400, "bad_payload"),
         ("/v1/tasks", json!({"function_id": pickled, "args": []}), 400, "bad_payload"),
         ("/v1/tasks", json!({"function_id": source, "args": [], "priority": 10}), 413, "too_large"),
         ("/v1/tasks", json!({"function_id": source, "args": [], "timeout": "soon"}), 400, "bad_request"),
         ("/v1/tasks", json!({"function_id": source, "args": {}}), 400, "bad_request"),
-        ("/v1/tasks/batch", json!({"function_id": source, "items": vec![json!({}); 10_001]}), 413, "too_large"),
+        (
+            "/v1/tasks/batch",
+            json!({"function_id": source, "items": vec![json!({}); 10_001]}),
+            413,
+            "too_large",
+        ),
         ("/v1/leases/acquire", json!({"worker_id": NOBODY, "python": "three"}), 400, "bad_request"),
         ("/v1/leases/acquire", json!({"worker_id": "me", "python": "3.11"}), 400, "bad_request"),
         ("/v1/leases/complete", json!({"task_id": NOBODY, "token": 1, "value": 1}), 404, "unknown_task"),
@@ -70,12 +80,17 @@ async fn bodies_that_cannot_be_served_are_refused_with_the_reason() {
         ("/v1/cluster/transfer", json!({"to": 9}), 400, "bad_request"),
     ];
     for (path, body, status, code) in cases {
-        println!("POST {path} {}", body.to_string().chars().take(100).collect::<String>());
-        cluster.post(path, &body).await.expect_problem(status, code);
+        let answer = cluster.post(path, &body).await;
+        let start: String = body.to_string().chars().take(100).collect();
+        assert_eq!(answer.status, status, "POST {path} {start}: {}", answer.text);
+        answer.expect_problem(status, code);
     }
     let path = format!("/v1/workers/{NOBODY}/drain");
     cluster.post(&path, &json!(null)).await.expect_problem(404, "unknown_worker");
-    cluster.post(&format!("/v1/tasks/{NOBODY}/cancel"), &json!(null)).await.expect_problem(404, "unknown_task");
+    cluster
+        .post(&format!("/v1/tasks/{NOBODY}/cancel"), &json!(null))
+        .await
+        .expect_problem(404, "unknown_task");
     cluster.stop().await;
 }
 
@@ -83,7 +98,10 @@ async fn bodies_that_cannot_be_served_are_refused_with_the_reason() {
 async fn what_is_not_json_is_named_with_its_place() {
     let cluster = Cluster::one().await;
     let send = async |body: &'static str, content_type: &'static str| {
-        let request = cluster.request(Method::POST, "/execute_function").header("content-type", content_type).body(body);
+        let request = cluster
+            .request(Method::POST, "/execute_function")
+            .header("content-type", content_type)
+            .body(body);
         Answer::of(request).await.expect_problem(400, "bad_request")["detail"].as_str().unwrap().to_owned()
     };
     assert!(send("{\"function_id\": ", "application/json").await.contains("line 1 column 16"));

@@ -8,7 +8,8 @@ use crate::support::{Cluster, NO_ARGS, NONE, PICKLE, python, worker_id};
 async fn a_task_goes_from_queued_to_its_result() {
     let cluster = Cluster::one().await;
     let function = cluster.pickled().await;
-    let answer = cluster.post("/execute_function", &json!({"function_id": function, "payload": NO_ARGS})).await;
+    let answer =
+        cluster.post("/execute_function", &json!({"function_id": function, "payload": NO_ARGS})).await;
     let task = answer.expect(201)["task_id"].as_str().unwrap().to_owned();
     let status = cluster.get(&format!("/status/{task}")).await.expect(200);
     assert_eq!(status, json!({"task_id": task, "status": "QUEUED"}));

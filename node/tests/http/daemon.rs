@@ -51,14 +51,19 @@ fn a_typo_is_found_before_anything_is_started() {
     let config = write(folder.path(), &good);
     refuses(&["check", "--config", &config], 0, &["is fine: cluster test", "node 1  http://127.0.0.1:"]);
     refuses(&["serve", "--config", &config, "--node", "2"], 2, &["no [[node]] with id = 2; it has 1"]);
-    refuses(&["serve", "--config", "/nowhere/cluster.toml", "--node", "1"], 2, &["cannot read /nowhere/cluster.toml"]);
+    refuses(
+        &["serve", "--config", "/nowhere/cluster.toml", "--node", "1"],
+        2,
+        &["cannot read /nowhere/cluster.toml"],
+    );
 }
 
 #[test]
 fn an_address_that_others_can_reach_needs_a_decision() {
     let folder = tempfile::tempdir().unwrap();
     let (good, _) = cluster_toml(1, "");
-    let open = good.replace("127.0.0.1", "0.0.0.0").replace("data =", "advertise = \"127.0.0.1:7001\"\ndata =");
+    let open =
+        good.replace("127.0.0.1", "0.0.0.0").replace("data =", "advertise = \"127.0.0.1:7001\"\ndata =");
     let config = write(folder.path(), &open);
     refuses(&["serve", "--config", &config, "--node", "1"], 2, &["run any code", "--insecure"]);
 }
@@ -79,8 +84,10 @@ async fn it_serves_stops_on_a_signal_and_guards_its_folder() {
     let (text, ports) = cluster_toml(1, "");
     let config = write(folder.path(), &text);
     let log = std::fs::File::create(folder.path().join("log")).unwrap();
-    let mut node =
-        raftworkd(&["serve", "--config", &config, "--node", "1", "--log", "json"]).stderr(log).spawn().unwrap();
+    let mut node = raftworkd(&["serve", "--config", &config, "--node", "1", "--log", "json"])
+        .stderr(log)
+        .spawn()
+        .unwrap();
     let url = format!("http://127.0.0.1:{}/readyz", ports[0]);
     let http = reqwest::Client::builder().no_proxy().build().unwrap();
     until("the daemon is ready", async || {

@@ -90,7 +90,8 @@ async fn metrics_count_what_happened_and_name_no_task() {
 #[tokio::test]
 async fn a_request_keeps_its_id() {
     let cluster = Cluster::one().await;
-    let answer = Answer::of(cluster.request(Method::GET, "/healthz").header("x-request-id", "build-17")).await;
+    let answer =
+        Answer::of(cluster.request(Method::GET, "/healthz").header("x-request-id", "build-17")).await;
     assert_eq!(answer.header("x-request-id"), Some("build-17"));
     assert_eq!(answer.header("x-raftwork-node"), Some("1"));
     cluster.stop().await;

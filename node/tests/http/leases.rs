@@ -54,7 +54,10 @@ async fn a_lease_is_started_kept_extended_and_given_back() {
     assert!(second["token"].as_u64() > lease["token"].as_u64());
     cluster.complete(&lease, json!(1)).await.expect_problem(409, "stale_lease");
     cluster.complete(&second, json!(2)).await.expect(200);
-    cluster.complete(&second, json!(2)).await.expect_problem(409, "already_finished");
+    // A report whose answer was lost is repeated, and answered alike; another one comes too late.
+    cluster.complete(&second, json!(2)).await.expect(200);
+    let failure = report(&second, &json!({"message": "no"}));
+    cluster.post("/v1/leases/fail", &failure).await.expect_problem(409, "already_finished");
     let counters = cluster.get(&format!("/v1/tasks/{task}")).await.expect(200)["counters"].clone();
     assert_eq!(counters, json!({"failures": 0, "crashes": 0, "losses": 0, "returns": 1}));
     cluster.stop().await;
@@ -65,7 +68,8 @@ async fn a_failure_is_retried_as_the_function_says_and_shown_in_the_end() {
     let cluster = Cluster::one().await;
     let body = json!({"name": "f", "format": "source", "code": "def f(): ...",
         "retry": {"max_attempts": 2, "initial_ms": 1, "max_ms": 1}});
-    let function = cluster.post("/v1/functions", &body).await.expect(201)["function_id"].as_str().unwrap().to_owned();
+    let function =
+        cluster.post("/v1/functions", &body).await.expect(201)["function_id"].as_str().unwrap().to_owned();
     let task = cluster.submit(&function, &json!([])).await;
     let failure = json!({"type": "ValueError", "message": "no", "traceback": "line 1", "stdout": "tried"});
     let first = cluster.acquire(&worker_id()).await;
@@ -79,37 +83,9 @@ async fn a_failure_is_retried_as_the_function_says_and_shown_in_the_end() {
     assert_eq!(info["error"]["type"], "ValueError");
     assert_eq!(info["counters"]["failures"], 2);
     let logs = cluster.get(&format!("/v1/tasks/{task}/logs")).await.expect(200);
-    let tokens: Vec<&Value> = logs["attempts"].as_array().unwrap().iter().map(|attempt| &attempt["token"]).collect();
+    let tokens: Vec<&Value> =
+        logs["attempts"].as_array().unwrap().iter().map(|attempt| &attempt["token"]).collect();
     assert_eq!(tokens, [&first["token"], &second["token"]]);
     assert_eq!(logs["attempts"][0]["stdout"], "tried");
-    cluster.stop().await;
-}
-
-#[tokio::test]
-async fn a_worker_is_listed_and_drained() {
-    let cluster = Cluster::one().await;
-    let function = cluster.source().await;
-    cluster.submit(&function, &json!([])).await;
-    let worker = worker_id();
-    cluster.acquire(&worker).await;
-    let list = cluster.get("/v1/workers").await.expect(200);
-    assert_eq!(list["workers"][0]["worker_id"], json!(worker));
-    assert_eq!(list["workers"][0]["held"], 1);
-    let drained = cluster.post(&format!("/v1/workers/{worker}/drain"), &json!(null)).await.expect(200);
-    assert_eq!(drained["draining"], true);
-    cluster.stop().await;
-}
-
-#[tokio::test]
-async fn a_task_that_needs_another_python_says_so() {
-    let cluster = Cluster::one().await;
-    let body = json!({"name": "f", "format": "source", "code": "def f(): ...", "python": "3.99"});
-    let needy = cluster.post("/v1/functions", &body).await.expect(201)["function_id"].as_str().unwrap().to_owned();
-    let any = cluster.source().await;
-    cluster.submit(&any, &json!([])).await;
-    cluster.acquire(&worker_id()).await;
-    let task = cluster.submit(&needy, &json!([])).await;
-    let info = cluster.get(&format!("/v1/tasks/{task}")).await.expect(200);
-    assert_eq!(info["waiting_for"], "no worker with Python 3.99 is connected (connected: 3.11 x1)");
     cluster.stop().await;
 }

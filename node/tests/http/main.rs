@@ -1,5 +1,5 @@
 //! The HTTP side against real nodes: real Raft, real disks, real sockets.
-#![expect(missing_docs, unreachable_pub, clippy::unwrap_used, reason = "tests")]
+#![expect(unreachable_pub, clippy::unwrap_used, reason = "tests")]
 
 mod bad_input;
 mod course;

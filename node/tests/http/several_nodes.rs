@@ -25,7 +25,8 @@ async fn every_node_answers_every_request() {
     let leader = leader_of(&cluster, 1).await;
     let function = cluster.source().await;
     for node in 1..=3 {
-        let submitted = send(&cluster, node, "/v1/tasks", &json!({"function_id": function, "args": [node]})).await;
+        let submitted =
+            send(&cluster, node, "/v1/tasks", &json!({"function_id": function, "args": [node]})).await;
         let task = submitted.expect(201)["task_id"].as_str().unwrap().to_owned();
         let by = (node != leader).then(|| leader.to_string());
         assert_eq!(submitted.header("x-raftwork-leader"), by.as_deref());
@@ -36,16 +37,21 @@ async fn every_node_answers_every_request() {
             assert_eq!(info["task_id"], json!(task), "node {reader} does not know what node {node} accepted");
         }
         let acquire = json!({"worker_id": worker_id(), "python": "3.11", "wait": "20s"});
-        let lease = send(&cluster, node, "/v1/leases/acquire", &acquire).await.expect(200)["leases"][0].clone();
+        let lease =
+            send(&cluster, node, "/v1/leases/acquire", &acquire).await.expect(200)["leases"][0].clone();
         let report = json!({"task_id": lease["task_id"], "token": lease["token"], "value": node});
         // The wait is served by the node that was asked, wherever the task ends.
         let path = format!("/v1/tasks/{task}/result?wait=20s");
-        let (result, completed) =
-            tokio::join!(Answer::of(cluster.request_to(node, Method::GET, &path)), send(&cluster, node, "/v1/leases/complete", &report));
+        let (result, completed) = tokio::join!(
+            Answer::of(cluster.request_to(node, Method::GET, &path)),
+            send(&cluster, node, "/v1/leases/complete", &report)
+        );
         completed.expect(200);
         assert_eq!(result.expect(200)["value"], json!(node));
     }
-    let missing = Answer::of(cluster.request_to(leader % 3 + 1, Method::GET, &format!("/status/{}", worker_id()))).await;
+    let missing =
+        Answer::of(cluster.request_to(leader % 3 + 1, Method::GET, &format!("/status/{}", worker_id())))
+            .await;
     missing.expect_problem(404, "unknown_task");
     cluster.stop().await;
 }
@@ -103,6 +109,9 @@ async fn without_a_majority_a_node_says_so_and_when_to_come_back() {
     assert_eq!(stale["status"], "queued");
     cluster.get("/healthz").await.expect(200);
     cluster.get("/v1/cluster").await.expect(200);
-    until("the node says that it is not ready", async || (cluster.get("/readyz").await.status == 503).then_some(())).await;
+    until("the node says that it is not ready", async || {
+        (cluster.get("/readyz").await.status == 503).then_some(())
+    })
+    .await;
     cluster.stop().await;
 }

@@ -36,9 +36,9 @@ fn free_ports(count: u64) -> Vec<u16> {
 /// `cluster.toml` of a cluster of `count` nodes, and their ports.
 pub fn cluster_toml(count: u64, extra: &str) -> (String, Vec<u16>) {
     let ports = free_ports(count);
-    let nodes = (1..).zip(&ports).map(|(id, port)| {
-        format!("[[node]]\nid = {id}\naddr = \"127.0.0.1:{port}\"\ndata = \"n{id}\"\n")
-    });
+    let nodes = (1..)
+        .zip(&ports)
+        .map(|(id, port)| format!("[[node]]\nid = {id}\naddr = \"127.0.0.1:{port}\"\ndata = \"n{id}\"\n"));
     (format!("[cluster]\nname = \"test\"\n{}{extra}", nodes.collect::<String>()), ports)
 }
 
@@ -55,7 +55,7 @@ impl Cluster {
         let config = Config::parse(&text, &folder.path().join("cluster.toml")).unwrap();
         let mut nodes = BTreeMap::new();
         for id in 1..=count {
-            nodes.insert(id, Node::start(config.clone(), id).await.unwrap());
+            nodes.insert(id, Node::start(&config, id).await.unwrap());
         }
         let urls = (1..).zip(&ports).map(|(id, port)| (id, format!("http://127.0.0.1:{port}"))).collect();
         let http = reqwest::Client::builder().no_proxy().timeout(PATIENCE).build().unwrap();
@@ -69,7 +69,12 @@ impl Cluster {
     pub async fn until_ready(&self, id: u64) {
         let url = format!("{}/readyz", self.urls[&id]);
         until("the node is ready", async || {
-            self.http.get(&url).send().await.is_ok_and(|answer| answer.status() == StatusCode::OK).then_some(())
+            self.http
+                .get(&url)
+                .send()
+                .await
+                .is_ok_and(|answer| answer.status() == StatusCode::OK)
+                .then_some(())
         })
         .await;
     }

@@ -65,7 +65,8 @@ async fn a_key_makes_one_task_however_often_it_is_sent() {
     assert_eq!(first.expect(201)["task_id"], again.expect(201)["task_id"]);
     assert_eq!(first.header("idempotent-replayed"), None);
     assert_eq!(again.header("idempotent-replayed"), Some("true"));
-    let other = keyed(&cluster, "/v1/tasks", "order-17", &json!({"function_id": function, "args": [2]})).await;
+    let other =
+        keyed(&cluster, "/v1/tasks", "order-17", &json!({"function_id": function, "args": [2]})).await;
     other.expect_problem(422, "task_conflict");
     keyed(&cluster, "/v1/tasks", &"k".repeat(256), &body).await.expect_problem(400, "bad_request");
     assert_eq!(cluster.get("/v1/tasks").await.expect(200)["tasks"].as_array().unwrap().len(), 1);
@@ -104,7 +105,9 @@ async fn lists_go_from_the_newest_to_the_oldest_in_pages() {
     let mut path = "/v1/tasks?limit=2".to_owned();
     loop {
         let page = cluster.get(&path).await.expect(200);
-        listed.extend(page["tasks"].as_array().unwrap().iter().map(|task| task["task_id"].as_str().unwrap().to_owned()));
+        listed.extend(
+            page["tasks"].as_array().unwrap().iter().map(|task| task["task_id"].as_str().unwrap().to_owned()),
+        );
         let Some(next) = page["next"].as_str() else { break };
         path = format!("/v1/tasks?limit=2&after={next}");
     }
@@ -129,7 +132,11 @@ async fn what_a_client_has_seen_is_not_sent_again() {
     let cluster = Cluster::one().await;
     let function = cluster.source().await;
     let task = cluster.submit(&function, &json!([])).await;
-    let paths = [format!("/v1/tasks/{task}"), format!("/v1/tasks/{task}/result"), format!("/v1/functions/{function}")];
+    let paths = [
+        format!("/v1/tasks/{task}"),
+        format!("/v1/tasks/{task}/result"),
+        format!("/v1/functions/{function}"),
+    ];
     for path in &paths {
         let tag = cluster.get(path).await.header("etag").unwrap().to_owned();
         let again = Answer::of(cluster.request(Method::GET, path).header("if-none-match", &tag)).await;
