@@ -4,7 +4,9 @@ The child process of a worker fills this in before it calls the user's function.
 imports nothing of the package, so that a child can load it without the SDK.
 """
 
-from typing import NamedTuple, Optional
+from __future__ import annotations
+
+from typing import NamedTuple
 
 
 class Task(NamedTuple):
@@ -38,10 +40,10 @@ class TaskCancelled(BaseException):
     """
 
 
-_current: Optional[Task] = None
+_current: Task | None = None
 
 
-def current_task() -> Optional[Task]:
+def current_task() -> Task | None:
     """Return the task that this process runs, or ``None`` outside of a worker's child process.
 
     Threads that a task starts see the same task.
@@ -49,7 +51,7 @@ def current_task() -> Optional[Task]:
     return _current
 
 
-def _set_current(task: Optional[Task]) -> None:
+def _set_current(task: Task | None) -> None:
     """Record the running task; for the child runtime only."""
     global _current
     _current = task

@@ -3,6 +3,8 @@
 User code runs in the main thread, because only there can a signal interrupt it.
 """
 
+from __future__ import annotations
+
 import asyncio
 import os
 import resource
@@ -10,7 +12,7 @@ import signal
 import socket
 import sys
 import time
-from typing import Any, Optional
+from typing import Any
 
 from raftwork._context import Task, TaskCancelled, TaskTimeout, _set_current
 from raftwork._runtime import frames, payloads, process
@@ -31,14 +33,15 @@ class Child:
         self._max_result = max_result
         self._pid = os.getpid()
         self._stdout, self._stderr = sys.stdout, sys.stderr
-        self._folder = os.getcwd()
+        # A descriptor, because fchdir costs a third of chdir.
+        self._folder = os.open(".", os.O_RDONLY | os.O_CLOEXEC)
         # True exactly while user code runs: only then may a signal raise.
         self._running = False
         # The timeout came before user code had begun. Never stale: the agent gives no other task to a
         # child that it has signalled.
         self._timed_out = False
         self._handlers = process.Handlers(self._on_timeout, self._on_terminate)
-        self._loop: Optional[asyncio.AbstractEventLoop] = None
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._handlers.install()
 
     def serve(self) -> None:
@@ -115,12 +118,12 @@ class Child:
         sys.stdout, sys.stderr = self._stdout, self._stderr
         self._handlers.install()
         try:
-            os.chdir(self._folder)
+            os.fchdir(self._folder)
         except OSError:
-            # The folder was removed; no task can be given what no longer exists.
+            # User code closed the descriptor; tasks then start where the last one ended.
             pass
 
-    def _call(self, function: Function, payload: bytes) -> tuple[bytes, Optional[BaseException]]:
+    def _call(self, function: Function, payload: bytes) -> tuple[bytes, BaseException | None]:
         """Load, call and encode; exactly this part may be interrupted."""
         try:
             self._running = True
@@ -130,7 +133,7 @@ class Child:
                 return self._evaluate(function, payload), None
             finally:
                 self._running = False
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001
             # SystemExit and KeyboardInterrupt too: they end the task, not the child.
             return b"", error
 
@@ -213,7 +216,7 @@ def child_main(parent: int, max_result: int) -> None:
         sock = socket.socket(fileno=process.SOCKET_FD)
         Child(sock, max_result).serve()
         status = 0
-    except BaseException:
+    except BaseException:  # noqa: BLE001 - nothing above could report it
         sys.excepthook(*sys.exc_info())
     process.flush_streams(sys.stdout, sys.stderr)
     # Not sys.exit: nothing that a task registered with atexit may hold up a child.

@@ -4,9 +4,10 @@
 header and the payload. Must agree with ``worker/src/python/frame.rs``.
 """
 
+from __future__ import annotations
+
 import socket
 import struct
-from typing import Union
 
 FUNC, RUN, RESULT, ERROR, STARTED, PING, EXIT = range(1, 8)
 
@@ -72,7 +73,7 @@ class Channel:
         """Read a large frame into one buffer, so that its bytes are copied once."""
         buffer = bytearray(end)
         buffer[: len(start)] = start
-        view: Union[memoryview, bytearray] = memoryview(buffer)
+        view: memoryview | bytearray = memoryview(buffer)
         filled = len(start)
         while filled < end:
             count = self._sock.recv_into(view[filled:])

@@ -5,14 +5,17 @@ code can run. Every function sees its own ``__main__``: names that its payload p
 away before a function of somebody else runs, and given back when it runs again.
 """
 
+from __future__ import annotations
+
 import builtins
 import linecache
 import sys
 import types
 from collections import OrderedDict
-from typing import Any, Callable, Optional
+from typing import Any, Callable
 
 import dill
+
 from raftwork._context import TaskCancelled, TaskTimeout
 from raftwork._runtime.frames import KIND_SOURCE
 
@@ -37,8 +40,8 @@ class Function:
         self.kind = kind
         self.name = name
         # Dropped after the first successful load: the callable is enough from then on.
-        self.code: Optional[bytes] = code
-        self.call: Optional[Callable[..., Any]] = None
+        self.code: bytes | None = code
+        self.call: Callable[..., Any] | None = None
         # What this function has put into ``__main__``, while another function runs.
         self.main: dict[str, Any] = {}
 
@@ -53,7 +56,7 @@ class FunctionTable:
 
     def __init__(self) -> None:
         self._functions: OrderedDict[bytes, Function] = OrderedDict()
-        self._current: Optional[Function] = None
+        self._current: Function | None = None
         self._main = sys.modules["__main__"].__dict__
         self._baseline = {
             "__name__": "__main__",
@@ -141,14 +144,14 @@ def _load_source(function: Function) -> Callable[..., Any]:
     # Tracebacks then show the lines of the source.
     linecache.cache[filename] = (len(text), None, text.splitlines(True), filename)
     sys.modules[name] = module
-    exec(compile(text, filename, "exec", dont_inherit=True), module.__dict__)
+    exec(compile(text, filename, "exec", dont_inherit=True), module.__dict__)  # noqa: S102 - that is the task
     return _entry_point(module, function.name)
 
 
 def _entry_point(module: types.ModuleType, registered: str) -> Callable[..., Any]:
     """The function of the registered name, else the last public one that the source defines."""
-    named = module.__dict__.get(registered)
-    if callable(named):
+    named: Callable[..., Any] | None = module.__dict__.get(registered)
+    if named is not None and callable(named):
         return named
     defined = [
         value

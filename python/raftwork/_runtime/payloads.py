@@ -4,14 +4,17 @@ Functions made by dill take the pickled pair ``(args, kwargs)`` and return a pic
 given as source text take and return JSON.
 """
 
+from __future__ import annotations
+
 import json
 import pickle
 import traceback
 from collections.abc import Sequence
 from types import TracebackType
-from typing import Any, Optional
+from typing import Any
 
 import dill
+
 from raftwork._context import TaskCancelled, TaskTimeout
 from raftwork._runtime.functions import LoadFailure, explain
 
@@ -32,7 +35,7 @@ class ResultTooLarge(ValueError):
 def load_pickled_arguments(data: bytes) -> Arguments:
     """Decode a pickled pair ``(args, kwargs)``. Raises ``LoadFailure``."""
     try:
-        pair = dill.loads(data)
+        pair = _loads(data)
     except (TaskTimeout, TaskCancelled):
         raise
     except BaseException as error:
@@ -101,11 +104,11 @@ def dump_exception(error: BaseException, type_name: str, message: str, trace: st
     return pickle.dumps(substitute, protocol=4)
 
 
-def _round_trip(error: BaseException) -> Optional[bytes]:
+def _round_trip(error: BaseException) -> bytes | None:
     try:
         data = _dumps(error)
         same = type(dill.loads(data)).__name__ == type(error).__name__
-    except BaseException:
+    except BaseException:  # noqa: BLE001
         # Whatever the user's own pickling code raises, the task still gets its error.
         return None
     return data if same else None
@@ -119,27 +122,37 @@ def describe(error: BaseException) -> tuple[str, str, str]:
     name = kind.__qualname__ if short else f"{module}.{kind.__qualname__}"
     try:
         message = str(error)
-    except BaseException as broken:
+    except BaseException as broken:  # noqa: BLE001 - user code, so anything
         message = f"<the exception's text is not available: {type(broken).__name__}>"
     try:
         trace = "".join(traceback.format_exception(kind, error, _user_frames(error.__traceback__)))
-    except BaseException as broken:
+    except BaseException as broken:  # noqa: BLE001 - user code, so anything
         trace = f"<the traceback is not available: {type(broken).__name__}>"
     return name, _shorten(message), _shorten(trace)
 
 
-def _dumps(value: Any) -> bytes:
+def _loads(data: bytes) -> Any:
+    """Plain pickle takes 0.3 us where dill takes 4, and refuses what only dill can load."""
     try:
-        data = pickle.dumps(value, protocol=5)
-        # A reference into ``__main__`` means nothing elsewhere; dill writes such classes by value.
-        if b"__main__" not in data:
-            return data
+        return pickle.loads(data)
     except (TaskTimeout, TaskCancelled):
         raise
-    except Exception:
-        pass
+    except Exception:  # noqa: BLE001 - dill then says what is wrong
+        return dill.loads(data)
+
+
+def _dumps(value: Any) -> bytes:
+    try:
+        plain = pickle.dumps(value, protocol=5)
+    except (TaskTimeout, TaskCancelled):
+        raise
+    except Exception:  # noqa: BLE001 - dill then says what is wrong
+        plain = None
+    # A reference into ``__main__`` means nothing elsewhere; dill writes such classes by value.
+    if plain is not None and b"__main__" not in plain:
+        return plain
     data = dill.dumps(value, protocol=5, recurse=True)
-    assert isinstance(data, bytes)
+    assert isinstance(data, bytes), "dumps without a file returns bytes"
     return data
 
 
@@ -147,7 +160,7 @@ def _is_ours(error: BaseException) -> bool:
     return type(error).__module__.startswith("raftwork.")
 
 
-def _user_frames(trace: Optional[TracebackType]) -> Optional[TracebackType]:
+def _user_frames(trace: TracebackType | None) -> TracebackType | None:
     """Skip the frames of this runtime, which say nothing to the user."""
     first = trace
     while trace is not None and trace.tb_frame.f_globals.get("__package__") == __package__:

@@ -3,6 +3,8 @@
 The same steps serve a child that the zygote forked and one that it executed.
 """
 
+from __future__ import annotations
+
 import _signal
 import ctypes
 import faulthandler
@@ -11,7 +13,7 @@ import json
 import os
 import signal
 import sys
-from typing import Any, Callable, NamedTuple, Optional, TextIO
+from typing import Any, Callable, NamedTuple, TextIO
 
 #: The descriptor of the agent's socket in every child.
 SOCKET_FD = 3
@@ -39,7 +41,7 @@ class Config(NamedTuple):
     """Largest encoded result, in bytes."""
 
     @classmethod
-    def parse(cls, text: str) -> "Config":
+    def parse(cls, text: str) -> Config:
         """Read the agent's JSON."""
         return cls(**json.loads(text))
 
@@ -69,7 +71,7 @@ def become_child(parent: int) -> None:
     os.set_inheritable(SOCKET_FD, False)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.pthread_sigmask(signal.SIG_SETMASK, [])
-    sys.stdin = open(0, closefd=False)
+    sys.stdin = open(0, closefd=False)  # noqa: SIM115 - for the life of the process
     sys.stdout = text_stream(1)
     sys.stderr = text_stream(2)
     # A crash in C code then leaves the Python traceback in the task's stderr.
@@ -81,7 +83,7 @@ def flush_streams(stdout: TextIO, stderr: TextIO) -> None:
     for stream in (sys.stdout, sys.stderr, stdout, stderr):
         try:
             stream.flush()
-        except Exception:
+        except Exception:  # noqa: BLE001, S110
             # The task closed or replaced its own streams; that loses its output and nothing else.
             pass
     _libc.fflush(None)
@@ -116,7 +118,7 @@ class Handlers:
 
 def reseed() -> None:
     """Give a forked child its own random numbers where a library does not do so itself."""
-    numpy: Optional[Any] = sys.modules.get("numpy")
+    numpy: Any | None = sys.modules.get("numpy")
     random = getattr(numpy, "random", None)
     if random is not None:
         random.seed()
@@ -124,7 +126,7 @@ def reseed() -> None:
 
 def text_stream(fd: int) -> TextIO:
     """Print to a descriptor line by line, so that the last line before a crash is not lost."""
-    raw = open(fd, "wb", closefd=False)
+    raw = open(fd, "wb", closefd=False)  # noqa: SIM115 - for the life of the process
     return io.TextIOWrapper(raw, encoding="utf-8", errors="backslashreplace", line_buffering=True)
 
 

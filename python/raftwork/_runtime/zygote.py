@@ -6,6 +6,8 @@ go out. It is the parent of every child, so it alone can reap them: before it do
 whatever is left of the child's process group, while the number cannot have been used again.
 """
 
+from __future__ import annotations
+
 import gc
 import importlib
 import json
@@ -15,7 +17,7 @@ import select
 import signal
 import socket
 import sys
-from typing import Any, NoReturn, Optional
+from typing import Any, NoReturn
 
 from raftwork._runtime import load, process
 
@@ -173,7 +175,7 @@ class Zygote:
                 return
             self._children.pop(pid, None)
 
-    def _send(self, message: dict[str, Any], fd: Optional[int] = None) -> None:
+    def _send(self, message: dict[str, Any], fd: int | None = None) -> None:
         data = json.dumps(message).encode()
         try:
             if fd is None:
@@ -210,7 +212,7 @@ def hello(config: process.Config) -> dict[str, Any]:
     for name in config.preload:
         try:
             importlib.import_module(name)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - a module may raise anything
             message["problems"].append(f"cannot preload '{name}': {type(error).__name__}: {error}"[:500])
     gc.collect()
     # The collector then leaves these objects alone, and a child does not copy their pages.
@@ -243,7 +245,7 @@ def _move_up(fd: int) -> int:
     return fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 10)
 
 
-def _pidfd(pid: int) -> Optional[int]:
+def _pidfd(pid: int) -> int | None:
     """A handle of the child that can never mean another process; needs Linux 5.3."""
     try:
         return os.pidfd_open(pid)
