@@ -221,7 +221,8 @@ impl Process {
                 Err(TryRecvError::Empty) => {}
             }
         }
-        self.ended.is_none()
+        // The kernel knows before the zygote's report arrives.
+        self.ended.is_none() && !self.has_exited()
     }
 
     fn note(&mut self, exit: Option<Exit>) {
