@@ -217,8 +217,9 @@ impl Dispatcher {
         let Some(grants) = grants else { return };
         match delivery {
             Delivery::Stream(outbox) => {
-                let work = self.inner.work.build(&grants);
-                send(&outbox, &ToWorker::Grants { request: acquire.request, work });
+                for work in work::in_frames(self.inner.work.build(&grants)) {
+                    send(&outbox, &ToWorker::Grants { request: acquire.request, work });
+                }
             }
             Delivery::Caller(waiter) => {
                 // A caller that has gone finds its grants again by repeating the request; else they go back unstarted.

@@ -414,3 +414,6 @@ impl About {
         Self { name: String::new(), python, slots: 0, capacity: 0, mode: WorkerMode::Pull }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -12,6 +12,27 @@ use crate::store::rows::RowStore;
 /// Most functions whose rows are kept decoded; beyond it the cache starts anew.
 const FUNCTIONS_MAX: usize = 10_000;
 
+/// Most bytes of arguments in one message of grants, unless one task alone has more: far below a frame's limit, and small
+/// enough that the first tasks start while the last are on their way.
+const MESSAGE_BYTES_MAX: usize = 4 << 20;
+
+/// Cuts work into messages of bounded size, in order.
+pub(super) fn in_frames(work: Vec<Work>) -> Vec<Vec<Work>> {
+    let mut messages: Vec<Vec<Work>> = Vec::new();
+    let mut bytes = usize::MAX;
+    for item in work {
+        bytes = bytes.saturating_add(item.args.len());
+        match messages.last_mut() {
+            Some(message) if bytes <= MESSAGE_BYTES_MAX => message.push(item),
+            Some(_) | None => {
+                bytes = item.args.len();
+                messages.push(vec![item]);
+            }
+        }
+    }
+    messages
+}
+
 /// Looks up the rows that a grant names.
 pub(super) struct WorkBuilder {
     replica: Replica,

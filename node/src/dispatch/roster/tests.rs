@@ -1,0 +1,251 @@
+//! The roster as stories: workers come, want, hold, fall silent.
+
+use raftwork_kernel::{TaskId, Token};
+
+use super::*;
+
+const TIMINGS: Timings = Timings {
+    ttl: Duration::from_secs(10),
+    heartbeat: Duration::from_secs(2),
+    start_deadline: Duration::from_secs(5),
+};
+const PYTHON: PythonVersion = PythonVersion { major: 3, minor: 11 };
+
+/// A roster with a clock; streams and callers are names.
+struct Story {
+    roster: Roster<&'static str, &'static str>,
+    now: Instant,
+    requests: u128,
+}
+
+impl Story {
+    fn new() -> Self {
+        Self { roster: Roster::new(TIMINGS), now: Instant::now(), requests: 0 }
+    }
+
+    fn hello(
+        &mut self,
+        worker: u128,
+        mode: WorkerMode,
+        capacity: u16,
+        to: &'static str,
+    ) -> Vec<(LeaseRef, bool)> {
+        self.hello_holding(worker, mode, capacity, to, &[])
+    }
+
+    fn hello_holding(
+        &mut self,
+        worker: u128,
+        mode: WorkerMode,
+        capacity: u16,
+        to: &'static str,
+        held: &[(LeaseRef, bool)],
+    ) -> Vec<(LeaseRef, bool)> {
+        let hello = Hello {
+            worker: WorkerId::from_u128(worker),
+            name: to.to_owned(),
+            python: PYTHON,
+            slots: capacity,
+            capacity,
+            mode,
+            held: held.to_vec(),
+        };
+        self.roster.hello(self.now, &hello, held, 1, to)
+    }
+
+    /// The acquires that ride when `ready` tasks are there: worker and number.
+    fn ride(&mut self, ready: usize) -> Vec<Acquire> {
+        let requests = &mut self.requests;
+        self.roster.ride(
+            |_| ready,
+            || {
+                *requests += 1;
+                RequestId::from_u128(*requests)
+            },
+        )
+    }
+
+    fn settle(&mut self, acquire: &Acquire, tokens: &[u64]) -> Delivery<&'static str, &'static str> {
+        let grants: Vec<Grant> = tokens.iter().map(|token| grant(*token)).collect();
+        self.roster.settle(self.now, acquire.worker, acquire.request, Some(&grants))
+    }
+
+    fn pass(&mut self, seconds: u64) {
+        self.now += Duration::from_secs(seconds);
+    }
+
+    fn beat(&mut self, worker: u128, held: &[(LeaseRef, bool)]) {
+        self.roster.beat(self.now, WorkerId::from_u128(worker), held, None);
+    }
+}
+
+fn grant(token: u64) -> Grant {
+    Grant { task: TaskId::from_u128(token.into()), token: Token(token), attempt: 1, run_max: None }
+}
+
+fn lease(token: u64) -> LeaseRef {
+    LeaseRef { task: TaskId::from_u128(token.into()), token: Token(token) }
+}
+
+fn numbers(acquires: &[Acquire]) -> Vec<(u128, u16)> {
+    acquires.iter().map(|acquire| (acquire.worker.as_uuid().as_u128(), acquire.max)).collect()
+}
+
+#[test]
+fn a_pushed_worker_gets_what_its_slots_hold_and_no_more() {
+    let mut story = Story::new();
+    story.hello(1, WorkerMode::Push, 2, "one");
+    let acquires = story.ride(10);
+    assert_eq!(numbers(&acquires), [(1, 2)]);
+    assert_eq!(story.ride(10), [], "what is under way counts as held");
+    assert_eq!(story.settle(&acquires[0], &[1, 2]), Delivery::Stream("one"));
+    assert_eq!(story.ride(10), [], "both slots are full");
+    story.roster.let_go(WorkerId::from_u128(1), &lease(1));
+    assert_eq!(numbers(&story.ride(10)), [(1, 1)]);
+}
+
+#[test]
+fn tasks_are_spread_over_the_workers_that_want_some() {
+    let mut story = Story::new();
+    for worker in 1..=3 {
+        story.hello(worker, WorkerMode::Push, 4, "any");
+    }
+    assert_eq!(numbers(&story.ride(4)), [(1, 2), (2, 1), (3, 1)]);
+}
+
+#[test]
+fn the_next_round_begins_after_the_worker_that_was_served_last() {
+    let mut story = Story::new();
+    for worker in 1..=3 {
+        story.hello(worker, WorkerMode::Push, 4, "any");
+    }
+    let served = |acquires: Vec<Acquire>| acquires.first().map(|acquire| acquire.worker.as_uuid().as_u128());
+    let rounds: Vec<_> = (0..4)
+        .map(|_| {
+            let acquires = story.ride(1);
+            story.settle(&acquires[0], &[]);
+            served(acquires)
+        })
+        .collect();
+    assert_eq!(rounds, [Some(1), Some(2), Some(3), Some(1)]);
+}
+
+#[test]
+fn a_pull_ask_waits_until_there_is_something_and_is_answered_once() {
+    let mut story = Story::new();
+    story.hello(1, WorkerMode::Pull, 4, "one");
+    assert_eq!(story.ride(10), [], "it did not ask");
+    story.roster.ask(story.now, WorkerId::from_u128(1), RequestId::from_u128(77), 3);
+    assert_eq!(story.ride(0), [], "there is nothing");
+    let first = story.ride(10);
+    assert_eq!((numbers(&first), first[0].request), (vec![(1, 3)], RequestId::from_u128(77)));
+    assert_eq!(story.settle(&first[0], &[]), Delivery::Nobody, "others were faster");
+    let again = story.ride(10);
+    assert_eq!(again[0].request, RequestId::from_u128(77), "the same ask rides again");
+    assert_eq!(story.settle(&again[0], &[5]), Delivery::Stream("one"));
+    assert_eq!(story.ride(10), [], "the ask was answered");
+}
+
+#[test]
+fn a_caller_without_a_stream_gets_its_own_answer() {
+    let mut story = Story::new();
+    story.roster.ask_once(story.now, WorkerId::from_u128(9), PYTHON, (RequestId::from_u128(1), 1), "caller");
+    let acquires = story.ride(1);
+    assert_eq!(story.settle(&acquires[0], &[1]), Delivery::Caller("caller"));
+}
+
+#[test]
+fn a_silent_worker_loses_everything_after_its_time_to_live() {
+    let mut story = Story::new();
+    story.hello(1, WorkerMode::Push, 2, "one");
+    let acquires = story.ride(2);
+    story.settle(&acquires[0], &[1, 2]);
+    story.beat(1, &[(lease(1), true), (lease(2), true)]);
+    story.pass(10);
+    assert_eq!(story.roster.overdue(story.now), [], "exactly the time to live is not over it");
+    story.pass(1);
+    assert_eq!(story.roster.overdue(story.now), [(lease(1), true), (lease(2), true)]);
+    assert_eq!(story.ride(2), [], "it is gone");
+}
+
+#[test]
+fn a_grant_that_is_not_started_in_time_goes_back_uncharged() {
+    let mut story = Story::new();
+    story.hello(1, WorkerMode::Push, 2, "one");
+    let acquires = story.ride(2);
+    story.settle(&acquires[0], &[1, 2]);
+    story.roster.started(story.now, WorkerId::from_u128(1), &[lease(1)]);
+    story.pass(6);
+    story.beat(1, &[(lease(1), true)]);
+    assert_eq!(story.roster.overdue(story.now), [(lease(2), false)]);
+    assert_eq!(story.roster.overdue(story.now), [], "it is said once");
+}
+
+#[test]
+fn a_new_leader_counts_every_lease_as_heard_of_and_ends_none_that_lives() {
+    let mut story = Story::new();
+    story.roster.reset(story.now, [(WorkerId::from_u128(1), lease(1)), (WorkerId::from_u128(2), lease(2))]);
+    story.pass(9);
+    assert_eq!(
+        story.roster.overdue(story.now),
+        [],
+        "neither the start deadline nor silence before its reign counts"
+    );
+    let lost = story.hello_holding(1, WorkerMode::Push, 2, "one", &[(lease(1), true)]);
+    assert_eq!(lost, []);
+    story.pass(6);
+    story.beat(1, &[(lease(1), true)]);
+    assert_eq!(story.roster.overdue(story.now), [(lease(2), false)], "the other one never came");
+}
+
+#[test]
+fn a_worker_that_comes_back_without_a_lease_never_got_it() {
+    let mut story = Story::new();
+    story.hello(1, WorkerMode::Push, 2, "one");
+    let acquires = story.ride(2);
+    story.settle(&acquires[0], &[1, 2]);
+    let lost = story.hello_holding(1, WorkerMode::Push, 2, "one again", &[(lease(1), true)]);
+    assert_eq!(lost, [(lease(2), false)]);
+}
+
+#[test]
+fn an_old_connection_that_ends_late_does_not_take_the_new_one_with_it() {
+    let mut story = Story::new();
+    story.hello(1, WorkerMode::Push, 1, "one");
+    story.roster.disconnect(WorkerId::from_u128(1), 99);
+    assert_eq!(numbers(&story.ride(1)), [(1, 1)]);
+    story.roster.disconnect(WorkerId::from_u128(1), 1);
+    assert_eq!(story.ride(1), []);
+}
+
+#[test]
+fn a_draining_worker_takes_nothing_more() {
+    let mut story = Story::new();
+    story.hello(1, WorkerMode::Push, 1, "one");
+    assert_eq!(story.roster.drain(WorkerId::from_u128(1)), (true, Some("one")));
+    assert_eq!(story.roster.drain(WorkerId::from_u128(2)), (false, None));
+    assert_eq!(story.ride(1), []);
+}
+
+#[test]
+fn a_lease_that_nobody_knew_of_at_two_looks_is_taken_up_and_goes_back() {
+    let mut story = Story::new();
+    story.hello(1, WorkerMode::Push, 2, "one");
+    let applied = [(WorkerId::from_u128(1), lease(7))];
+    for _ in 0..2 {
+        story.roster.reconcile(story.now, &applied);
+        story.pass(1);
+        assert_eq!(story.roster.overdue(story.now), []);
+    }
+    story.pass(5);
+    story.beat(1, &[]);
+    assert_eq!(story.roster.overdue(story.now), [(lease(7), false)]);
+}
+
+#[test]
+fn workers_whose_python_finds_nothing_ask_for_nothing() {
+    let mut story = Story::new();
+    story.hello(1, WorkerMode::Push, 1, "one");
+    let other = |python: PythonVersion| usize::from(python.minor == 12);
+    assert_eq!(story.roster.ride(other, || RequestId::from_u128(1)), []);
+}
