@@ -57,8 +57,10 @@ class Kill:
 
     name: str
     pid: int
-    at: float
+    begins: float
     """Seconds since the epoch, just before the signal."""
+    ends: float
+    """Likewise, just after it: from here on the process ran nothing."""
 
 
 @dataclass(frozen=True)
@@ -161,14 +163,10 @@ def reruns(executions: Iterable[Execution]) -> list[tuple[Execution, Execution]]
     return [pair for runs in by_task.values() for pair in zip(runs, runs[1:])]
 
 
-KILL_SECONDS_MAX = 1.0
-"""Longest time from the moment that a kill is noted to the signal: a command is started in between."""
-
-
 def explains(history: History, first: Execution, second: Execution) -> bool:
     """Whether the second execution had to be: the first one's worker was killed, or could not be heard."""
     killed = any(
-        kill.pid in first.pids and kill.at <= second.started and first.started <= kill.at + KILL_SECONDS_MAX
+        kill.pid in first.pids and kill.begins <= second.started and first.started <= kill.ends
         for kill in history.worker_kills
     )
     unheard = any(outage.begins <= second.started and first.started <= outage.ends for outage in history.outages)

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Callable
 
-from kill_checks import Check, History, Kill, Outage, check, holds
+from kill_checks import Check, History, Outage, check, holds
 from kill_load import Load, read_ledger
 from kill_target import Cluster, ClusterError, Process, wait_for
 
@@ -54,8 +54,8 @@ class Run:
     def _kill(self, processes: Sequence[Process]) -> None:
         names = ", ".join(f"{one.name} (pid {one.pid})" for one in processes)
         self.say(f"kill -9 {names}")
-        at = self._cluster.kill(processes)
-        self.history.worker_kills += [Kill(one.name, one.pid, at) for one in processes if not one.url]
+        workers = {one.name for one in self._cluster.workers}
+        self.history.worker_kills += [kill for kill in self._cluster.kill(processes) if kill.name in workers]
 
     def _some_workers(self) -> None:
         workers = self._cluster.workers

@@ -13,6 +13,8 @@ from functools import partial
 from pathlib import Path
 from typing import Callable, TypeVar
 
+from kill_checks import Kill
+
 REQUEST_SECONDS = 10.0
 """Longest wait for one answer: longer than an election, so that a node has time to find the new leader."""
 
@@ -135,8 +137,8 @@ class Cluster:
                 return found[0]
         return None
 
-    def kill(self, processes: Sequence[Process]) -> float:
-        """Kill all of them at once, and return the time just before (seconds since the epoch).
+    def kill(self, processes: Sequence[Process]) -> list[Kill]:
+        """Kill all of them at once, and return when.
 
         Remembers which workers the leader has to forget.
         """
@@ -144,9 +146,9 @@ class Cluster:
         if names:
             known = wait_for("the list of workers", self._known_workers)
             self._dead |= {str(one["worker_id"]) for one in known if one["name"] in names}
-        now = time.time()
+        begins = time.time()
         self._dev("kill", *(one.name for one in processes))
-        return now
+        return [Kill(one.name, one.pid, begins, time.time()) for one in processes]
 
     def restart(self, processes: Sequence[Process]) -> None:
         """Start all of them again, under their old names and with their old data."""

@@ -93,7 +93,7 @@ def test_a_token_that_falls_is_found() -> None:
     history = quiet(
         endings={"a": [ending(token=2)]},
         executions=[run(2, 10.0), run(1, 12.0)],
-        worker_kills=[Kill("w1", AGENT, 11.0)],
+        worker_kills=[Kill("w1", AGENT, 11.0, 11.5)],
     )
     assert broken(history) == ["tokens_rise"]
 
@@ -102,7 +102,7 @@ def test_an_execution_after_the_end_is_found() -> None:
     """Even if its first worker was killed: the result was recorded before."""
     history = quiet(
         executions=[run(1, 10.0), run(2, 12.0, OTHER)],
-        worker_kills=[Kill("w1", AGENT, 11.0)],
+        worker_kills=[Kill("w1", AGENT, 11.0, 11.5)],
     )
     assert broken(history) == ["ended_by_last_execution"]
 
@@ -111,10 +111,10 @@ def test_an_execution_after_the_end_is_found() -> None:
     "changes, needless",
     [
         ({}, True),
-        ({"worker_kills": [Kill("w1", AGENT, 11.0)]}, False),
-        ({"worker_kills": [Kill("w2", OTHER, 11.0)]}, True),
-        ({"worker_kills": [Kill("w1", AGENT, 15.0)]}, True),
-        ({"worker_kills": [Kill("w1", AGENT, 5.0)]}, True),
+        ({"worker_kills": [Kill("w1", AGENT, 11.0, 11.5)]}, False),
+        ({"worker_kills": [Kill("w2", OTHER, 11.0, 11.5)]}, True),
+        ({"worker_kills": [Kill("w1", AGENT, 15.0, 15.5)]}, True),
+        ({"worker_kills": [Kill("w1", AGENT, 5.0, 5.5)]}, True),
         ({"outages": [Outage(10.5, 11.5)]}, False),
         ({"outages": [Outage(20.0, 21.0)]}, True),
         ({"outages": [Outage(1.0, 2.0)]}, True),
