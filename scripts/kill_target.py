@@ -106,7 +106,7 @@ class Cluster:
             raise ClusterError(f"`raftwork dev status --json` is not understood ({error}): {told[:200]}") from error
         self.nodes = [one for one in found if one.url]
         self.workers = [one for one in found if not one.url]
-        if not self.nodes:
+        if not any(node.pid for node in self.nodes):
             raise ClusterError("no cluster runs in this folder; start one: ./start.sh")
 
     def _dev(self, *arguments: str) -> str:
