@@ -1,5 +1,129 @@
-"""Raftwork runs Python functions on a cluster that does not lose them."""
+"""Raftwork runs Python functions on a cluster that does not lose them.
 
-from ._context import Task, TaskTimeout
+>>> from raftwork import Client
+>>> client = Client()                       # $RAFTWORK_URL, else http://127.0.0.1:7001
+>>> @client.function(retries=3, timeout="30s")
+... def add(a: int, b: int) -> int:
+...     return a + b
+>>> add(1, 2)                               # a plain local call: no cluster needed
+3
+>>> handle = add.submit(1, 2)               # durable on a majority of nodes when this returns
+>>> handle.result(timeout=10)
+3
+>>> list(add.map(range(1000), 5))           # one stream of submits, results in order
 
-__all__ = ["Task", "TaskTimeout"]
+Names are loaded when they are first used, so that ``import raftwork`` costs next to nothing.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any, Dict, List
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from ._client import Client
+    from ._context import Task, TaskCancelled, TaskTimeout, current_task
+    from ._executor import Executor
+    from ._function import Function
+    from ._handle import Handle
+    from ._map import MapResults
+    from .errors import (
+        AlreadyFinished,
+        ClientClosed,
+        ClusterError,
+        Conflict,
+        RaftworkError,
+        Rejected,
+        RemoteTraceback,
+        SerializationError,
+        TaskCancelledError,
+        TaskCrashed,
+        TaskError,
+        TaskFailed,
+        TaskLoadError,
+        TaskOutOfMemory,
+        TooLarge,
+        Unavailable,
+        UnknownFunction,
+        UnknownTask,
+        WorkerFailure,
+        WorkerLost,
+    )
+
+_PLACES: Dict[str, List[str]] = {
+    "._client": ["Client"],
+    "._context": ["Task", "TaskCancelled", "TaskTimeout", "current_task"],
+    "._executor": ["Executor"],
+    "._function": ["Function"],
+    "._handle": ["Handle"],
+    "._map": ["MapResults"],
+    ".errors": [
+        "AlreadyFinished",
+        "ClientClosed",
+        "ClusterError",
+        "Conflict",
+        "RaftworkError",
+        "Rejected",
+        "RemoteTraceback",
+        "SerializationError",
+        "TaskCancelledError",
+        "TaskCrashed",
+        "TaskError",
+        "TaskFailed",
+        "TaskLoadError",
+        "TaskOutOfMemory",
+        "TooLarge",
+        "Unavailable",
+        "UnknownFunction",
+        "UnknownTask",
+        "WorkerFailure",
+        "WorkerLost",
+    ],
+}
+_PLACE_OF = {name: place for place, names in _PLACES.items() for name in names}
+
+__all__ = [
+    "AlreadyFinished",
+    "Client",
+    "ClientClosed",
+    "ClusterError",
+    "Conflict",
+    "Executor",
+    "Function",
+    "Handle",
+    "MapResults",
+    "RaftworkError",
+    "Rejected",
+    "RemoteTraceback",
+    "SerializationError",
+    "Task",
+    "TaskCancelled",
+    "TaskCancelledError",
+    "TaskCrashed",
+    "TaskError",
+    "TaskFailed",
+    "TaskLoadError",
+    "TaskOutOfMemory",
+    "TaskTimeout",
+    "TooLarge",
+    "Unavailable",
+    "UnknownFunction",
+    "UnknownTask",
+    "WorkerFailure",
+    "WorkerLost",
+    "current_task",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public name when it is first used."""
+    place = _PLACE_OF.get(name)
+    if place is None:
+        raise AttributeError(f"module 'raftwork' has no attribute '{name}'")
+    value = getattr(importlib.import_module(place, __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> List[str]:
+    return sorted({*globals(), *__all__})

@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import threading
-from typing import Dict, List
+from typing import Callable, Dict, List
 
 from .._cli._errors import CommandError
 from . import processes, rest
@@ -18,7 +18,7 @@ def plan(layout: Layout, mode: str, nodes: int, workers: int, slots: int, paths:
     """What to start: nodes first, then workers. Writes the configuration."""
     daemon = find_raftworkd()
     if daemon is None:
-        raise CommandError("cannot find raftworkd; build it (cargo build -p raftwork-node) or set RAFTWORKD to its path")
+        raise CommandError("cannot find raftworkd; build it (cargo build -p raftwork-node), or name it in $RAFTWORKD")
     ports = layout.ports(nodes)
     layout.write_config(ports)
     cluster = Cluster(mode=mode)
@@ -61,7 +61,7 @@ class Supervisor:
         wanted = len(self.cluster.workers())
         self._await(lambda: _connected(urls) >= wanted, "the workers to connect")
 
-    def _await(self, condition: "processes.Callable[[], bool]", what: str) -> None:
+    def _await(self, condition: Callable[[], bool], what: str) -> None:
         def settled() -> bool:
             return self.stop.is_set() or bool(self._dead()) or condition()
 

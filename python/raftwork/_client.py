@@ -1,0 +1,185 @@
+"""The client: one connection to the cluster, and what can be done with it."""
+
+import json
+import os
+import sys
+import uuid
+import weakref
+from collections import OrderedDict
+from typing import TYPE_CHECKING, Any, Callable, List, Optional, Sequence, TypeVar, Union, overload
+
+from . import errors
+from ._core import Core
+from ._function import Function, FunctionOptions, retry_policy
+from ._handle import Handle
+from ._results import Results, Waiter
+from ._span import Span, milliseconds, optional_milliseconds
+
+if TYPE_CHECKING:
+    from ._executor import Executor
+
+R = TypeVar("R")
+if sys.version_info >= (3, 10):
+    from typing import ParamSpec
+
+    P = ParamSpec("P")
+else:
+    P = TypeVar("P")
+
+DEFAULT_URL = "http://127.0.0.1:7001"
+
+#: Plain functions whose pickled form is kept between submits; those of decorated functions always are.
+FUNCTIONS_KEPT = 128
+
+
+def node_urls(url: Union[str, Sequence[str], None]) -> List[str]:
+    """The nodes that are meant: those given (comma list or sequence), else ``$RAFTWORK_URL``, else this machine's."""
+    if url is None:
+        url = os.environ.get("RAFTWORK_URL") or DEFAULT_URL
+    if isinstance(url, str):
+        url = url.split(",")
+    return [one.strip() for one in url if one.strip()]
+
+
+class Client:
+    """A client of one cluster: thread-safe, with one connection that follows the leader.
+
+    ``url`` names one node or several (a comma list); more survive more. Requests are repeated under the same ids for
+    up to ``patience`` when nodes fail, so a fail-over is a pause and never submits a task twice. Nothing is sent before
+    the first request. A client does not survive ``os.fork``; make a new one in the child.
+    """
+
+    def __init__(self, url: Union[str, Sequence[str], None] = None, *, patience: Span = "30s") -> None:
+        self.urls = node_urls(url)
+        self._core = Core(self.urls, milliseconds(patience) / 1000)
+        self._results = Results(self._core)
+        self._functions: "OrderedDict[int, Function[Any, Any]]" = OrderedDict()
+        # Runs at the latest when the interpreter ends, before the delivery thread could be cut off in Rust.
+        self._finalizer = weakref.finalize(self, self._results.close)
+
+    @overload
+    def function(self, function: "Callable[P, R]") -> "Function[P, R]": ...
+
+    @overload
+    def function(
+        self,
+        *,
+        name: Optional[str] = None,
+        retries: Optional[int] = None,
+        retry_delay: Span = "1s",
+        retry_delay_max: Span = "60s",
+        timeout: Optional[Span] = None,
+        retention: Optional[Span] = None,
+    ) -> "Callable[[Callable[P, R]], Function[P, R]]": ...
+
+    def function(
+        self,
+        function: Optional[Callable[..., Any]] = None,
+        *,
+        name: Optional[str] = None,
+        retries: Optional[int] = None,
+        retry_delay: Span = "1s",
+        retry_delay_max: Span = "60s",
+        timeout: Optional[Span] = None,
+        retention: Optional[Span] = None,
+    ) -> Any:
+        """Decorate a function, so that it can be submitted. Calling it still runs it here.
+
+        ``retries``: tries after a failed first one; the pause before each doubles from ``retry_delay`` to
+        ``retry_delay_max``. ``timeout``: longest run of one try; a task over it is stopped. ``retention``: how long its
+        tasks and results are kept once they have ended (24 hours by default). Spans are seconds, or as in ``"30s"``.
+        """
+        retry = retry_policy(retries, retry_delay, retry_delay_max)
+        options = FunctionOptions(name, retry, optional_milliseconds(timeout), optional_milliseconds(retention))
+
+        def decorate(function: Callable[..., Any]) -> Function[Any, Any]:
+            return Function(self, function, options)
+
+        return decorate if function is None else decorate(function)
+
+    def submit(self, function: "Callable[P, R]", /, *args: "P.args", **kwargs: "P.kwargs") -> Handle[R]:
+        """Run any function on the cluster; for one that is submitted again and again, as good as a decorated one."""
+        return self._function_of(function).submit(*args, **kwargs)
+
+    def get(self, id: Union[str, uuid.UUID]) -> Handle[Any]:
+        """Return the handle of a task that was submitted before, by anybody. Asks nobody yet."""
+        try:
+            task = id if isinstance(id, uuid.UUID) else uuid.UUID(id)
+        except ValueError:
+            raise ValueError(f"{id!r} is not a task id such as 0190a5e4-7c3b-7cc1-8a54-2f6a5d1b9c3e") from None
+        return Handle(self, task.bytes, watched=False)
+
+    def executor(self) -> "Executor":
+        """Return a ``concurrent.futures.Executor`` that runs calls on the cluster."""
+        from ._executor import Executor
+
+        return Executor(self)
+
+    def rest(self, method: str, path: str, body: Any = None) -> Any:
+        """Send a plain HTTP request to whichever node answers, JSON in and out; see ``/docs`` on any node.
+
+        Raises ``UnknownTask``, ``Unavailable`` and so on as the error says.
+        """
+        data = None if body is None else json.dumps(body).encode()
+        status, answer = self._core.rest(method, path, data)
+        if status >= 400:
+            raise problem(status, answer)
+        return json.loads(answer) if answer else None
+
+    def close(self) -> None:
+        """Close the connection. Tasks go on; who still waits for one here gets ``ClientClosed``."""
+        self._finalizer()
+
+    def __enter__(self) -> "Client":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<raftwork.Client {','.join(self.urls)}>"
+
+    def _function_of(self, function: Callable[..., Any]) -> Function[Any, Any]:
+        """The submittable form of any callable, the same one each time."""
+        if isinstance(function, Function):
+            return function
+        # By identity: equality is the caller's code. The value keeps the callable alive, so that its id stays its own.
+        key = id(function)
+        known = self._functions.pop(key, None) or Function(self, function, FunctionOptions())
+        self._functions[key] = known
+        if len(self._functions) > FUNCTIONS_KEPT:
+            self._functions.popitem(last=False)
+        return known
+
+    def _expect(self, ids: Sequence[bytes], waiter: Waiter) -> None:
+        """Deliver tasks that were submitted before."""
+        fresh = self._results.expect(ids, waiter)
+        if fresh:
+            self._core.watch(fresh)
+
+
+_PROBLEMS = {
+    "unknown_task": errors.UnknownTask,
+    "unknown_function": errors.UnknownFunction,
+    "already_finished": errors.AlreadyFinished,
+    "function_conflict": errors.Conflict,
+    "task_conflict": errors.Conflict,
+    "too_large": errors.TooLarge,
+    "busy": errors.Unavailable,
+    "no_leader": errors.Unavailable,
+    "not_leader": errors.Unavailable,
+    "timeout": errors.Unavailable,
+}
+
+
+def problem(status: int, body: bytes) -> errors.ClusterError:
+    """The exception of an error answer."""
+    try:
+        document = json.loads(body)
+        text, code = document["detail"], document["code"]
+        if document.get("hint"):
+            text += f" ({document['hint']})"
+    except (ValueError, KeyError, TypeError):
+        text, code = f"HTTP status {status}: {body[:200].decode(errors='replace')}", ""
+    kind = _PROBLEMS.get(code, errors.Unavailable if status >= 500 else errors.Rejected)
+    return kind(text)

@@ -1,0 +1,245 @@
+"""Functions that can be called here and submitted there."""
+
+import copy
+import functools
+import sys
+import threading
+import warnings
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Callable,
+    Dict,
+    Generic,
+    Iterable,
+    List,
+    NamedTuple,
+    Optional,
+    Sequence,
+    Tuple,
+    TypeVar,
+    Union,
+)
+
+from ._core import new_task_ids
+from ._handle import Handle
+from ._results import Waiter
+from ._serialize import LARGE_FUNCTION, captured, dump_arguments, dump_function
+from ._span import Span, milliseconds, optional_milliseconds
+from .errors import UnknownFunction
+
+if TYPE_CHECKING:
+    from ._client import Client
+    from ._map import MapResults
+
+R = TypeVar("R")
+if sys.version_info >= (3, 10):
+    from typing import ParamSpec
+
+    P = ParamSpec("P")
+else:
+    # Nothing but type checkers looks at it, and they check as for a newer Python.
+    P = TypeVar("P")
+
+#: Most tasks in one submit. Far below the cluster's limit of 10,000, so that the first results come early.
+SUBMIT_ITEMS = 2000
+#: Bytes of arguments after which a submit is full: an entry of the cluster's log stays a bounded piece of work.
+SUBMIT_BYTES = 1 << 20
+
+Retry = Tuple[int, int, int]
+Waiters = Union[Waiter, Dict[bytes, Any]]
+
+
+class FunctionOptions(NamedTuple):
+    """What is registered along with a function."""
+
+    name: Optional[str] = None
+    retry: Optional[Retry] = None
+    run_max_ms: Optional[int] = None
+    retention_ms: Optional[int] = None
+
+
+class TaskOptions(NamedTuple):
+    """What a submit may ask for beyond function and arguments."""
+
+    priority: Optional[int] = None
+    delay_ms: Optional[int] = None
+    retry: Optional[Retry] = None
+    run_max_ms: Optional[int] = None
+
+
+class MapOptions(NamedTuple):
+    """How ``map`` goes about its tasks."""
+
+    in_flight: int = 20_000
+    ordered: bool = True
+    return_exceptions: bool = False
+
+
+def retry_policy(retries: Optional[int], delay: Span = "1s", delay_max: Span = "60s") -> Optional[Retry]:
+    """``retries`` tries after the first; pauses double from ``delay`` to ``delay_max``, half of each is drawn."""
+    if retries is None:
+        return None
+    if retries < 0:
+        raise ValueError(f"retries = {retries} is negative")
+    return (retries + 1, milliseconds(delay), milliseconds(delay_max))
+
+
+class Function(Generic[P, R]):
+    """A function of a client: calling it runs it here, ``submit`` and ``map`` run it on the cluster.
+
+    It is pickled and registered at the first submit, with the globals that it uses as they are then.
+    """
+
+    def __init__(self, client: "Client", function: Callable[P, R], options: FunctionOptions) -> None:
+        functools.update_wrapper(self, function)
+        self._client = client
+        self._function = function
+        self._options = options
+        self._task_options = TaskOptions()
+        self._map_options = MapOptions()
+        self._registration = _Registration(client, function, options)
+
+    def __call__(self, *args: "P.args", **kwargs: "P.kwargs") -> R:
+        """Run the function here, as if it had not been decorated."""
+        return self._function(*args, **kwargs)
+
+    def submit(self, *args: "P.args", **kwargs: "P.kwargs") -> Handle[R]:
+        """Run the function on the cluster. The task is durable on a majority of nodes when this returns."""
+        id = new_task_ids(1)[0]
+        handle: Handle[R] = Handle(self._client, id, watched=True)
+        self._submit([(id, dump_arguments(args, kwargs))], handle)
+        return handle
+
+    def map(self, *iterables: Any, **constants: Any) -> "MapResults[R]":
+        """Run the function for each element, and iterate over the results in order.
+
+        As the built-in ``map`` with several iterables, up to the shortest; arguments that are not iterable, and
+        strings, are the same for every call, and so are keyword arguments. Tasks are submitted as fast as results are
+        taken, so that a long or endless input needs little memory; the first ones are submitted before this returns.
+        """
+        from ._map import MapResults, zip_arguments
+
+        return MapResults(self, zip_arguments(iterables, constants))
+
+    def starmap(self, arguments: Iterable[Sequence[Any]]) -> "MapResults[R]":
+        """As ``map``, with the positional arguments of each call in one tuple."""
+        from ._map import MapResults
+
+        return MapResults(self, ((tuple(args), {}) for args in arguments))
+
+    def options(
+        self,
+        *,
+        priority: Optional[int] = None,
+        delay: Optional[Span] = None,
+        retries: Optional[int] = None,
+        retry_delay: Span = "1s",
+        timeout: Optional[Span] = None,
+        in_flight: Optional[int] = None,
+        ordered: Optional[bool] = None,
+        return_exceptions: Optional[bool] = None,
+    ) -> "Function[P, R]":
+        """Return the same function with other options for what is submitted through it.
+
+        ``priority`` is 0 to 9 (5 by default, higher starts first); ``delay`` holds the task back; ``retries`` and
+        ``timeout`` replace those of the function. For ``map``: ``in_flight`` bounds the tasks submitted and not yet
+        taken; ``ordered=False`` gives results as they come; ``return_exceptions=True`` gives exceptions as results.
+        """
+        other = copy.copy(self)
+        retry = retry_policy(retries, retry_delay)
+        given = (priority, optional_milliseconds(delay), retry, optional_milliseconds(timeout))
+        other._task_options = TaskOptions(*(_first(new, old) for new, old in zip(given, self._task_options)))
+        mapping = (in_flight, ordered, return_exceptions)
+        other._map_options = MapOptions(*(_first(new, old) for new, old in zip(mapping, self._map_options)))
+        return other
+
+    def _prepare(self) -> None:
+        """Pickle the function now, so that what cannot be pickled raises in the caller."""
+        self._registration.code()
+
+    def _submit(self, items: List[Tuple[bytes, bytes]], waiters: Waiters) -> None:
+        """Submit tasks; their outcomes go to the one waiter, or each to its own."""
+        ids = [id for id, _ in items]
+        results = self._client._results
+        expected = waiters.items() if isinstance(waiters, dict) else [(None, waiters)]
+        for id, waiter in expected:
+            results.expect(ids if id is None else [id], waiter)
+        try:
+            self._submit_known(ids, [args for _, args in items])
+        except BaseException:
+            for id, waiter in expected:
+                results.forget(ids if id is None else [id], waiter)
+            raise
+
+    def _submit_known(self, ids: List[bytes], args: List[bytes]) -> None:
+        options = self._task_options._asdict()
+        core = self._client._core
+        try:
+            core.submit(self._registration.id(), ids, args, **options)
+        except UnknownFunction:
+            # The cluster was set up anew since the function was registered.
+            core.submit(self._registration.id(again=True), ids, args, **options)
+
+    def __reduce__(self) -> Tuple[Any, ...]:
+        # A function that refers to this one (or a recursive one to itself) takes along the plain function, which
+        # copying returns as it is: the worker needs neither a client nor this package.
+        return copy.copy, (self._function,)
+
+    def __copy__(self) -> "Function[P, R]":
+        other = object.__new__(type(self))
+        other.__dict__.update(self.__dict__)
+        return other
+
+    def __repr__(self) -> str:
+        return f"<raftwork function {getattr(self, '__qualname__', self._function)!s}>"
+
+
+class _Registration:
+    """The pickled function and its id on the cluster, each made when it is first needed."""
+
+    def __init__(self, client: "Client", function: Callable[..., Any], options: FunctionOptions) -> None:
+        self._client = client
+        self._function = function
+        self._options = options
+        self._lock = threading.Lock()
+        self._code: Optional[bytes] = None
+        self._id: Optional[bytes] = None
+
+    def code(self) -> bytes:
+        with self._lock:
+            return self._pickled()
+
+    def id(self, again: bool = False) -> bytes:
+        with self._lock:
+            if self._id is None or again:
+                self._id = self._client._core.register(
+                    str(self._options.name or getattr(self._function, "__name__", type(self._function).__name__)),
+                    "pickle",
+                    self._pickled(),
+                    python=sys.version_info[:2],
+                    retry=self._options.retry,
+                    run_max_ms=self._options.run_max_ms,
+                    retention_ms=self._options.retention_ms,
+                )
+            return self._id
+
+    def _pickled(self) -> bytes:
+        if self._code is None:
+            self._code = dump_function(self._function)
+            if len(self._code) > LARGE_FUNCTION:
+                _warn_of_size(self._function, len(self._code))
+        return self._code
+
+
+def _first(new: Any, old: Any) -> Any:
+    return old if new is None else new
+
+
+def _warn_of_size(function: Callable[..., Any], size: int) -> None:
+    names = ", ".join(name for name, value in captured(function) if not callable(value)) or "nothing by name"
+    warnings.warn(
+        f"function '{getattr(function, '__qualname__', function)}' takes {size >> 20} MiB pickled; "
+        f"it captures {names}. Pass large data as arguments, or load it inside the function",
+        stacklevel=5,
+    )

@@ -1,0 +1,84 @@
+"""Tasks as futures of the standard library."""
+
+import threading
+import uuid
+from concurrent.futures import Future, InvalidStateError
+from typing import TYPE_CHECKING, Any, Optional
+
+from ._outcome import Outcome
+from ._results import Waiter
+from .errors import ClusterError
+
+if TYPE_CHECKING:
+    from ._client import Client
+
+    _Future = Future[Any]
+else:
+    _Future = Future
+
+
+class TaskFuture(_Future, Waiter):
+    """The future of a task; unlike other futures, it can be cancelled while it runs.
+
+    It stays pending until the task ends, so that ``cancel`` is not refused by the base class.
+    """
+
+    def __init__(self, client: "Client", id: bytes) -> None:
+        super().__init__()
+        self._client = client
+        self._bytes = id
+        # Set once the cluster has the task, or never will.
+        self._accepted = threading.Event()
+        self._ending = threading.Lock()
+        self._told = False
+
+    @property
+    def task_id(self) -> str:
+        """The task's id: ``client.get(future.task_id)`` finds it again."""
+        return str(uuid.UUID(bytes=self._bytes))
+
+    def running(self) -> bool:
+        """Whether a worker runs the task right now; asks the cluster."""
+        return self._accepted.is_set() and not self.done() and self._client._core.status(self._bytes) == "running"
+
+    def cancel(self) -> bool:
+        """Cancel the task, running or not; ``False`` if it has ended otherwise."""
+        if self.done():
+            return self.cancelled()
+        self._accepted.wait()
+        try:
+            self._client._core.cancel(self._bytes)
+        except ClusterError:
+            return self.cancelled()
+        return self._end_cancelled()
+
+    def ended(self, outcome: Outcome) -> None:
+        """Take the outcome; for the delivery thread."""
+        if outcome.status == "cancelled":
+            self._end_cancelled()
+            return
+        try:
+            value, error = outcome.value(), None
+        except BaseException as raised:
+            value, error = None, raised
+        self.settle(value, error)
+
+    def settle(self, value: object, error: Optional[BaseException]) -> None:
+        """Set result or exception, unless the future was cancelled meanwhile."""
+        try:
+            if error is None:
+                self.set_result(value)
+            else:
+                self.set_exception(error)
+        except InvalidStateError:
+            # Cancelled between the end of the task and now; the caller was told so, and that stands.
+            pass
+
+    def _end_cancelled(self) -> bool:
+        if super().cancel():
+            with self._ending:
+                told, self._told = self._told, True
+            if not told:
+                # Tells `wait` and `as_completed`, which the cancel alone does not; twice is an error.
+                self.set_running_or_notify_cancel()
+        return self.cancelled()

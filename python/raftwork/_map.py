@@ -1,0 +1,149 @@
+"""One function over many arguments: a window of tasks that moves along the input."""
+
+from collections import OrderedDict, deque
+from typing import TYPE_CHECKING, Any, Deque, Dict, Generic, Iterable, Iterator, List, Optional, Tuple, TypeVar
+
+from ._core import new_task_ids
+from ._outcome import Outcome
+from ._results import Waiter
+from ._serialize import dump_arguments
+from .errors import AlreadyFinished
+
+if TYPE_CHECKING:
+    from ._function import Function
+
+R = TypeVar("R")
+Call = Tuple[Tuple[Any, ...], Dict[str, Any]]
+
+#: Size of the first submit, so that workers begin at once; it doubles from there.
+FIRST_SUBMIT = 64
+
+
+class MapResults(Waiter, Generic[R]):
+    """Iterator over the results of a ``map``.
+
+    An exception of one task is raised in its place, and iterating further gives the results after it.
+    """
+
+    def __init__(self, function: "Function[Any, R]", calls: Iterator[Call]) -> None:
+        self._function = function
+        self._calls = calls
+        self._options = function._map_options
+        if self._options.in_flight < 1:
+            raise ValueError(f"in_flight = {self._options.in_flight}; at least one task must be under way")
+        self._exhausted = False
+        self._submit_items = FIRST_SUBMIT
+        # Tasks that were submitted and not yet handed out: all of them in order, and those that have ended.
+        self._order: "OrderedDict[bytes, None]" = OrderedDict()
+        self._outcomes: Dict[bytes, Outcome] = {}
+        self._arrivals: Deque[bytes] = deque()
+        self._taken = 0
+        self._submitted = 0
+        self._fill()
+
+    @property
+    def submitted(self) -> int:
+        """Tasks submitted so far."""
+        return self._submitted
+
+    @property
+    def finished(self) -> int:
+        """Tasks that have ended so far, handed out or not."""
+        return self._taken + len(self._outcomes)
+
+    def __iter__(self) -> Iterator[R]:
+        return self
+
+    def __next__(self) -> R:
+        """Return the next result, waiting for it; submit more as the window allows."""
+        self._fill()
+        if self._taken == self._submitted:
+            raise StopIteration
+        outcome = self._next_outcome()
+        self._taken += 1
+        if outcome.status != "completed" and self._options.return_exceptions:
+            return outcome.exception()  # type: ignore[return-value]  # the caller asked for exceptions in place of results
+        value: R = outcome.value()
+        return value
+
+    def cancel(self) -> None:
+        """Submit nothing more, and cancel what has not ended; the results of cancelled tasks raise."""
+        self._exhausted = True
+        for id in list(self._order):
+            if id not in self._outcomes:
+                try:
+                    self._function._client._core.cancel(id)
+                except AlreadyFinished:
+                    pass
+
+    def ended(self, outcome: Outcome) -> None:
+        """Take an outcome; for the delivery thread."""
+        self._outcomes[outcome.id] = outcome
+        if not self._options.ordered:
+            self._arrivals.append(outcome.id)
+
+    def _next_outcome(self) -> Outcome:
+        results = self._function._client._results
+        if self._options.ordered:
+            id = next(iter(self._order))
+            results.wait_for(lambda: id in self._outcomes, None)
+        else:
+            results.wait_for(lambda: bool(self._arrivals), None)
+            id = self._arrivals.popleft()
+        del self._order[id]
+        return self._outcomes.pop(id)
+
+    def _fill(self) -> None:
+        """Submit until the window is full or the input ends; small remainders wait for more room."""
+        while not self._exhausted:
+            room = self._options.in_flight - (self._submitted - self._taken)
+            size = min(self._submit_items, self._options.in_flight)
+            # A half-full submit only when there is nothing under way that would make room.
+            if room < size and not (room > 0 and self._submitted == self._taken):
+                return
+            self._submit(min(size, room))
+
+    def _submit(self, most: int) -> None:
+        from ._function import SUBMIT_BYTES, SUBMIT_ITEMS
+
+        payloads: List[bytes] = []
+        size = 0
+        while len(payloads) < most and size < SUBMIT_BYTES:
+            call = next(self._calls, None)
+            if call is None:
+                self._exhausted = True
+                break
+            payloads.append(dump_arguments(*call))
+            size += len(payloads[-1])
+        if payloads:
+            ids = new_task_ids(len(payloads))
+            self._function._submit(list(zip(ids, payloads)), self)
+            self._order.update(dict.fromkeys(ids))
+            self._submitted += len(ids)
+        self._submit_items = min(2 * self._submit_items, SUBMIT_ITEMS)
+
+
+def zip_arguments(iterables: Tuple[Any, ...], constants: Dict[str, Any]) -> Iterator[Call]:
+    """The calls of a ``map``: iterables side by side, everything else repeated."""
+    sources = [_iterate(argument) for argument in iterables]
+    if all(source is None for source in sources):
+        raise TypeError("map needs at least one iterable (a string counts as one value)")
+
+    def calls() -> Iterator[Call]:
+        while True:
+            row = []
+            for source, constant in zip(sources, iterables):
+                try:
+                    row.append(constant if source is None else next(source))
+                except StopIteration:
+                    return
+            yield tuple(row), constants
+
+    return calls()
+
+
+def _iterate(argument: Any) -> Optional[Iterator[Any]]:
+    """An iterator over what is many values; ``None`` for what is one."""
+    if isinstance(argument, (str, bytes, bytearray)) or not isinstance(argument, Iterable):
+        return None
+    return iter(argument)
