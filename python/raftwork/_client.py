@@ -1,12 +1,11 @@
 """The client: one connection to the cluster, and what can be done with it."""
 
 import json
-import os
 import sys
 import uuid
 import weakref
 from collections import OrderedDict
-from typing import TYPE_CHECKING, Any, Callable, List, Optional, Sequence, TypeVar, Union, overload
+from typing import TYPE_CHECKING, Any, Callable, Optional, Sequence, TypeVar, Union, overload
 
 from . import errors
 from ._core import Core
@@ -14,6 +13,7 @@ from ._function import Function, FunctionOptions, retry_policy
 from ._handle import Handle
 from ._results import Results, Waiter
 from ._span import Span, milliseconds, optional_milliseconds
+from ._urls import node_urls
 
 if TYPE_CHECKING:
     from ._executor import Executor
@@ -26,19 +26,8 @@ if sys.version_info >= (3, 10):
 else:
     P = TypeVar("P")
 
-DEFAULT_URL = "http://127.0.0.1:7001"
-
 #: Plain functions whose pickled form is kept between submits; those of decorated functions always are.
 FUNCTIONS_KEPT = 128
-
-
-def node_urls(url: Union[str, Sequence[str], None]) -> List[str]:
-    """The nodes that are meant: those given (comma list or sequence), else ``$RAFTWORK_URL``, else this machine's."""
-    if url is None:
-        url = os.environ.get("RAFTWORK_URL") or DEFAULT_URL
-    if isinstance(url, str):
-        url = url.split(",")
-    return [one.strip() for one in url if one.strip()]
 
 
 class Client:

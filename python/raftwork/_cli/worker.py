@@ -2,14 +2,15 @@
 
 import argparse
 import json
-import os
 import sys
 from pathlib import Path
+from typing import Any
 
+from .._urls import node_urls
+from ._common import add_command
 from ._errors import CommandError
 
-_EPILOG = """\
-examples:
+_EXAMPLES = """\
   raftwork worker --url http://127.0.0.1:7001
   raftwork worker --url http://n1:7001,http://n2:7001 --slots 8 --mode pull --path ~/project
 
@@ -17,20 +18,11 @@ SIGTERM or Ctrl-C: takes nothing more, finishes what runs, leaves. A second one:
 """
 
 
-def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Adds the subcommand."""
-    parser = commands.add_parser(
-        "worker",
-        help="run a worker",
-        description="Runs a worker: leases tasks from whichever node leads, and runs each in a process of its own.",
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument(
-        "--url",
-        default=os.environ.get("RAFTWORK_URL", "http://127.0.0.1:7001"),
-        help="nodes, separated by commas; one that works is enough (default: $RAFTWORK_URL, else %(default)s)",
-    )
+def add_parser(commands: Any) -> None:
+    """Add the subcommand."""
+    summary = "Run a worker: it leases tasks from whichever node leads, and runs each in a process of its own."
+    parser = add_command(commands, "worker", summary, _EXAMPLES, _run)
+    parser.add_argument("--url", metavar="URL,...", help="nodes (default: $RAFTWORK_URL, else http://127.0.0.1:7001)")
     parser.add_argument("--name", default="", help="for people (default: host and process id)")
     parser.add_argument("--slots", type=int, help="tasks that run at once (default: one for each processor)")
     parser.add_argument("--prefetch", type=int, default=0, help="tasks held beyond the slots, for floods of tiny tasks")
@@ -40,13 +32,12 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     )
     parser.add_argument("--preload", action="append", default=[], metavar="MODULE", help="import it once; repeatable")
     parser.add_argument("--memory-limit", type=int, metavar="BYTES", help="largest memory of one task's processes")
-    parser.set_defaults(run=_run)
 
 
 def config(arguments: argparse.Namespace) -> str:
     """The worker's configuration in JSON, as the extension takes it."""
     values = {
-        "urls": [url.strip() for url in arguments.url.split(",") if url.strip()],
+        "urls": node_urls(arguments.url),
         "python": sys.executable,
         "package_dir": str(Path(__file__).resolve().parent.parent),
         "name": arguments.name,

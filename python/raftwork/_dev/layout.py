@@ -4,9 +4,12 @@ import json
 import os
 import shutil
 import socket
+import sys
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Dict, List, Optional
+
+from .._cli._errors import CommandError
 
 FIRST_PORT = 7001
 
@@ -77,8 +80,15 @@ class Layout:
             known = [int(line.rsplit(":", 1)[1].strip().strip('"')) for line in used]
             if len(known) == nodes:
                 return known
+            raise CommandError(
+                f"the data in {self.root} is of a cluster of {len(known)} nodes; "
+                f"start it with -n {len(known)}, or remove it: raftwork dev clean"
+            )
         free = (port for port in range(FIRST_PORT, 65000) if _is_free(port))
-        return [next(free) for _ in range(nodes)]
+        ports = [next(free) for _ in range(nodes)]
+        if ports[-1] != FIRST_PORT + nodes - 1:
+            print(f"ports from {FIRST_PORT} on are taken; using {', '.join(map(str, ports))}", file=sys.stderr)
+        return ports
 
     def write_config(self, ports: List[int]) -> None:
         """Writes ``cluster.toml`` for nodes on these ports."""

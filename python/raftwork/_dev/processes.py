@@ -57,10 +57,11 @@ def wait_until(condition: Callable[[], bool], within: float, step: float = 0.05)
 def stop_all(cluster: Cluster) -> None:
     """Stops the workers, then the nodes; kills what does not go."""
     for group in (cluster.workers(), cluster.nodes()):
-        _stop(group)
+        stop(group)
 
 
-def _stop(group: List[Process]) -> None:
+def stop(group: List[Process]) -> None:
+    """Stops processes in order; kills what does not go."""
     for process in group:
         send(process, signal.SIGCONT)
         send(process, signal.SIGTERM)

@@ -1,0 +1,80 @@
+"""``raftwork map``: one function over many arguments, on the cluster."""
+
+import argparse
+import json
+import sys
+from typing import Any, Iterable, Iterator, List, TextIO
+
+from ._common import DONE, FAILED, add_cluster_options, add_command, connect, print_json, value_of, warn
+from .run import add_task_options, describe
+
+_EXAMPLES = """\
+  raftwork map job.py:square 1 2 3
+  raftwork map job.py:square --range 100000 --unordered > squares.txt
+  raftwork map job.py:resize --lines files.txt        one call for each line
+  seq 10 | raftwork map job.py:square --jsonl -       one call for each JSON value
+"""
+
+
+def add_parser(commands: Any) -> None:
+    """Add the subcommand."""
+    summary = "Run a function once for each of many arguments; print a result a line, in order."
+    parser = add_command(commands, "map", summary, _EXAMPLES, _run)
+    parser.add_argument("target", metavar="TARGET", help="file.py:function, or package.module:function")
+    parser.add_argument("args", nargs="*", metavar="ARG", type=value_of, help="one call each; JSON, or else text")
+    source = parser.add_mutually_exclusive_group()
+    source.add_argument("--range", type=int, metavar="N", help="the numbers below N")
+    source.add_argument("--lines", type=argparse.FileType(), metavar="FILE", help="a text for each line (- is stdin)")
+    source.add_argument("--jsonl", type=argparse.FileType(), metavar="FILE", help="a JSON value for each line")
+    parser.add_argument("--unordered", action="store_true", help="results as they come")
+    add_task_options(parser)
+    add_cluster_options(parser)
+
+
+def inputs(arguments: argparse.Namespace) -> Iterable[Any]:
+    """The arguments, read as they are needed."""
+    if arguments.range is not None:
+        return range(arguments.range)
+    if arguments.lines is not None:
+        return (line.rstrip("\n") for line in arguments.lines)
+    if arguments.jsonl is not None:
+        return _json_lines(arguments.jsonl)
+    values: List[Any] = arguments.args
+    return values
+
+
+def _json_lines(file: TextIO) -> Iterator[Any]:
+    return (json.loads(line) for line in file if line.strip())
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    from ._target import load
+
+    function = load(arguments.target)
+    with connect(arguments) as client:
+        submittable = client._function_of(function).options(
+            timeout=arguments.timeout,
+            retries=arguments.retries,
+            priority=arguments.priority,
+            ordered=not arguments.unordered,
+            return_exceptions=True,
+        )
+        results = submittable.map(iter(inputs(arguments)))
+        failed = 0
+        for number, value in enumerate(results, start=1):
+            failed += _print_one(value, arguments.json)
+            if sys.stderr.isatty() and number % 100 == 0:
+                print(f"\r{number} of {results.submitted} submitted", end="", file=sys.stderr, flush=True)
+    if failed:
+        warn(f"{failed} of {results.submitted} tasks failed")
+    return FAILED if failed else DONE
+
+
+def _print_one(value: Any, as_json: bool) -> int:
+    """Print a result; 1 if it is an exception."""
+    is_error = isinstance(value, BaseException)
+    if as_json:
+        print_json({"error": describe(value)} if is_error else {"result": value})
+    else:
+        print(f"{type(value).__name__}: {value}" if is_error else value)
+    return int(is_error)

@@ -1,0 +1,83 @@
+"""``raftwork run``: one call of a function, on the cluster."""
+
+import argparse
+import sys
+from typing import Any
+
+from .._span import milliseconds
+from ._common import DONE, FAILED, add_cluster_options, add_command, connect, keyword, print_json, value_of, warn
+
+_EXAMPLES = """\
+  raftwork run examples/hello.py:greet Ada
+  raftwork run mypackage.jobs:report 2026 --kw month=11 --timeout 5m --retries 3
+  raftwork run job.py:train --detach          print the task id and return; then:
+  raftwork tasks result TASK_ID --wait 10m
+"""
+
+
+def add_parser(commands: Any) -> None:
+    """Add the subcommand."""
+    parser = add_command(commands, "run", "Run one call of a function on the cluster.", _EXAMPLES, _run)
+    parser.add_argument("target", metavar="TARGET", help="file.py:function, or package.module:function")
+    parser.add_argument("args", nargs="*", metavar="ARG", type=value_of, help="JSON, or else the text itself")
+    parser.add_argument("--kw", action="append", default=[], type=keyword, metavar="NAME=VALUE", help="repeatable")
+    add_task_options(parser)
+    parser.add_argument("-d", "--detach", action="store_true", help="do not wait for the result")
+    add_cluster_options(parser)
+
+
+def add_task_options(parser: argparse.ArgumentParser) -> None:
+    """Add what a submit may ask for."""
+    parser.add_argument("--timeout", metavar="SPAN", help="longest run of one try, as in 30s")
+    parser.add_argument("--retries", type=int, metavar="N", help="tries after a failed first one (default: 0)")
+    parser.add_argument("--priority", type=int, choices=range(10), metavar="0..9", help="higher starts first; 5")
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    from ._target import load
+
+    function = load(arguments.target)
+    with connect(arguments) as client:
+        submittable = client._function_of(function).options(
+            timeout=arguments.timeout, retries=arguments.retries, priority=arguments.priority
+        )
+        handle = submittable.submit(*arguments.args, **dict(arguments.kw))
+        if arguments.detach:
+            print_json({"task_id": handle.id}) if arguments.json else print(handle.id)
+            return DONE
+        if sys.stderr.isatty():
+            warn(f"task {handle.id}")
+        try:
+            error = handle.exception()
+        except KeyboardInterrupt:
+            warn(f"no longer waiting; the task goes on: raftwork tasks result {handle.id}")
+            raise
+        return report(handle.id, handle.result() if error is None else None, error, arguments.json)
+
+
+def report(task: str, value: Any, error: Any, as_json: bool) -> int:
+    """Print a result, or why there is none."""
+    if error is None:
+        print_json({"task_id": task, "result": value}) if as_json else print(value)
+        return DONE
+    if as_json:
+        print_json({"task_id": task, "error": describe(error)})
+    else:
+        warn(f"task {task} failed: {describe(error)['type']}: {error}")
+        if error.__cause__ is not None:
+            print(getattr(error.__cause__, "traceback", "").rstrip(), file=sys.stderr)
+    return FAILED
+
+
+def describe(error: BaseException) -> Any:
+    """An exception in JSON."""
+    traceback = getattr(error.__cause__, "traceback", "")
+    return {"type": type(error).__name__, "message": str(error), "traceback": traceback}
+
+
+def span(text: str) -> float:
+    """Seconds, for argparse."""
+    try:
+        return milliseconds(text) / 1000
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
