@@ -61,6 +61,7 @@ pub struct DigestInfo {
 
 /// Body of `POST /v1/cluster/transfer`.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[schema(example = json!({"to": 2}))]
 pub struct Transfer {
     /// The node that shall lead; any up-to-date one if left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -6,6 +6,7 @@ use utoipa::ToSchema;
 
 /// Body of `POST /register_function`.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[schema(example = json!({"name": "none", "payload": "gANjYnVpbHRpbnMKaWQKcQAu\n"}))]
 pub struct RegisterFunction {
     /// For people; need not be unique.
     pub name: String,
@@ -22,6 +23,7 @@ pub struct RegisteredFunction {
 
 /// Body of `POST /execute_function`.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[schema(example = json!({"function_id": "0190a5e4-7c3b-7cc1-8a54-2f6a5d1b9c3e", "payload": "gARLB4WUfZSGlC4=\n"}))]
 pub struct ExecuteFunction {
     /// What to run.
     pub function_id: String,

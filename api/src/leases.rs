@@ -9,6 +9,7 @@ use crate::functions::CodeFormat;
 
 /// Body of `POST /v1/leases/acquire`.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[schema(example = json!({"worker_id": "0190a5e4-7c3b-7cc1-8a54-2f6a5d1b9c3e", "python": "3.11", "max": 1, "wait": "30s"}))]
 pub struct AcquireLeases {
     /// Chosen by the worker, once for each process.
     #[schema(value_type = String, format = Uuid)]
@@ -71,6 +72,7 @@ pub struct AcquiredLeases {
 
 /// Body of `POST /v1/leases/start` and `POST /v1/leases/heartbeat`.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[schema(example = json!({"worker_id": "0190a5e4-7c3b-7cc1-8a54-2f6a5d1b9c3e", "leases": [{"task": "0190a5e4-7c3b-7cc1-8a54-2f6a5d1b9c3e", "token": 7}]}))]
 pub struct HeldLeases {
     /// The worker.
     #[schema(value_type = String, format = Uuid)]
@@ -101,6 +103,7 @@ pub struct HeartbeatAnswer {
 
 /// Body of `POST /v1/leases/complete`.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[schema(example = json!({"task_id": "0190a5e4-7c3b-7cc1-8a54-2f6a5d1b9c3e", "token": 7, "value": 3}))]
 pub struct CompleteLease {
     /// The task.
     #[schema(value_type = String, format = Uuid)]
@@ -125,6 +128,7 @@ pub struct CompleteLease {
 
 /// Body of `POST /v1/leases/fail`.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[schema(example = json!({"task_id": "0190a5e4-7c3b-7cc1-8a54-2f6a5d1b9c3e", "token": 7, "type": "ValueError", "message": "no such colour"}))]
 pub struct FailLease {
     /// The task.
     #[schema(value_type = String, format = Uuid)]
@@ -153,6 +157,7 @@ pub struct FailLease {
 
 /// Body of `POST /v1/leases/release`, and of `extend` with `run`.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[schema(example = json!({"task_id": "0190a5e4-7c3b-7cc1-8a54-2f6a5d1b9c3e", "token": 7}))]
 pub struct NamedLease {
     /// The task.
     #[schema(value_type = String, format = Uuid)]

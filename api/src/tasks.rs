@@ -67,6 +67,7 @@ pub struct BatchItem {
 
 /// Body of `POST /v1/tasks/batch`: up to 10,000 tasks of one function, all or none.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[schema(example = json!({"function_id": "0190a5e4-7c3b-7cc1-8a54-2f6a5d1b9c3e", "items": [{"args": [1, 2]}, {"args": [3, 4]}]}))]
 pub struct NewBatch {
     /// What to run.
     pub function_id: String,
