@@ -61,8 +61,8 @@ impl Forwarder {
     }
 
     /// Asks another node for a small text, or says why there is none.
-    pub(super) async fn fetch(&self, url: String, patience: Duration) -> Result<String, reqwest::Error> {
-        self.client.get(url).timeout(patience).send().await?.error_for_status()?.text().await
+    pub(super) async fn fetch(&self, url: String) -> Result<String, reqwest::Error> {
+        self.client.get(url).timeout(ANSWER_PATIENCE).send().await?.error_for_status()?.text().await
     }
 }
 
@@ -130,19 +130,23 @@ async fn serve_here(call: &Call, next: Next) -> Response {
 }
 
 async fn try_once(state: &AppState, call: &Call, next: Next) -> Response {
+    let mut refused = None;
     // Reads are tried here even on a follower: finished tasks never change.
     if state.group.leadership() == Leadership::Leader || is_read(&call.parts.method) {
         let response = next.run(call.request()).await;
         if NotServed::of(&response) != Some(NotServed::NotLeader) {
             return response;
         }
+        refused = Some(response);
     }
     match state.group.leadership() {
         Leadership::Follower { leader: Some(leader) } => state.forwarder.send(state, call, &leader).await,
-        Leadership::Leader | Leadership::Follower { leader: None } => ApiError::no_leader(
-            "this node knows no leader: there is an election, or no majority of the nodes",
-        )
-        .into_response(),
+        Leadership::Leader | Leadership::Follower { leader: None } => refused.unwrap_or_else(|| {
+            ApiError::no_leader(
+                "this node knows no leader: there is an election, or no majority of the nodes",
+            )
+            .into_response()
+        }),
     }
 }
 

@@ -17,7 +17,8 @@ use crate::group::Leadership;
 
 /// Path at which a node tells another one how far it must have applied to be up to date. Between nodes only.
 pub(super) const BARRIER: &str = "/internal/v1/barrier";
-const FETCH_PATIENCE: Duration = Duration::from_secs(2);
+/// Time for a majority to confirm the leader; probes of whoever asks are impatient too.
+const BARRIER_PATIENCE: Duration = Duration::from_secs(1);
 const CHECK: Duration = Duration::from_millis(50);
 
 /// Whether this node has caught up since it started.
@@ -51,14 +52,15 @@ pub(super) async fn healthz() -> Response {
     json(StatusCode::OK, &Health { alive: true, version: env!("CARGO_PKG_VERSION") })
 }
 
-/// Whether the node can serve: it knows a leader, and has applied everything that was committed before it started.
+/// Whether the node can serve: a majority confirms a leader now, and the node has applied everything that was committed
+/// before it started.
 #[utoipa::path(
     get, path = paths::READYZ, tag = "node",
     responses((status = 200, description = "It can", body = Ready), (status = 503, description = "Not yet, or not now", body = Ready))
 )]
 pub(super) async fn readyz(State(state): State<AppState>) -> Response {
-    let reason = if matches!(state.group.leadership(), Leadership::Follower { leader: None }) {
-        Some("the node knows no leader: there is an election, or no majority of the nodes")
+    let reason = if raise_barrier(&state).await.is_none() {
+        Some("no leader is confirmed by a majority: there is an election, or too few nodes can be reached")
     } else if !state.readiness.caught_up.load(Ordering::Acquire) {
         Some("the node is catching up with what was committed before it started")
     } else {
@@ -89,15 +91,21 @@ pub(super) async fn catch_up(state: AppState) {
     tracing::info!(barrier, "ready");
 }
 
+/// Asks whoever is taken for the leader. What Raft believes is not enough: a follower goes on believing in a leader that
+/// died, and a leader in itself, when no majority is left to elect another.
 async fn raise_barrier(state: &AppState) -> Option<u64> {
+    tokio::time::timeout(BARRIER_PATIENCE, raised(state)).await.ok()?
+}
+
+async fn raised(state: &AppState) -> Option<u64> {
     match state.group.leadership() {
         Leadership::Leader => {
             state.group.linearize().await.ok()?;
             Some(state.group.replica().applied_index())
         }
         Leadership::Follower { leader: Some(leader) } => {
-            let url = format!("{}{BARRIER}", leader.url);
-            state.forwarder.fetch(url, FETCH_PATIENCE).await.ok()?.parse().ok()
+            let answer = state.forwarder.fetch(format!("{}{BARRIER}", leader.url)).await.ok()?;
+            answer.parse().ok()
         }
         Leadership::Follower { leader: None } => None,
     }

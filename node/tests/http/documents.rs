@@ -49,6 +49,14 @@ async fn the_description_names_every_path_and_every_reference_resolves() {
     for reference in answer.text.split("\"#/").skip(1).filter_map(|rest| rest.split('"').next()) {
         assert!(description.pointer(&format!("/{reference}")).is_some(), "{reference} leads nowhere");
     }
+    for (path, methods) in description["paths"].as_object().unwrap() {
+        let body = &methods["post"]["requestBody"]["content"]["application/json"]["schema"];
+        let name =
+            body.pointer("/$ref").or_else(|| body.pointer("/oneOf/1/$ref")).and_then(|name| name.as_str());
+        let example =
+            name.map(|name| description.pointer(&format!("{}/example", name.trim_start_matches('#'))));
+        assert!(example.is_none_or(|example| example.is_some()), "the body of {path} has no example");
+    }
     let submit = &description["paths"]["/v1/tasks"]["post"];
     assert!(submit["responses"]["default"]["content"]["application/problem+json"].is_object(), "{submit}");
     cluster.stop().await;
