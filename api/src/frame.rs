@@ -19,7 +19,7 @@ use tokio::task::JoinHandle;
 /// The token of the HTTP `Upgrade` header.
 pub const PROTOCOL: &str = "raftwork/1";
 /// The route that performs the upgrade.
-pub const STREAM_PATH: &str = "/internal/v1/stream";
+pub use crate::paths::STREAM as STREAM_PATH;
 /// The request header that says who speaks: `peer`, `worker` or `client`.
 pub const ROLE_HEADER: &str = "x-raftwork-role";
 

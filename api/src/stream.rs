@@ -10,12 +10,9 @@ use raftwork_kernel::{
 };
 use serde::{Deserialize, Serialize};
 
+pub use crate::frame::{PROTOCOL, ROLE_HEADER};
 use crate::workers::WorkerMode;
 
-/// Protocol name and version in the `Upgrade` header.
-pub const PROTOCOL: &str = "raftwork/1";
-/// Request header that says who is calling: `peer`, `worker` or `client`.
-pub const ROLE_HEADER: &str = "x-raftwork-role";
 /// Role of another node.
 pub const ROLE_PEER: &str = "peer";
 /// Role of a worker.

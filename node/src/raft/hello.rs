@@ -4,12 +4,10 @@
 //! and the called one refuses what is not meant for it, before a single vote is exchanged.
 
 use http::{HeaderMap, HeaderName, HeaderValue};
-use raftwork_api::frame::ROLE_HEADER;
+use raftwork_api::stream::{ROLE_HEADER, ROLE_PEER};
 
 use super::types::NodeId;
 
-/// The role of a Raft peer.
-pub const PEER_ROLE: &str = "peer";
 /// Version of what peers say to one another.
 pub const VERSION: u32 = 1;
 
@@ -67,7 +65,7 @@ impl Hello {
     pub fn headers(&self) -> HeaderMap {
         let cluster = HeaderValue::from_str(&self.cluster).expect("a cluster's name is printable ASCII");
         HeaderMap::from_iter([
-            (HeaderName::from_static(ROLE_HEADER), HeaderValue::from_static(PEER_ROLE)),
+            (HeaderName::from_static(ROLE_HEADER), HeaderValue::from_static(ROLE_PEER)),
             (CLUSTER, cluster),
             (TARGET, HeaderValue::from(self.target)),
             (SPEAKS, HeaderValue::from(VERSION)),

@@ -17,7 +17,6 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-use super::log_store::{durable, to_position};
 use super::transfer::{self, Incoming, Machine, SnapshotFiles};
 use super::types::{
     AppendError, AppendRequest, AppendResult, Fatal, Raft, Snapshot, SnapshotMeta, TransferError,
@@ -27,7 +26,6 @@ use super::wire::{
     self, ANSWER, APPEND, Answer, Appended, Ballot, CHUNK, Installed, Offer, PRE_VOTE, SNAPSHOT,
     SNAPSHOT_END, TRANSFER, Transfer, Transferred, VOTE, Voted, WireError,
 };
-use crate::store::log::Log;
 
 /// Requests that may wait between the connection and Raft, which has a queue of its own.
 const APPENDS_WAITING: usize = 1;
@@ -48,20 +46,19 @@ pub enum ServeError {
 /// Answers peers; a clone answers for the same node.
 pub struct PeerServer<SM: Machine> {
     raft: Raft<SM>,
-    log: Log,
     snapshots: Arc<PathBuf>,
 }
 
 impl<SM: Machine> Clone for PeerServer<SM> {
     fn clone(&self) -> Self {
-        Self { raft: self.raft.clone(), log: self.log.clone(), snapshots: Arc::clone(&self.snapshots) }
+        Self { raft: self.raft.clone(), snapshots: Arc::clone(&self.snapshots) }
     }
 }
 
 impl<SM: Machine> PeerServer<SM> {
     /// A server that receives snapshots into folders under `snapshots`, on the file system of the state machine.
-    pub fn new(raft: Raft<SM>, log: Log, snapshots: PathBuf) -> Self {
-        Self { raft, log, snapshots: Arc::new(snapshots) }
+    pub fn new(raft: Raft<SM>, snapshots: PathBuf) -> Self {
+        Self { raft, snapshots: Arc::new(snapshots) }
     }
 
     /// Serves one peer's connection until it ends, or Raft does. Runs on Raft's own runtime.
@@ -129,11 +126,6 @@ impl<SM: Machine> PeerServer<SM> {
     async fn install_from(&self, offer: Offer, dir: PathBuf) -> Answer<Installed> {
         let meta: SnapshotMeta =
             offer.snapshot.try_into().map_err(|error| format!("a snapshot's description: {error}"))?;
-        // From here the state machine may be ahead of the log, and a restart must know why.
-        if let Some(last) = meta.last_log_id {
-            let noted = durable(|done| self.log.save_received(to_position(last), done)).await;
-            noted.map_err(|error| error.to_string())?;
-        }
         let taken = {
             let meta = meta.clone();
             tokio::task::spawn_blocking(move || SM::SnapshotData::received(dir, &meta, offer.files)).await

@@ -122,6 +122,7 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
         snapshot: SnapshotDir,
     ) -> Result<(), io::Error> {
         let position = meta.last_log_id.map(to_position);
+        // From here the state machine may be ahead of the log, and a restart must know why.
         if let Some(position) = position {
             durable(|done| self.log.save_received(position, done)).await?;
         }

@@ -2,20 +2,25 @@
 
 use std::ffi::OsStr;
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Replaces the file at `path` by one with `contents`, as one durable step.
 ///
 /// # Errors
 /// What the file system says; the old file is untouched then.
 pub fn write(path: &Path, contents: &[u8]) -> io::Result<()> {
-    let mut name = path.file_name().unwrap_or_else(|| OsStr::new("file")).to_owned();
-    name.push(".tmp");
-    let aside = path.with_file_name(name);
+    let aside = aside(path);
     let mut file = fs_err::File::create(&aside)?;
     file.write_all(contents)?;
     file.sync_all()?;
     rename(&aside, path)
+}
+
+/// Where [`write`] writes before it renames; a crash may leave it there.
+pub fn aside(path: &Path) -> PathBuf {
+    let mut name = path.file_name().unwrap_or_else(|| OsStr::new("file")).to_owned();
+    name.push(".tmp");
+    path.with_file_name(name)
 }
 
 /// Renames `from`, whose contents are durable, to `to` in the same folder, durably.

@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::store::durable;
+
 const IDENTITY_FILE: &str = "identity.json";
 const LOCK_FILE: &str = "lock";
 /// Version of the identity file.
@@ -202,8 +204,8 @@ fn create(path: &Path, cluster: &str, node_id: u64) -> Result<Identity, Identity
     let failed = |source| io_error(path, source);
     for entry in std::fs::read_dir(path).map_err(failed)? {
         let name = entry.map_err(failed)?.file_name();
-        let own = [LOCK_FILE, &temporary(IDENTITY_FILE)].map(|own| name == *own);
-        if own == [false, false] {
+        let aside = durable::aside(Path::new(IDENTITY_FILE));
+        if name != *LOCK_FILE && name != *aside.as_os_str() {
             return Err(IdentityError::Unidentified {
                 path: path.to_owned(),
                 found: name.display().to_string(),
@@ -226,20 +228,7 @@ fn store(path: &Path, identity: &Identity) -> Result<(), IdentityError> {
     let file = path.join(IDENTITY_FILE);
     let mut text = serde_json::to_vec_pretty(identity).expect("an identity is plain data");
     text.push(b'\n');
-    replace(path, &text).map_err(|source| io_error(&file, source))
-}
-
-fn replace(path: &Path, text: &[u8]) -> io::Result<()> {
-    let written = path.join(temporary(IDENTITY_FILE));
-    let mut file = File::create(&written)?;
-    file.write_all(text)?;
-    file.sync_all()?;
-    std::fs::rename(&written, path.join(IDENTITY_FILE))?;
-    File::open(path)?.sync_all()
-}
-
-fn temporary(name: &str) -> String {
-    format!("{name}.tmp")
+    durable::write(&file, &text).map_err(|source| io_error(&file, source))
 }
 
 fn io_error(path: &Path, source: io::Error) -> IdentityError {
@@ -316,7 +305,7 @@ mod tests {
     #[test]
     fn a_crash_while_the_folder_is_made_does_no_harm() {
         let folder = folder();
-        std::fs::write(folder.path().join(temporary(IDENTITY_FILE)), "{").unwrap();
+        std::fs::write(durable::aside(&folder.path().join(IDENTITY_FILE)), "{").unwrap();
         DataFolder::open(folder.path(), "main", 1).unwrap();
     }
 }

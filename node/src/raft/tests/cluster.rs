@@ -89,7 +89,7 @@ impl Cluster {
         let store = LogStore::new(log.clone());
         let raft =
             RaftHandle::start(id, CLUSTER, &self.settings, network, store, machine.clone()).await.unwrap();
-        let peers = PeerServer::new(raft.raft().clone(), log.clone(), folder.join("snap"));
+        let peers = PeerServer::new(raft.raft().clone(), folder.join("snap"));
         let hello = Hello { cluster: CLUSTER.to_owned(), target: id };
         let server = tokio::spawn(serve(listener, Arc::new((peers, hello))));
         self.nodes.insert(id, Node { raft, machine, log, server });
