@@ -5,6 +5,7 @@ import time
 from typing import TYPE_CHECKING, Any, Dict, List, Optional, Set
 
 from ._common import DONE, FAILED, add_cluster_options, add_command, connect, print_fields, print_json, print_table
+from ._errors import CommandError
 
 if TYPE_CHECKING:
     from .._client import Client
@@ -104,6 +105,8 @@ def _digests(arguments: argparse.Namespace) -> List[Dict[str, Any]]:
 def _transfer(arguments: argparse.Namespace) -> int:
     with connect(arguments) as client:
         before = client.rest("GET", "/v1/cluster")["leader"]
+        if before is not None and arguments.to == before:
+            raise CommandError(f"node {before} leads already")
         client.rest("POST", "/v1/cluster/transfer", {} if arguments.to is None else {"to": arguments.to})
         after = _leader_after(client, before)
     if arguments.json:
