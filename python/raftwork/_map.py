@@ -17,6 +17,8 @@ Call = Tuple[Tuple[Any, ...], Dict[str, Any]]
 
 #: Size of the first submit, so that workers begin at once; it doubles from there.
 FIRST_SUBMIT = 64
+#: Submits that a full window is made of, at least.
+WINDOW_PARTS = 4
 
 
 class MapResults(Waiter, Generic[R]):
@@ -94,14 +96,14 @@ class MapResults(Waiter, Generic[R]):
         return self._outcomes.pop(id)
 
     def _fill(self) -> None:
-        """Submit until the window is full or the input ends; small remainders wait for more room."""
+        """Submit until the window is full or the input ends."""
         while not self._exhausted:
             room = self._options.in_flight - (self._submitted - self._taken)
-            size = min(self._submit_items, self._options.in_flight)
-            # A half-full submit only when there is nothing under way that would make room.
-            if room < size and not (room > 0 and self._submitted == self._taken):
+            # A part of the window at most, so that workers have the rest while it is filled up.
+            size = max(1, min(self._submit_items, self._options.in_flight // WINDOW_PARTS))
+            if room < size:
                 return
-            self._submit(min(size, room))
+            self._submit(size)
 
     def _submit(self, most: int) -> None:
         from ._function import SUBMIT_BYTES, SUBMIT_ITEMS

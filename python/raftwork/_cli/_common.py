@@ -1,10 +1,13 @@
 """What the subcommands share: the connection, tables, values as text, exit codes."""
 
 import argparse
+import contextlib
 import datetime
 import json
 import sys
-from typing import TYPE_CHECKING, Any, Callable, Dict, Iterable, List, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Any, Callable, Dict, Iterable, Iterator, List, Optional, Sequence, TextIO, Tuple
+
+from ._errors import CommandError
 
 if TYPE_CHECKING:
     from .._client import Client
@@ -105,6 +108,20 @@ def keyword(text: str) -> Tuple[str, Any]:
     if not separator or not name.isidentifier():
         raise argparse.ArgumentTypeError(f"'{text}' is not NAME=VALUE")
     return name, value_of(value)
+
+
+@contextlib.contextmanager
+def reading(path: str) -> Iterator[TextIO]:
+    """Open a file that the command line names; ``-`` is standard input."""
+    if path == "-":
+        yield sys.stdin
+        return
+    try:
+        file = open(path, encoding="utf-8")
+    except OSError as error:
+        raise CommandError(f"cannot read {path}: {error.strerror}", USAGE) from error
+    with file:
+        yield file
 
 
 def warn(text: str) -> None:

@@ -3,7 +3,18 @@
 import argparse
 from typing import Any
 
-from ._common import DONE, add_cluster_options, add_command, age, connect, pages, print_fields, print_json, print_table
+from ._common import (
+    DONE,
+    add_cluster_options,
+    add_command,
+    age,
+    connect,
+    pages,
+    print_fields,
+    print_json,
+    print_table,
+    reading,
+)
 from ._errors import CommandError
 
 _EXAMPLES = """\
@@ -26,7 +37,7 @@ def add_parser(commands: Any) -> None:
     add_cluster_options(show)
     summary = "Register a file of Python source: arguments and results are JSON."
     register = add_command(actions, "register", summary, "  raftwork functions register add.py --name add\n", _register)
-    register.add_argument("file", type=argparse.FileType(), metavar="FILE")
+    register.add_argument("file", metavar="FILE")
     register.add_argument("--name", required=True, help="the function in the file that is called")
     register.add_argument("--timeout", metavar="SPAN", help="longest run of one try, as in 30s")
     register.add_argument("--retries", type=int, default=0, metavar="N", help="tries after a failed first one")
@@ -88,12 +99,12 @@ def _show(arguments: argparse.Namespace) -> int:
 
 
 def _register(arguments: argparse.Namespace) -> int:
-    with arguments.file as file:
+    with reading(arguments.file) as file:
         source = file.read()
     try:
-        compile(source, arguments.file.name, "exec")
+        compile(source, arguments.file, "exec")
     except SyntaxError as error:
-        raise CommandError(f"{arguments.file.name}, line {error.lineno}: {error.msg}") from error
+        raise CommandError(f"{arguments.file}, line {error.lineno}: {error.msg}") from error
     body = {"name": arguments.name, "format": "source", "code": source, "timeout": arguments.timeout}
     if arguments.retries:
         body["retry"] = {"max_attempts": arguments.retries + 1, "initial_ms": 1000, "max_ms": 60_000}

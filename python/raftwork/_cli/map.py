@@ -3,9 +3,10 @@
 import argparse
 import json
 import sys
-from typing import Any, Iterable, Iterator, List, TextIO
+from typing import Any, Iterable, Iterator, List
 
-from ._common import DONE, FAILED, add_cluster_options, add_command, connect, print_json, value_of, warn
+from ._common import DONE, FAILED, add_cluster_options, add_command, connect, print_json, reading, value_of, warn
+from ._errors import CommandError
 from .run import add_task_options, describe
 
 _EXAMPLES = """\
@@ -24,8 +25,8 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("args", nargs="*", metavar="ARG", type=value_of, help="one call each; JSON, or else text")
     source = parser.add_mutually_exclusive_group()
     source.add_argument("--range", type=int, metavar="N", help="the numbers below N")
-    source.add_argument("--lines", type=argparse.FileType(), metavar="FILE", help="a text for each line (- is stdin)")
-    source.add_argument("--jsonl", type=argparse.FileType(), metavar="FILE", help="a JSON value for each line")
+    source.add_argument("--lines", metavar="FILE", help="a text for each line (- is stdin)")
+    source.add_argument("--jsonl", metavar="FILE", help="a JSON value for each line")
     parser.add_argument("--unordered", action="store_true", help="results as they come")
     add_task_options(parser)
     add_cluster_options(parser)
@@ -36,15 +37,26 @@ def inputs(arguments: argparse.Namespace) -> Iterable[Any]:
     if arguments.range is not None:
         return range(arguments.range)
     if arguments.lines is not None:
-        return (line.rstrip("\n") for line in arguments.lines)
+        return _lines(arguments.lines)
     if arguments.jsonl is not None:
         return _json_lines(arguments.jsonl)
     values: List[Any] = arguments.args
     return values
 
 
-def _json_lines(file: TextIO) -> Iterator[Any]:
-    return (json.loads(line) for line in file if line.strip())
+def _lines(path: str) -> Iterator[str]:
+    with reading(path) as file:
+        for line in file:
+            yield line.rstrip("\n")
+
+
+def _json_lines(path: str) -> Iterator[Any]:
+    for number, line in enumerate(_lines(path), start=1):
+        if line.strip():
+            try:
+                yield json.loads(line)
+            except ValueError as error:
+                raise CommandError(f"line {number} of {path} is not JSON: {error}") from error
 
 
 def _run(arguments: argparse.Namespace) -> int:
