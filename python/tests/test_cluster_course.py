@@ -64,38 +64,42 @@ def course(cluster: Cluster) -> Course:
     return Course(cluster)
 
 
-def mult(x: float, y: float) -> float:
+PROGRAM = """
+def mult(x, y):
     return x * y
 
-
-def concat(first: str, *, second: str) -> str:
+def concat(first, *, second):
     return first + second
 
-
-def matmul(rows: Any, columns: Any) -> Any:
+def matmul(rows, columns):
     import numpy
-
     return numpy.matmul(rows, columns)
 
-
-def failing() -> None:
+def failing():
     raise ValueError("on purpose")
 
+def sleep(seconds):
+    import time
+    time.sleep(seconds)
+    return seconds
+"""
 
-def by_value(function: Callable[..., Any]) -> Callable[..., Any]:
-    """As a script would have it: dill then takes the code along, not the name of this module."""
-    function.__module__ = "__main__"
-    return function
+
+def program(name: str) -> Callable[..., Any]:
+    """A function of a course program, as a script would have it: dill takes its code along, not a module's name."""
+    names: Dict[str, Any] = {"__name__": "__main__"}
+    exec(PROGRAM, names)
+    return names[name]  # type: ignore[no-any-return]
 
 
 def test_mult_positional(course: Course) -> None:
-    function = course.register(by_value(mult))
+    function = course.register(program("mult"))
     tasks = [course.execute(function, n, 2) for n in range(50)]
     assert [course.result(task) for task in tasks] == [("COMPLETED", 2 * n) for n in range(50)]
 
 
 def test_concat_with_a_required_keyword(course: Course) -> None:
-    function = course.register(by_value(concat))
+    function = course.register(program("concat"))
     assert course.result(course.execute(function, "a", second="b")) == ("COMPLETED", "ab")
     status, error = course.result(course.execute(function, "a"))
     assert status == "FAILED" and isinstance(error, TypeError)
@@ -103,28 +107,21 @@ def test_concat_with_a_required_keyword(course: Course) -> None:
 
 def test_matmul_imports_numpy(course: Course) -> None:
     numpy = pytest.importorskip("numpy")
-    function = course.register(by_value(matmul))
+    function = course.register(program("matmul"))
     status, product = course.result(course.execute(function, numpy.eye(3), numpy.arange(9).reshape(3, 3)))
     assert status == "COMPLETED" and (product == numpy.arange(9).reshape(3, 3)).all()
 
 
 def test_a_failed_task_s_result_is_the_exception(course: Course) -> None:
-    status, error = course.result(course.execute(course.register(by_value(failing))))
+    status, error = course.result(course.execute(course.register(program("failing"))))
     assert status == "FAILED" and isinstance(error, ValueError) and error.args == ("on purpose",)
 
 
 def test_an_unfinished_task_has_an_empty_result(course: Course) -> None:
-    task = course.execute(course.register(by_value(sleep)), 1.0)
+    task = course.execute(course.register(program("sleep")), 1.0)
     answer = course.call(f"/result/{task}")
     assert answer["status"] in ("QUEUED", "RUNNING") and answer["result"] == ""
     assert course.result(task) == ("COMPLETED", 1.0)
-
-
-def sleep(seconds: float) -> float:
-    import time
-
-    time.sleep(seconds)
-    return seconds
 
 
 @pytest.mark.parametrize(

@@ -116,11 +116,11 @@ def reading(path: str) -> Iterator[TextIO]:
     if path == "-":
         yield sys.stdin
         return
-    try:
-        file = open(path, encoding="utf-8")
-    except OSError as error:
-        raise CommandError(f"cannot read {path}: {error.strerror}", USAGE) from error
-    with file:
+    with contextlib.ExitStack() as stack:
+        try:
+            file = stack.enter_context(open(path, encoding="utf-8"))
+        except OSError as error:
+            raise CommandError(f"cannot read {path}: {error.strerror}", USAGE) from error
         yield file
 
 
