@@ -185,6 +185,9 @@ impl<O: Clone, W> Roster<O, W> {
         session.heard = now;
         session.about.python = python;
         session.about.slots = session.about.slots.max(max);
+        if session.about.name.is_empty() {
+            session.about.name = format!("rest-{worker}");
+        }
         session.asks.insert(request, Ask { max, waiter: Some(waiter) });
     }
 

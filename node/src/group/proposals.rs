@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use raftwork_kernel::{Acquire, Command, Entry, Reply, encode};
+use raftwork_kernel::{Acquire, Command, Entry, Rejection, Reply, encode};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use super::clock::wall_time;
@@ -24,6 +24,12 @@ const BYTES_MAX: usize = 1 << 20;
 const IN_FLIGHT_MAX: usize = 2;
 /// Proposals that may wait. At 512 to an entry they are a few dozen entries, far below a second's worth.
 const QUEUE_MAX: usize = 16 * 1024;
+/// Bytes of payload that may wait or be under way: what a leader may owe its memory to its clients.
+const QUEUE_BYTES_MAX: usize = 256 << 20;
+/// Most bytes of one proposal. It must fit a frame between nodes, or no follower could ever take it.
+const PROPOSAL_BYTES_MAX: usize = 48 << 20;
+/// Unit in which bytes are counted: fine enough, and the whole budget is a number that a semaphore takes.
+const BYTES_PER_UNIT: usize = 1 << 10;
 /// How long a proposal may take before its outcome is called unknown.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 /// How soon a caller that was turned away may try again.
@@ -35,6 +41,7 @@ type Then = Box<dyn FnOnce(Result<Vec<Reply>, Unavailable>) + Send>;
 /// Commands that belong together in one entry, and what to do with their replies.
 pub(crate) struct Proposal {
     commands: Vec<Command>,
+    bytes: usize,
     then: Then,
 }
 
@@ -43,7 +50,35 @@ impl Proposal {
         commands: Vec<Command>,
         then: impl FnOnce(Result<Vec<Reply>, Unavailable>) + Send + 'static,
     ) -> Self {
-        Self { commands, then: Box::new(then) }
+        Self { bytes: commands.iter().map(weight).sum(), commands, then: Box::new(then) }
+    }
+
+    /// Refuses what no entry could carry; `None` says that it has been refused.
+    fn unless_too_large(self) -> Option<Self> {
+        if self.bytes <= PROPOSAL_BYTES_MAX {
+            return Some(self);
+        }
+        let rejection = Rejection::OverLimit {
+            what: "the size of one request".to_owned(),
+            got: self.bytes as u64,
+            limit: PROPOSAL_BYTES_MAX as u64,
+        };
+        (self.then)(Ok(vec![Err(rejection); self.commands.len()]));
+        None
+    }
+
+    fn units(&self) -> u32 {
+        u32::try_from(self.bytes / BYTES_PER_UNIT + 1).expect("bounded by PROPOSAL_BYTES_MAX")
+    }
+
+    /// Holds its share of the budget until its replies are handed out.
+    fn holding(self, share: OwnedSemaphorePermit) -> Self {
+        let then = self.then;
+        let then = move |replies| {
+            drop(share);
+            then(replies);
+        };
+        Self { then: Box::new(then), ..self }
     }
 }
 
@@ -52,6 +87,7 @@ impl Proposal {
 pub(crate) struct Proposals {
     queue: mpsc::Sender<Proposal>,
     signal: Arc<Signal>,
+    budget: Arc<Semaphore>,
 }
 
 /// Reasons to look for work although no proposal came.
@@ -83,7 +119,8 @@ impl Proposals {
     pub(crate) fn new() -> (Self, Queue) {
         let (queue, proposals) = mpsc::channel(QUEUE_MAX);
         let signal = Arc::<Signal>::default();
-        (Self { queue, signal: Arc::clone(&signal) }, Queue { proposals, signal })
+        let budget = Arc::new(Semaphore::new(QUEUE_BYTES_MAX / BYTES_PER_UNIT));
+        (Self { queue, signal: Arc::clone(&signal), budget }, Queue { proposals, signal })
     }
 
     /// Proposes commands and waits for their replies. Waits for a place in the queue.
@@ -95,17 +132,25 @@ impl Proposals {
 
     /// As [`Self::propose`], but turns the caller away when the queue is full.
     pub(crate) async fn try_propose(&self, commands: Vec<Command>) -> Result<Vec<Reply>, Unavailable> {
+        let busy = Unavailable::Busy { retry_after: RETRY_AFTER };
         let (proposal, replies) = Self::call(commands);
-        self.queue.try_send(proposal).map_err(|error| match error {
-            mpsc::error::TrySendError::Full(_) => Unavailable::Busy { retry_after: RETRY_AFTER },
-            mpsc::error::TrySendError::Closed(_) => Unavailable::Stopping,
-        })?;
+        if let Some(proposal) = proposal.unless_too_large() {
+            let share = Arc::clone(&self.budget).try_acquire_many_owned(proposal.units());
+            let share = share.map_err(|_| busy.clone())?;
+            self.queue.try_send(proposal.holding(share)).map_err(|error| match error {
+                mpsc::error::TrySendError::Full(_) => busy,
+                mpsc::error::TrySendError::Closed(_) => Unavailable::Stopping,
+            })?;
+        }
         Self::wait(replies).await
     }
 
     /// Queues a proposal, waiting for a place.
     pub(crate) async fn enqueue(&self, proposal: Proposal) {
-        if let Err(mpsc::error::SendError(proposal)) = self.queue.send(proposal).await {
+        let Some(proposal) = proposal.unless_too_large() else { return };
+        let share = Arc::clone(&self.budget).acquire_many_owned(proposal.units()).await;
+        let share = share.expect("the semaphore is never closed");
+        if let Err(mpsc::error::SendError(proposal)) = self.queue.send(proposal.holding(share)).await {
             (proposal.then)(Err(Unavailable::Stopping));
         }
     }
@@ -262,7 +307,7 @@ impl Batch {
     }
 
     fn add(&mut self, proposal: Proposal) {
-        self.bytes += proposal.commands.iter().map(weight).sum::<usize>();
+        self.bytes += proposal.bytes;
         self.proposals.push((proposal.commands.len(), proposal.then));
         self.commands.extend(proposal.commands);
     }
@@ -301,4 +346,60 @@ fn weight(command: &Command) -> usize {
         Command::Acquire(_) | Command::Extend(_) | Command::Release(_) | Command::Cancel(_) => 0,
     };
     OVERHEAD + payload
+}
+
+const _: () =
+    assert!(PROPOSAL_BYTES_MAX < raftwork_api::frame::PAYLOAD_BYTES_MAX, "an entry must fit a frame");
+const _: () = assert!(PROPOSAL_BYTES_MAX < QUEUE_BYTES_MAX, "the largest proposal must fit the queue");
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use raftwork_kernel::{FunctionId, Submit, TaskId, TaskOptions};
+
+    use super::*;
+
+    fn submit(bytes: usize) -> Vec<Command> {
+        vec![Command::Submit(Submit {
+            function: FunctionId::from_u128(1),
+            options: TaskOptions::default(),
+            items: vec![(TaskId::from_u128(1), Bytes::from(vec![0; bytes]))],
+        })]
+    }
+
+    #[tokio::test]
+    async fn what_no_follower_could_take_is_refused_at_once() {
+        let (proposals, _queue) = Proposals::new();
+        for replies in [
+            proposals.propose(submit(PROPOSAL_BYTES_MAX)).await,
+            proposals.try_propose(submit(PROPOSAL_BYTES_MAX)).await,
+        ] {
+            assert!(matches!(replies.as_deref(), Ok([Err(Rejection::OverLimit { .. })])), "{replies:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn waiting_bytes_are_bounded_and_come_back_with_the_replies() {
+        let (proposals, mut queue) = Proposals::new();
+        let large = PROPOSAL_BYTES_MAX - 1024;
+        let fitting = QUEUE_BYTES_MAX / large;
+        let waiting: Vec<_> = (0..fitting)
+            .map(|_| {
+                let proposals = proposals.clone();
+                tokio::spawn(async move { proposals.try_propose(submit(large)).await })
+            })
+            .collect();
+        let mut queued = Vec::new();
+        for _ in 0..fitting {
+            queued.push(queue.proposals.recv().await.expect("it was queued"));
+        }
+        assert!(matches!(proposals.try_propose(submit(large)).await, Err(Unavailable::Busy { .. })));
+        for proposal in queued {
+            (proposal.then)(Err(Unavailable::NoLeader));
+        }
+        for outcome in waiting {
+            assert_eq!(outcome.await.expect("it does not panic"), Err(Unavailable::NoLeader));
+        }
+        assert_eq!(proposals.budget.available_permits(), QUEUE_BYTES_MAX / BYTES_PER_UNIT);
+    }
 }

@@ -152,6 +152,8 @@ fn a_caller_without_a_stream_gets_its_own_answer() {
     story.roster.ask_once(story.now, WorkerId::from_u128(9), PYTHON, (RequestId::from_u128(1), 1), "caller");
     let acquires = story.ride(1);
     assert_eq!(story.settle(&acquires[0], &[1]), Delivery::Caller("caller"));
+    let infos = story.roster.infos(story.now);
+    assert_eq!((infos.len(), infos[0].held), (1, 1), "it is a worker like any other");
 }
 
 #[test]
