@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, List
 
 from .._dev import processes
 from .._dev.layout import Cluster, Layout
@@ -36,6 +36,7 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("-w", "--workers", type=_number(0), default=2, metavar="N", help="workers (default: 2)")
     parser.add_argument("-n", "--nodes", type=_number(1), default=3, metavar="N", help="nodes (default: 3; local: 1)")
     parser.add_argument("--slots", type=_number(1), metavar="N", help="slots of each worker (default: processors)")
+    parser.add_argument("--prefetch", type=_number(0), metavar="N", help="tasks each worker holds beyond its slots")
     parser.add_argument("--path", action="append", default=[], metavar="DIR", help="modules for workers; repeatable")
     parser.add_argument("--data", default=".raftwork", metavar="DIR", help="default: ./.raftwork")
     parser.add_argument("-d", "--detach", action="store_true", help="return once the cluster is ready")
@@ -67,8 +68,7 @@ def _run(arguments: argparse.Namespace) -> int:
 
 def _up(arguments: argparse.Namespace, layout: Layout) -> int:
     nodes = 1 if arguments.mode == "local" else arguments.nodes
-    paths = [str(Path(folder).resolve()) for folder in arguments.path]
-    cluster = plan(layout, arguments.mode, nodes, arguments.workers, arguments.slots or 0, paths)
+    cluster = plan(layout, arguments.mode, nodes, arguments.workers, _worker_options(arguments))
     supervisor = Supervisor(layout, cluster)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: supervisor.stop.set())
@@ -80,6 +80,17 @@ def _up(arguments: argparse.Namespace, layout: Layout) -> int:
     finally:
         supervisor.down()
     return DONE
+
+
+def _worker_options(arguments: argparse.Namespace) -> List[str]:
+    """What every worker is told, as its command line."""
+    options = ["--mode", "pull" if arguments.mode == "pull" else "push"]
+    for name in ("slots", "prefetch"):
+        if getattr(arguments, name) is not None:
+            options += [f"--{name}", str(getattr(arguments, name))]
+    for folder in arguments.path:
+        options += ["--path", str(Path(folder).resolve())]
+    return options
 
 
 def _refuse_second(layout: Layout) -> None:

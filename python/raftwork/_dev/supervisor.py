@@ -14,7 +14,7 @@ from .layout import Cluster, Layout, Process, find_raftworkd
 READY_WITHIN = 60.0
 
 
-def plan(layout: Layout, mode: str, nodes: int, workers: int, slots: int, paths: List[str]) -> Cluster:
+def plan(layout: Layout, mode: str, nodes: int, workers: int, worker_options: List[str]) -> Cluster:
     """What to start: nodes first, then workers. Writes the configuration."""
     daemon = find_raftworkd()
     if daemon is None:
@@ -26,13 +26,9 @@ def plan(layout: Layout, mode: str, nodes: int, workers: int, slots: int, paths:
         command = [daemon, "serve", "--config", str(layout.config), "--node", str(number)]
         cluster.processes[f"n{number}"] = Process(f"n{number}", command, url=f"http://127.0.0.1:{port}")
     urls = ",".join(cluster.urls())
-    worker_mode = "pull" if mode == "pull" else "push"
     for number in range(1, workers + 1):
         name = f"w{number}"
-        command = [sys.executable, "-m", "raftwork", "worker", "--url", urls, "--name", name, "--mode", worker_mode]
-        command += ["--slots", str(slots)] if slots else []
-        for folder in paths:
-            command += ["--path", folder]
+        command = [sys.executable, "-m", "raftwork", "worker", "--url", urls, "--name", name, *worker_options]
         cluster.processes[name] = Process(name, command)
     return cluster
 
