@@ -1,2 +1,93 @@
-//! raftwork-chaos.
-fn main() {}
+//! `raftwork-chaos`: checks of a running cluster from the outside, trusting nothing that it says of itself.
+
+mod check;
+
+use std::io::Write;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use clap::{Parser, Subcommand};
+use raftwork_api::Span;
+use raftwork_client::Client;
+use tokio::time::Instant;
+
+use self::check::digests::{Verdict, judge};
+
+const EXAMPLE: &str = "\
+Exit codes: 0 the claim holds; 1 it is broken, or could not be examined; 2 wrong usage.
+
+    $ raftwork dev -d
+    $ raftwork-chaos digests http://127.0.0.1:7001 http://127.0.0.1:7002 http://127.0.0.1:7003
+
+Faults under load, with a verdict: ./kill.sh";
+
+/// Checks a running Raftwork cluster from the outside.
+#[derive(Parser)]
+#[command(name = "raftwork-chaos", version, after_help = EXAMPLE)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Do all nodes hold the same state, byte for byte?
+    Digests {
+        /// Base URL of every node.
+        #[arg(required = true, num_args = 2.., value_name = "URL")]
+        urls: Vec<String>,
+        /// How long to wait for the nodes to be at the same entry; needs a pause in the load.
+        #[arg(long, default_value = "30s", value_name = "SPAN")]
+        patience: Span,
+    },
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    let Command::Digests { urls, patience } = Arguments::parse().command;
+    match digests(&urls, patience.into()).await {
+        Ok(applied) => {
+            let nodes = urls.len();
+            let _ = writeln!(std::io::stdout(), "{nodes} nodes hold the same state as of entry {applied}");
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            let _ = writeln!(std::io::stderr(), "raftwork-chaos: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Looks at all nodes until they are at the same entry, and returns its index.
+async fn digests(urls: &[String], patience: Duration) -> anyhow::Result<u64> {
+    /// Pause between two looks: each reads every row of every node.
+    const PAUSE: Duration = Duration::from_millis(200);
+    let nodes: Vec<Client> = urls.iter().map(|url| only(url)).collect::<Result<_, _>>()?;
+    let deadline = Instant::now() + patience;
+    loop {
+        let mut looks = Vec::with_capacity(nodes.len());
+        for (node, url) in nodes.iter().zip(urls) {
+            looks.push(
+                node.rest().digest().await.with_context(|| format!("failed to ask {url} for its digest"))?,
+            );
+        }
+        match judge(&looks) {
+            Verdict::Equal { applied } => return Ok(applied),
+            Verdict::Diverged { applied, digests } => {
+                bail!("the nodes have diverged: as of entry {applied} their digests are {digests:?}")
+            }
+            Verdict::Unsettled if Instant::now() > deadline => {
+                bail!(
+                    "the nodes were at different entries for {patience:?}; pause the load, or see whether all are up"
+                )
+            }
+            Verdict::Unsettled => tokio::time::sleep(PAUSE).await,
+        }
+    }
+}
+
+/// A client that knows one node alone: each is asked for its own digest.
+fn only(url: &str) -> anyhow::Result<Client> {
+    Client::connect([url]).with_context(|| format!("'{url}' is not the URL of a node"))
+}
