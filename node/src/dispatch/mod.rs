@@ -121,19 +121,21 @@ impl Dispatcher {
     /// When this node does not lead.
     pub async fn acquire(&self, ask: AcquireRequest) -> Result<Vec<Work>, Unavailable> {
         self.inner.reign.check()?;
-        let (waiter, waiting) = oneshot::channel();
+        let (waiter, answer) = oneshot::channel();
         self.roster().ask_once(Instant::now(), ask.worker, ask.python, (ask.request, ask.max), waiter);
+        let mut waiting = Waiting { dispatcher: self, ask: &ask, answer };
         if let Some(repeat) = self.repeated(&ask).await? {
-            self.roster().withdraw(ask.worker, ask.request);
             return Ok(self.inner.work.build(&repeat));
         }
         self.inner.proposals.wake();
-        match tokio::time::timeout(ask.wait, waiting).await {
+        match tokio::time::timeout(ask.wait, &mut waiting.answer).await {
             Ok(Ok(grants)) => Ok(self.inner.work.build(&grants)),
             Ok(Err(_)) => Err(self.inner.reign.unavailable()),
             Err(_) => {
-                self.roster().withdraw(ask.worker, ask.request);
-                Ok(Vec::new())
+                // What came in this very moment is not thrown away.
+                waiting.answer.close();
+                let grants = waiting.answer.try_recv().unwrap_or_default();
+                Ok(self.inner.work.build(&grants))
             }
         }
     }
@@ -158,12 +160,19 @@ impl Dispatcher {
         held: &[(LeaseRef, bool)],
     ) -> Result<Vec<LeaseRef>, Unavailable> {
         self.inner.reign.check()?;
-        self.roster().beat(Instant::now(), worker, held, None);
+        self.note_beat(worker, held, None);
         let (answer, answered) = oneshot::channel();
         let held = held.iter().map(|(lease, _)| *lease).collect();
         let beat = Beat { held, answer: beats::Answer::Caller(answer) };
         self.inner.beats.send(beat).await.map_err(|_| Unavailable::Stopping)?;
         answered.await.unwrap_or_else(|_| Err(self.inner.reign.unavailable()))
+    }
+
+    /// A worker that had fallen silent and is back may have work at once.
+    fn note_beat(&self, worker: WorkerId, held: &[(LeaseRef, bool)], draining: Option<bool>) {
+        if self.roster().beat(Instant::now(), worker, held, draining) {
+            self.inner.proposals.wake();
+        }
     }
 
     /// These leases of a worker without a stream have started.
@@ -255,6 +264,22 @@ impl Dispatcher {
 
     fn roster(&self) -> MutexGuard<'_, Roster<FrameWriter, oneshot::Sender<Grants>>> {
         self.inner.roster.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A caller that waits for the answer to its ask. If it goes away, however that happens, so does the ask: a grant to
+/// nobody would keep a task from everybody for its start deadline.
+struct Waiting<'a> {
+    dispatcher: &'a Dispatcher,
+    ask: &'a AcquireRequest,
+    answer: oneshot::Receiver<Grants>,
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.answer.close();
+        let AcquireRequest { worker, request, .. } = *self.ask;
+        self.dispatcher.roster().withdraw(worker, request, oneshot::Sender::is_closed);
     }
 }
 

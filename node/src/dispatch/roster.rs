@@ -26,6 +26,8 @@ struct Session<O, W> {
     about: About,
     draining: bool,
     heard: Instant,
+    /// Not heard from for a whole time to live: it is given nothing until it is. A connection can stay open so long.
+    silent: bool,
     held: BTreeMap<LeaseRef, Held>,
     asks: BTreeMap<RequestId, Ask<W>>,
     /// Acquires that were proposed and have no answer yet, with how many tasks each may bring.
@@ -105,7 +107,7 @@ impl<O: Clone, W> Roster<O, W> {
     ) -> Vec<(LeaseRef, bool)> {
         let session = self.sessions.entry(hello.worker).or_insert_with(|| Session::unheard(now));
         session.about = About::of(hello);
-        session.heard = now;
+        session.hear(now);
         session.outbox = Some(Outbox { connection, to });
         session.asks.clear();
         let kept: BTreeSet<LeaseRef> = held.iter().map(|(lease, _)| *lease).collect();
@@ -131,32 +133,34 @@ impl<O: Clone, W> Roster<O, W> {
     /// A sign of life.
     pub(super) fn heard(&mut self, now: Instant, worker: WorkerId) {
         if let Some(session) = self.sessions.get_mut(&worker) {
-            session.heard = now;
+            session.hear(now);
         }
     }
 
-    /// A heartbeat with everything that the worker holds.
+    /// A heartbeat with everything that the worker holds. Returns whether it had fallen silent before.
     pub(super) fn beat(
         &mut self,
         now: Instant,
         worker: WorkerId,
         held: &[(LeaseRef, bool)],
         draining: Option<bool>,
-    ) {
+    ) -> bool {
         let session = self.sessions.entry(worker).or_insert_with(|| Session::unheard(now));
-        session.heard = now;
+        let was_silent = session.silent;
+        session.hear(now);
         session.draining |= draining.unwrap_or(false);
         for (lease, started) in held {
             if let Some(held) = session.held.get_mut(lease) {
                 held.started |= started;
             }
         }
+        was_silent
     }
 
     /// These have started.
     pub(super) fn started(&mut self, now: Instant, worker: WorkerId, leases: &[LeaseRef]) {
         let Some(session) = self.sessions.get_mut(&worker) else { return };
-        session.heard = now;
+        session.hear(now);
         for lease in leases {
             if let Some(held) = session.held.get_mut(lease) {
                 held.started = true;
@@ -167,7 +171,7 @@ impl<O: Clone, W> Roster<O, W> {
     /// A worker on a stream asks; the ask replaces an earlier one that is still unanswered.
     pub(super) fn ask(&mut self, now: Instant, worker: WorkerId, request: RequestId, max: u16) {
         let Some(session) = self.sessions.get_mut(&worker) else { return };
-        session.heard = now;
+        session.hear(now);
         session.asks.retain(|_, ask| ask.waiter.is_some());
         session.asks.insert(request, Ask { max, waiter: None });
     }
@@ -182,7 +186,7 @@ impl<O: Clone, W> Roster<O, W> {
         waiter: W,
     ) {
         let session = self.sessions.entry(worker).or_insert_with(|| Session::unheard(now));
-        session.heard = now;
+        session.hear(now);
         session.about.python = python;
         session.about.slots = session.about.slots.max(max);
         if session.about.name.is_empty() {
@@ -191,10 +195,11 @@ impl<O: Clone, W> Roster<O, W> {
         session.asks.insert(request, Ask { max, waiter: Some(waiter) });
     }
 
-    /// The waiter has gone.
-    pub(super) fn withdraw(&mut self, worker: WorkerId, request: RequestId) {
+    /// The waiter of this ask has gone, unless the ask was repeated meanwhile and has another one now.
+    pub(super) fn withdraw(&mut self, worker: WorkerId, request: RequestId, has_gone: impl Fn(&W) -> bool) {
         if let Some(session) = self.sessions.get_mut(&worker) {
-            session.asks.remove(&request);
+            let is_over = |ask: &Ask<W>| ask.waiter.as_ref().is_some_and(&has_gone);
+            session.asks.retain(|id, ask| *id != request || !is_over(ask));
         }
     }
 
@@ -276,7 +281,11 @@ impl<O: Clone, W> Roster<O, W> {
             session.hold(LeaseRef { task: grant.task, token: grant.token }, now);
         }
         match session.asks.remove(&request) {
-            Some(Ask { waiter: Some(waiter), .. }) => Delivery::Caller(waiter),
+            Some(Ask { waiter: Some(waiter), .. }) => {
+                // It was there all the time, waiting: its time to live begins with the answer.
+                session.hear(now);
+                Delivery::Caller(waiter)
+            }
             Some(Ask { waiter: None, .. }) | None => {
                 session.outbox().map_or(Delivery::Nobody, Delivery::Stream)
             }
@@ -284,7 +293,8 @@ impl<O: Clone, W> Roster<O, W> {
     }
 
     /// Leases to expire now, with whether each had started: all of a worker that was not heard from for a whole time to
-    /// live, and grants whose start was not confirmed in time.
+    /// live, and grants whose start was not confirmed in time. A worker that is lost so, but still connected or waiting for
+    /// an answer, keeps its place.
     pub(super) fn overdue(&mut self, now: Instant) -> Vec<(LeaseRef, bool)> {
         let Timings { ttl, start_deadline, .. } = self.timings;
         let mut overdue = Vec::new();
@@ -294,7 +304,9 @@ impl<O: Clone, W> Roster<O, W> {
                     tracing::warn!(%worker, name = session.about.name, leases = session.held.len(), "worker lost: not heard from for {ttl:?}");
                 }
                 overdue.extend(session.held.iter().map(|(lease, held)| (*lease, held.started)));
-                return false;
+                session.held.clear();
+                session.silent = true;
+                return session.outbox.is_some() || session.has_caller();
             }
             session.held.retain(|lease, held| {
                 let late = !held.started && held.is_older(now, start_deadline);
@@ -343,7 +355,9 @@ impl<O: Clone, W> Roster<O, W> {
             silent_ms: u64::try_from(now.saturating_duration_since(session.heard).as_millis())
                 .unwrap_or(u64::MAX),
         };
-        self.sessions.iter().filter(|(_, session)| !session.about.name.is_empty()).map(info).collect()
+        let is_there = |session: &Session<O, W>| !session.silent || session.has_caller();
+        let shown = |session: &Session<O, W>| !session.about.name.is_empty() && is_there(session);
+        self.sessions.iter().filter(|(_, session)| shown(session)).map(info).collect()
     }
 }
 
@@ -363,11 +377,22 @@ impl<O: Clone, W> Session<O, W> {
             about: About::unknown(),
             draining: false,
             heard: now,
+            silent: false,
             held: BTreeMap::new(),
             asks: BTreeMap::new(),
             in_flight: BTreeMap::new(),
             outbox: None,
         }
+    }
+
+    const fn hear(&mut self, now: Instant) {
+        self.heard = now;
+        self.silent = false;
+    }
+
+    /// Whether somebody without a stream waits for tasks.
+    fn has_caller(&self) -> bool {
+        self.asks.values().any(|ask| ask.waiter.is_some())
     }
 
     fn outbox(&self) -> Option<O> {
@@ -384,13 +409,14 @@ impl<O: Clone, W> Session<O, W> {
         if self.outbox.is_some() && self.about.mode == WorkerMode::Push {
             let busy = self.held.len() + self.in_flight.values().map(|max| usize::from(*max)).sum::<usize>();
             let free = usize::from(self.about.capacity).saturating_sub(busy);
-            return Vec::from_iter((free > 0).then(|| Want {
+            return Vec::from_iter((free > 0 && !self.silent).then(|| Want {
                 worker,
                 request: None,
                 max: u16::try_from(free).expect("at most the capacity"),
             }));
         }
         let unanswered = self.asks.iter().filter(|(request, _)| !self.in_flight.contains_key(request));
+        let unanswered = unanswered.filter(|(_, ask)| ask.waiter.is_some() || !self.silent);
         unanswered.map(|(request, ask)| Want { worker, request: Some(*request), max: ask.max }).collect()
     }
 }

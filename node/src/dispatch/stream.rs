@@ -125,7 +125,7 @@ impl Dispatcher {
                 self.report(lease, Command::Release(Release { lease }), from).await;
             }
             FromWorker::Heartbeat { number, held, draining } => {
-                self.roster().beat(now, from.worker, &held, Some(draining));
+                self.note_beat(from.worker, &held, Some(draining));
                 let held = held.into_iter().map(|(lease, _)| lease).collect();
                 let beat = Beat { held, answer: Answer::Stream(from.outbox.clone(), number) };
                 // A full queue means that no quorum confirms: an unanswered beat says just that.

@@ -170,6 +170,51 @@ fn a_silent_worker_loses_everything_after_its_time_to_live() {
     assert_eq!(story.ride(2), [], "it is gone");
 }
 
+/// A process that was paused for long comes back on the connection that it has.
+#[test]
+fn a_connected_worker_that_fell_silent_is_given_nothing_until_it_is_heard_from() {
+    let mut story = Story::new();
+    story.hello(1, WorkerMode::Push, 2, "one");
+    let acquires = story.ride(1);
+    story.settle(&acquires[0], &[1]);
+    story.pass(11);
+    assert_eq!(story.roster.overdue(story.now), [(lease(1), false)]);
+    assert_eq!(story.roster.overdue(story.now), [], "it is said once");
+    assert_eq!((story.ride(2), story.roster.infos(story.now).len()), (vec![], 0));
+    assert!(story.roster.beat(story.now, WorkerId::from_u128(1), &[], None), "it is back");
+    assert_eq!((numbers(&story.ride(2)), story.roster.infos(story.now).len()), (vec![(1, 2)], 1));
+    story.roster.disconnect(WorkerId::from_u128(1), 1);
+    story.pass(11);
+    story.roster.overdue(story.now);
+    assert!(!story.roster.beat(story.now, WorkerId::from_u128(1), &[], None), "it was forgotten");
+}
+
+#[test]
+fn a_caller_may_wait_longer_than_a_time_to_live() {
+    let mut story = Story::new();
+    let (worker, request) = (WorkerId::from_u128(9), RequestId::from_u128(1));
+    story.roster.ask_once(story.now, worker, PYTHON, (request, 1), "caller");
+    story.pass(11);
+    assert_eq!(story.roster.overdue(story.now), []);
+    let acquires = story.ride(1);
+    assert_eq!(story.settle(&acquires[0], &[1]), Delivery::Caller("caller"));
+    assert_eq!(story.roster.overdue(story.now), [], "its time to live begins with the answer");
+}
+
+#[test]
+fn an_ask_goes_with_its_caller_and_stays_with_a_newer_one() {
+    let mut story = Story::new();
+    let (worker, request) = (WorkerId::from_u128(9), RequestId::from_u128(1));
+    story.roster.ask_once(story.now, worker, PYTHON, (request, 1), "first");
+    story.roster.ask_once(story.now, worker, PYTHON, (request, 1), "second");
+    story.roster.withdraw(worker, request, |waiter| *waiter == "first");
+    assert_eq!(numbers(&story.ride(1)), [(9, 1)]);
+    let mut story = Story::new();
+    story.roster.ask_once(story.now, worker, PYTHON, (request, 1), "first");
+    story.roster.withdraw(worker, request, |waiter| *waiter == "first");
+    assert_eq!(story.ride(1), []);
+}
+
 #[test]
 fn a_grant_that_is_not_started_in_time_goes_back_uncharged() {
     let mut story = Story::new();
