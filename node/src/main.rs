@@ -172,7 +172,7 @@ fn code_of(cause: &(dyn Error + 'static)) -> Option<u8> {
         return Some(2);
     }
     match cause.downcast_ref::<StartError>()? {
-        StartError::Identity(_) | StartError::Log(_) | StartError::Rows(_) | StartError::Data { .. } => {
+        StartError::Identity(_) | StartError::Log { .. } | StartError::Rows(_) | StartError::Data { .. } => {
             Some(3)
         }
         StartError::UnknownNode(_) => Some(2),

@@ -39,8 +39,13 @@ pub enum StartError {
     #[error(transparent)]
     Identity(#[from] IdentityError),
     /// The log was refused.
-    #[error(transparent)]
-    Log(#[from] OpenError),
+    #[error("the log in {path}: {source}")]
+    Log {
+        /// Its folder.
+        path: PathBuf,
+        /// Why.
+        source: OpenError,
+    },
     /// The rows were refused.
     #[error(transparent)]
     Rows(#[from] OpenRowsError),
@@ -168,7 +173,8 @@ fn open(own: &NodeConfig, cluster: &str) -> Result<Opened, StartError> {
     let replica = Replica::new(RowStore::open(&generations.path())?)?;
     let applied = replica.progress().0.applied.map(|position| position.index);
     let witness = Witness { applied, existed: folder.identity().has_log };
-    let log = Log::open(&own.data.join("log"), witness)?;
+    let path = own.data.join("log");
+    let log = Log::open(&path, witness).map_err(|source| StartError::Log { path, source })?;
     folder.note_log()?;
     let snapshots = own.data.join("snap");
     transfer::remove_partial(&snapshots).map_err(failed)?;
