@@ -15,6 +15,7 @@ steps=(
   "doctest  full   examples in Rust documentation"
   "docs     full   Rust documentation builds, without a warning"
   "python   quick  Python tests that need no cluster"
+  "wheel    full   pip install . into a new environment"
   "cluster  full   Python tests on a real cluster"
   "examples full   the examples of the README"
   "local    full   local mode runs a function"
@@ -24,12 +25,21 @@ steps=(
 
 step_fmt() { cargo fmt --all --check; }
 step_shell() { shellcheck --external-sources ./*.sh .ci/run scripts/setup; }
-step_ruff() { ruff check python scripts examples; }
+step_ruff() { ruff check python scripts examples bench; }
 step_clippy() { cargo clippy --locked --workspace --all-targets -- -D warnings; }
-step_rust() { cargo test --locked --lib --bins --tests; }
-step_doctest() { cargo test --locked --doc; }
-step_docs() { RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps; }
+step_rust() { cargo test --locked --workspace --lib --bins --tests; }
+step_doctest() { cargo test --locked --workspace --doc; }
+step_docs() { RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps; }
 step_python() { python -m pytest -m "not cluster" python/tests scripts/tests; }
+step_wheel() {
+  local folder
+  folder="$(mktemp -d)"
+  python -m venv "$folder/venv"
+  # The profile of everything else: a release build has nothing to show here that would be worth its time.
+  MATURIN_PEP517_ARGS="--profile dev" "$folder/venv/bin/python" -m pip install --quiet --disable-pip-version-check "$root"
+  (cd "$folder" && venv/bin/raftwork --help && venv/bin/python -c 'import raftwork; print(raftwork.Client)')
+  rm -rf "$folder"
+}
 step_cluster() { python -m pytest -m cluster python/tests; }
 step_examples() { on_cluster push 2 3 run_examples; }
 step_local() { on_cluster local 1 1 python "$root/examples/hello.py"; }

@@ -230,11 +230,11 @@ async fn three_nodes_apply_the_same_entries() {
     let cluster = Cluster::start(3, calm()).await;
     let (_, leader) = cluster.leader().await;
     let entries = numbered(500);
-    let proposed = entries.iter().map(|entry| leader.raft.propose(EntryBytes(entry.clone())));
-    let proposed = futures::future::try_join_all(proposed).await.unwrap();
-    let mut order: Vec<(u64, Bytes)> = proposed.iter().map(|proposed| proposed.index).zip(entries).collect();
+    // At whoever leads: on a loaded machine another election may fall into the burst.
+    let indexes = futures::future::join_all(entries.iter().map(|entry| cluster.propose(entry.clone()))).await;
+    let mut order: Vec<(u64, Bytes)> = indexes.into_iter().zip(entries).collect();
     order.sort();
-    assert!(order.windows(2).all(|pair| pair[0].0 + 1 == pair[1].0));
+    assert!(order.windows(2).all(|pair| pair[0].0 < pair[1].0));
     cluster.agree_on(&order.into_iter().map(|(_, entry)| entry).collect::<Vec<_>>()).await;
     assert!(leader.log.counters().fsyncs() < leader.log.counters().records());
 }
