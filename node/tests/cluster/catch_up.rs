@@ -1,10 +1,13 @@
 //! A follower that missed more than the log keeps: it catches up by snapshot, and becomes equal.
 
+use std::path::Path;
+use std::time::Instant;
+
 use serde_json::json;
 
-use crate::api::Api;
+use crate::api::{Api, Call};
 use crate::cluster::{ALL, Cluster, QUICK};
-use crate::wait::until;
+use crate::wait::{PATIENCE, until};
 use crate::worker::Puller;
 
 /// Snapshots so often that a short absence is too long for the log.
@@ -44,17 +47,17 @@ fn installs(cluster: &Cluster, node: u64) -> usize {
 
 /// Whether the node shows, by itself, a task that stays and one that ended.
 async fn knows(api: &Api, node: u64, (stays, ended): &(String, String), round: &str) {
-    let stale = |path: String| crate::api::Call::get(format!("{path}?read=stale"));
+    let stale = |path: String| Call::get(format!("{path}?read=stale"));
     assert_eq!(api.ask(node, &stale(format!("/v1/tasks/{stays}"))).await.expect(200)["status"], "queued");
     let result = api.ask(node, &stale(format!("/v1/tasks/{ended}/result"))).await.expect(200);
     assert_eq!(result["value"], json!(round));
 }
 
 /// History goes on without `absent` until the log has forgotten what it missed.
-async fn outpace(cluster: &Cluster, leader: u64, absent: u64, seen: u64) -> (String, String) {
+async fn outpace(cluster: &Cluster, leader: u64, absent: u64, seen: u64, round: &str) -> (String, String) {
     let awake = cluster.awake();
     assert!(!awake.contains(&absent));
-    let history = make_history(&cluster.api, &awake, "absent").await;
+    let history = make_history(&cluster.api, &awake, round).await;
     until("the log has forgotten what the follower missed", async || {
         (purged(&cluster.api, leader).await > seen).then_some(())
     })
@@ -62,23 +65,60 @@ async fn outpace(cluster: &Cluster, leader: u64, absent: u64, seen: u64) -> (Str
     history
 }
 
+/// Moments of an install at which a crash must leave either the old rows or the new ones.
+const MOMENTS: [(&str, fn(&Path) -> bool); 3] = [
+    ("files arrive", |data| has(&data.join("snap"), "recv-")),
+    ("the new rows are unpacked", |data| count(data, "sm-") > 1),
+    ("the new rows count, and the log is behind them", |data| {
+        let pointer = std::fs::read_to_string(data.join("CURRENT_SM")).unwrap_or_default();
+        pointer.starts_with("sm-") && pointer.trim() != current_at_start(data)
+    }),
+];
+
+fn count(folder: &Path, prefix: &str) -> usize {
+    let names = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.file_name());
+    names.filter(|name| name.to_string_lossy().starts_with(prefix)).count()
+}
+
+fn has(folder: &Path, prefix: &str) -> bool {
+    count(folder, prefix) > 0
+}
+
+/// The pointer as [`crash_at`] found it.
+fn current_at_start(data: &Path) -> String {
+    std::fs::read_to_string(data.with_extension("pointer")).unwrap()
+}
+
+/// Starts a node and kills it at that moment, looking as often as can be: these moments are short.
+fn crash_at(cluster: &mut Cluster, node: u64, what: &str, is_now: fn(&Path) -> bool) {
+    let data = cluster.data(node);
+    std::fs::copy(data.join("CURRENT_SM"), data.with_extension("pointer")).unwrap();
+    cluster.spawn(node);
+    let end = Instant::now() + PATIENCE;
+    while !is_now(&data) {
+        assert!(Instant::now() < end, "waited in vain until {what}");
+        std::thread::yield_now();
+    }
+    cluster.kill(node);
+}
+
 #[tokio::test]
-async fn a_killed_follower_catches_up_by_snapshot_and_survives_another_kill() {
+async fn a_killed_follower_catches_up_by_snapshot_and_survives_a_kill_at_any_moment_of_it() {
     let mut cluster = Cluster::start(&format!("{QUICK}{FORGETFUL}")).await;
     let leader = cluster.leader().await;
     let [follower, _] = Cluster::others(leader);
     make_history(&cluster.api, &ALL, "before").await;
-    let seen = cluster.api.info(follower).await.unwrap()["last_log"].as_u64().unwrap();
-    cluster.kill(follower);
-    let history = outpace(&cluster, leader, follower, seen).await;
-
-    cluster.spawn(follower);
-    until("the snapshot is installed", async || (installs(&cluster, follower) > 0).then_some(())).await;
-    cluster.kill(follower);
-    cluster.spawn(follower);
-    cluster.until_ready(&[follower]).await;
-    cluster.until_equal().await;
-    knows(&cluster.api, follower, &history, "absent").await;
+    for (moment, is_now) in MOMENTS {
+        let seen = cluster.api.info(follower).await.unwrap()["last_log"].as_u64().unwrap();
+        cluster.kill(follower);
+        let history = outpace(&cluster, leader, follower, seen, moment).await;
+        crash_at(&mut cluster, follower, moment, is_now);
+        cluster.spawn(follower);
+        cluster.until_ready(&[follower]).await;
+        cluster.until_equal().await;
+        knows(&cluster.api, follower, &history, moment).await;
+    }
+    assert!(installs(&cluster, follower) > 0, "the log was enough");
 
     // It is a full member again: with it alone beside one other, writes go on.
     let [_, other] = Cluster::others(leader);
@@ -97,7 +137,7 @@ async fn a_paused_follower_catches_up_and_becomes_equal() {
     let [follower, _] = Cluster::others(leader);
     let seen = cluster.api.info(follower).await.unwrap()["last_log"].as_u64().unwrap();
     cluster.pause(&[follower]);
-    let history = outpace(&cluster, leader, follower, seen).await;
+    let history = outpace(&cluster, leader, follower, seen, "absent").await;
     cluster.resume(&[follower]);
     cluster.until_ready(&ALL).await;
     cluster.until_equal().await;
