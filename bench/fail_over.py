@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """How long no write is acknowledged when the leader is killed, and when it hands over.
 
-Against a running ``raftwork dev`` cluster of three nodes or more. One client writes one small function after another, to
-any node that answers; the gap is the time from the last acknowledgement before the fault to the first one after it.
-Prints each gap, and the median. Absolute times: read them beside the election timeouts, which are printed too.
+Against a running ``raftwork dev`` cluster of three nodes or more. One client writes one small function after
+another, to any node that answers; the gap is the longest pause between two acknowledgements around the fault.
+Prints each gap, and the median. Absolute times: read them beside the election timeouts of ``cluster.toml``.
 
     raftwork dev -d -w 0 && bench/fail_over.py --kills 20 --transfers 20
 """

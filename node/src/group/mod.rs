@@ -335,7 +335,9 @@ impl Group {
         const PATIENCE: Duration = Duration::from_secs(5);
         self.inner.reign.check()?;
         let status = self.status();
-        let Some(to) = to.or_else(|| successor(&status)).filter(|to| *to != status.node) else { return Ok(()) };
+        let Some(to) = to.or_else(|| successor(&status)).filter(|to| *to != status.node) else {
+            return Ok(());
+        };
         self.inner.raft.transfer_leader(to).await.map_err(|_| Unavailable::Stopping)?;
         tokio::time::timeout(PATIENCE, self.inner.reign.ended()).await.map_err(|_| Unavailable::Unknown {
             reason: format!("node {to} did not take over within {PATIENCE:?}"),
