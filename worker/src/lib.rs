@@ -1,6 +1,6 @@
 //! The worker: leases tasks from the cluster and runs them in Python child processes.
 //!
-//! [`run`] is the whole of it. Inside, [`agent`] decides (pure), [`runner`] carries out, [`python`] owns the processes:
+//! [`run`] is the whole of it. Inside, `agent` decides (pure), `runner` carries out, `python` owns the processes:
 //!
 //! | file | what |
 //! |---|---|

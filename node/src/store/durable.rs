@@ -16,7 +16,7 @@ pub fn write(path: &Path, contents: &[u8]) -> io::Result<()> {
     rename(&aside, path)
 }
 
-/// Where [`write`] writes before it renames; a crash may leave it there.
+/// Where [`write()`] writes before it renames; a crash may leave it there.
 pub fn aside(path: &Path) -> PathBuf {
     let mut name = path.file_name().unwrap_or_else(|| OsStr::new("file")).to_owned();
     name.push(".tmp");
