@@ -64,7 +64,7 @@ enum Command {
         /// The cluster's file, the same on every node.
         #[arg(long, value_name = "FILE")]
         config: PathBuf,
-        /// Which [[node]] of the file this process is.
+        /// Which `[[node]]` of the file this process is.
         #[arg(long, value_name = "ID")]
         node: u64,
         /// Listen where other machines can connect, although nothing is encrypted and nobody has to log in.
