@@ -65,8 +65,11 @@ async fn outpace(cluster: &Cluster, leader: u64, absent: u64, seen: u64, round: 
     history
 }
 
+/// Tells from a data folder whether it is time.
+type IsNow = fn(&Path) -> bool;
+
 /// Moments of an install at which a crash must leave either the old rows or the new ones.
-const MOMENTS: [(&str, fn(&Path) -> bool); 3] = [
+const MOMENTS: [(&str, IsNow); 3] = [
     ("files arrive", |data| has(&data.join("snap"), "recv-")),
     ("the new rows are unpacked", |data| count(data, "sm-") > 1),
     ("the new rows count, and the log is behind them", |data| {
@@ -90,7 +93,7 @@ fn current_at_start(data: &Path) -> String {
 }
 
 /// Starts a node and kills it at that moment, looking as often as can be: these moments are short.
-fn crash_at(cluster: &mut Cluster, node: u64, what: &str, is_now: fn(&Path) -> bool) {
+fn crash_at(cluster: &mut Cluster, node: u64, what: &str, is_now: IsNow) {
     let data = cluster.data(node);
     std::fs::copy(data.join("CURRENT_SM"), data.with_extension("pointer")).unwrap();
     cluster.spawn(node);
