@@ -50,6 +50,8 @@ struct Held {
     /// When this leader granted it, or first heard of it; `None` after an election, until the worker is heard from.
     granted: Option<Instant>,
     started: bool,
+    /// When its worker last said that it holds it. A lease that its worker keeps silent about has been dropped by it.
+    named: Instant,
 }
 
 /// A worker that asks for tasks, until there are some.
@@ -86,7 +88,7 @@ impl<O: Clone, W> Roster<O, W> {
         *self = Self::new(self.timings);
         for (worker, lease) in leases {
             let session = self.sessions.entry(worker).or_insert_with(|| Session::unheard(now));
-            session.held.insert(lease, Held { granted: None, started: false });
+            session.held.insert(lease, Held { granted: None, started: false, named: now });
         }
     }
 
@@ -152,6 +154,7 @@ impl<O: Clone, W> Roster<O, W> {
         for (lease, started) in held {
             if let Some(held) = session.held.get_mut(lease) {
                 held.started |= started;
+                held.named = now;
             }
         }
         was_silent
@@ -164,6 +167,7 @@ impl<O: Clone, W> Roster<O, W> {
         for lease in leases {
             if let Some(held) = session.held.get_mut(lease) {
                 held.started = true;
+                held.named = now;
             }
         }
     }
@@ -293,7 +297,7 @@ impl<O: Clone, W> Roster<O, W> {
     }
 
     /// Leases to expire now, with whether each had started: all of a worker that was not heard from for a whole time to
-    /// live, and grants whose start was not confirmed in time. A worker that is lost so, but still connected or waiting for
+    /// live, grants whose start was not confirmed in time, and what its worker has not named for so long. A worker that is lost so, but still connected or waiting for
     /// an answer, keeps its place.
     pub(super) fn overdue(&mut self, now: Instant) -> Vec<(LeaseRef, bool)> {
         let Timings { ttl, start_deadline, .. } = self.timings;
@@ -310,10 +314,11 @@ impl<O: Clone, W> Roster<O, W> {
             }
             session.held.retain(|lease, held| {
                 let late = !held.started && held.is_older(now, start_deadline);
-                if late {
-                    overdue.push((*lease, false));
+                let dropped = now.saturating_duration_since(held.named) > ttl;
+                if late || dropped {
+                    overdue.push((*lease, held.started));
                 }
-                !late
+                !late && !dropped
             });
             true
         });
@@ -400,7 +405,8 @@ impl<O: Clone, W> Session<O, W> {
     }
 
     fn hold(&mut self, lease: LeaseRef, now: Instant) -> &mut Held {
-        let held = self.held.entry(lease).or_insert(Held { granted: Some(now), started: false });
+        let held = self.held.entry(lease).or_insert(Held { granted: Some(now), started: false, named: now });
+        held.named = now;
         held.granted.get_or_insert(now);
         held
     }

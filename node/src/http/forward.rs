@@ -32,6 +32,9 @@ const LEADER_PATIENCE: Duration = Duration::from_secs(3);
 const RETRY_PAUSE: Duration = Duration::from_millis(25);
 /// How often a node that waits for the leader's answer looks whether that still leads.
 const LEADER_CHECK: Duration = Duration::from_millis(100);
+/// How often it asks whether the leader is alive at all, and how long that may take. A process that is paused, or behind a
+/// partition, keeps its connections and its name until somebody else is elected, which without a majority is never.
+const PULSE_CHECK: Duration = Duration::from_secs(2);
 /// Longest wait for an answer: longer than any `wait` that a client may ask for.
 const ANSWER_PATIENCE: Duration = Duration::from_secs(75);
 
@@ -165,7 +168,7 @@ impl Forwarder {
         let answer = tokio::select! {
             answer = request.send() => answer,
             () = lost(state, leader) => {
-                return ApiError::unknown(format!("node {} stopped leading before it answered", leader.id))
+                return ApiError::unknown(format!("node {} stopped leading, or answering, before it answered", leader.id))
                     .into_response();
             }
         };
@@ -183,13 +186,30 @@ impl Forwarder {
     }
 }
 
-/// Resolves when `leader` is no longer who this node takes for the leader.
+/// Resolves when `leader` is no longer who this node takes for the leader, or gives no sign of life.
 async fn lost(state: &AppState, leader: &LeaderAt) {
+    tokio::select! {
+        () = deposed(state, leader) => {}
+        () = silent(state, leader) => {}
+    }
+}
+
+async fn deposed(state: &AppState, leader: &LeaderAt) {
     loop {
         tokio::time::sleep(LEADER_CHECK).await;
         match state.group.leadership() {
             Leadership::Follower { leader: Some(now) } if now.id == leader.id => {}
             Leadership::Follower { .. } | Leadership::Leader => return,
+        }
+    }
+}
+
+async fn silent(state: &AppState, leader: &LeaderAt) {
+    loop {
+        tokio::time::sleep(PULSE_CHECK).await;
+        let pulse = state.forwarder.client.get(format!("{}{}", leader.url, paths::HEALTHZ));
+        if pulse.timeout(PULSE_CHECK).send().await.is_err() {
+            return;
         }
     }
 }

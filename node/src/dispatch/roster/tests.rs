@@ -229,6 +229,28 @@ fn a_grant_that_is_not_started_in_time_goes_back_uncharged() {
 }
 
 #[test]
+fn a_lease_that_its_worker_keeps_silent_about_ends_although_the_worker_lives() {
+    let mut story = Story::new();
+    story.hello(1, WorkerMode::Push, 2, "one");
+    let acquires = story.ride(2);
+    story.settle(&acquires[0], &[1, 2]);
+    for _ in 0..6 {
+        story.roster.started(story.now, WorkerId::from_u128(1), &[lease(2)]);
+        story.beat(1, &[(lease(2), true)]);
+        story.pass(1);
+    }
+    assert_eq!(story.roster.overdue(story.now), [(lease(1), false)]);
+    for _ in 0..9 {
+        story.pass(1);
+        story.beat(1, &[]);
+    }
+    assert_eq!(story.roster.overdue(story.now), [], "exactly a time to live");
+    story.pass(1);
+    story.beat(1, &[]);
+    assert_eq!(story.roster.overdue(story.now), [(lease(2), true)]);
+}
+
+#[test]
 fn a_new_leader_counts_every_lease_as_heard_of_and_ends_none_that_lives() {
     let mut story = Story::new();
     story.roster.reset(story.now, [(WorkerId::from_u128(1), lease(1)), (WorkerId::from_u128(2), lease(2))]);
