@@ -24,6 +24,9 @@ class FakeCore:
         self.ends: Dict[bytes, Ended] = {}
         self.watched: Set[bytes] = set()
         self.hold = False
+        self.gate = threading.Event()
+        self.gate.set()
+        self.at_gate = False
         self.fail_next_submit: Optional[Exception] = None
         self._finished: "queue.Queue[Optional[List[Ended]]]" = queue.Queue()
         self._lock = threading.RLock()
@@ -35,7 +38,9 @@ class FakeCore:
         return id
 
     def submit(self, function: bytes, ids: Sequence[bytes], args: Sequence[bytes], **options: Any) -> int:
-        """As the core."""
+        """As the core; waits while the gate is closed."""
+        self.at_gate = True
+        self.gate.wait()
         with self._lock:
             error, self.fail_next_submit = self.fail_next_submit, None
             if error is not None:

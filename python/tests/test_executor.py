@@ -10,6 +10,7 @@ from fake_core import FakeCore
 
 import raftwork
 from raftwork import Client
+from raftwork._function import SUBMIT_ITEMS
 
 
 def test_submit_map_and_as_completed(client: Client) -> None:
@@ -22,10 +23,13 @@ def test_submit_map_and_as_completed(client: Client) -> None:
 
 def test_calls_made_in_a_burst_share_submits(client: Client, core: FakeCore) -> None:
     with client.executor() as executor:
-        for future in [executor.submit(abs, -n) for n in range(5000)]:
-            future.result(5)
-    assert sum(len(ids) for ids, _ in core.submits) == 5000
-    assert len(core.submits) < 1000
+        core.gate.clear()
+        first = executor.submit(abs, -1)
+        wait_until(lambda: core.at_gate)
+        futures = [executor.submit(abs, -n) for n in range(5000)]
+        core.gate.set()
+        assert [future.result(5) for future in [first, *futures]] == [1, *range(5000)]
+    assert [len(ids) for ids, _ in core.submits] == [1, SUBMIT_ITEMS, SUBMIT_ITEMS, 5000 - 2 * SUBMIT_ITEMS]
 
 
 def test_exceptions_belong_to_their_future(client: Client) -> None:
