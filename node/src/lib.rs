@@ -6,6 +6,7 @@ pub mod group;
 pub mod http;
 mod node;
 pub mod raft;
+pub mod replica;
 pub mod store;
 pub mod telemetry;
 

@@ -11,7 +11,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{Config, NodeConfig};
-use crate::group::{Group, GroupSeed, RaftNode, Replica};
+use crate::group::{Group, GroupSeed, RaftNode};
 use crate::http::{self, AppState, BindError};
 use crate::raft::handle::{InitializeError, OpenRaftError, RaftHandle};
 use crate::raft::log_store::LogStore;
@@ -19,6 +19,7 @@ use crate::raft::network::{Network, NetworkSettings};
 use crate::raft::server::PeerServer;
 use crate::raft::state_machine::StateMachine;
 use crate::raft::transfer;
+use crate::replica::Replica;
 use crate::store::generation::Generations;
 use crate::store::identity::{DataFolder, IdentityError};
 use crate::store::log::{Log, OpenError, Witness};

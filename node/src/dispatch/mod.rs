@@ -26,7 +26,8 @@ use uuid::Uuid;
 use self::beats::Beat;
 use self::roster::{Delivery, Roster};
 use self::work::WorkBuilder;
-use crate::group::{Leadership, Proposal, Proposals, Reign, Replica, Unavailable};
+use crate::group::{Leadership, Proposal, Proposals, Reign, Unavailable};
+use crate::replica::Replica;
 
 /// The rhythm of leases.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

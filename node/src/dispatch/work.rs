@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use raftwork_api::stream::Work;
 use raftwork_kernel::{Function, FunctionId, Grant, LeaseRef, Rows};
 
-use crate::group::Replica;
+use crate::replica::Replica;
 use crate::store::rows::RowStore;
 
 /// Most functions whose rows are kept decoded; beyond it the cache starts anew.

@@ -6,7 +6,6 @@
 mod clock;
 mod proposals;
 mod reign;
-mod replica;
 mod watch;
 
 use std::collections::BTreeMap;
@@ -19,13 +18,13 @@ use raftwork_kernel::{Command, Event, Record, Reply, TaskId};
 pub use self::proposals::ProposalCounters;
 pub(crate) use self::proposals::{Coalescer, Proposal, Proposals, Queue};
 pub(crate) use self::reign::{Reign, ReignSeed};
-pub use self::replica::{Replica, Standing};
 pub use self::watch::Watch;
 use self::watch::Watchers;
 use crate::dispatch::{Dispatcher, Timings};
 use crate::raft::RaftHandle;
 use crate::raft::handle::{ProposeError, RaftStatus, ReadIndexError, Role};
 use crate::raft::state_machine::{Observer, StateMachine};
+use crate::replica::Replica;
 
 /// Raft over our state machine.
 pub(crate) type RaftNode = RaftHandle<StateMachine>;

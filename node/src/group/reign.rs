@@ -8,8 +8,9 @@ use tokio::sync::watch;
 use super::clock::LogClock;
 use super::{LeaderAt, Leadership, Unavailable};
 use crate::dispatch::Dispatcher;
-use crate::group::{RaftNode, Replica};
+use crate::group::RaftNode;
 use crate::raft::handle::{RaftStatus, Role, StatusWatch};
+use crate::replica::Replica;
 
 /// How long to wait before a barrier that failed is tried again.
 const RETRY: Duration = Duration::from_millis(50);

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use raftwork_kernel::{Event, Record, Rows, TaskId};
 use tokio::sync::Notify;
 
-use super::replica::{Replica, Standing};
+use crate::replica::{Replica, Standing};
 
 /// Everybody who waits for something on this node.
 #[derive(Debug, Default)]

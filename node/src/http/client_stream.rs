@@ -14,7 +14,8 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use super::write;
-use crate::group::{Group, Standing, Unavailable, Watch};
+use crate::group::{Group, Unavailable, Watch};
+use crate::replica::Standing;
 
 /// Requests of one connection that may be under way.
 const IN_FLIGHT_MAX: usize = 1024;

@@ -21,7 +21,7 @@ use super::openapi::Problems;
 use super::read::ReadQuery;
 use super::state::AppState;
 use super::{pickle, read, submit};
-use crate::group::Standing;
+use crate::replica::Standing;
 
 /// Register a pickled function.
 #[utoipa::path(

@@ -25,7 +25,7 @@ use super::openapi::Problems;
 use super::state::AppState;
 use super::{read, view, write};
 use crate::dispatch::AcquireRequest;
-use crate::group::Standing;
+use crate::replica::Standing;
 
 /// Most that is kept of what an attempt printed to one stream, in bytes.
 const OUTPUT_BYTES_MAX: usize = 256 << 10;

@@ -15,7 +15,8 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::error::{ApiError, ApiResult};
 use super::state::AppState;
-use crate::group::{Leadership, Standing, Unavailable};
+use crate::group::{Leadership, Unavailable};
+use crate::replica::Standing;
 
 /// Longest `wait`.
 const WAIT_MAX: Duration = Duration::from_mins(1);

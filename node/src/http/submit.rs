@@ -22,7 +22,7 @@ use super::read::{self, Read};
 use super::state::AppState;
 use super::view::{self, Connected};
 use super::write;
-use crate::group::Standing;
+use crate::replica::Standing;
 
 /// Response header: the request was carried out before, under the same key.
 const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");

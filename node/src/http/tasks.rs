@@ -18,7 +18,7 @@ use super::read::{self, Read, ReadQuery};
 use super::state::AppState;
 use super::view::{self, Connected};
 use super::write;
-use crate::group::Standing;
+use crate::replica::Standing;
 
 /// A task.
 #[utoipa::path(

@@ -13,7 +13,8 @@ use raftwork_kernel::{Function, Phase, PythonVersion, Record, Rows, Task, TaskRo
 use super::error::{ApiError, ApiResult};
 use super::state::AppState;
 use super::{pickle, read, rfc3339};
-use crate::group::{Leadership, Standing};
+use crate::group::Leadership;
+use crate::replica::Standing;
 
 pub(super) const fn format_of(language: Language) -> CodeFormat {
     match language {

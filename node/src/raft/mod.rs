@@ -9,6 +9,7 @@ pub mod hello;
 pub mod image;
 mod link;
 pub mod log_store;
+mod members;
 pub mod network;
 pub mod server;
 pub mod settings;

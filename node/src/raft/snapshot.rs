@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::image::{self, SnapshotImage};
+use super::members::decode_members;
 use super::transfer::{FileInfo, SnapshotFiles};
 use super::types::SnapshotMeta;
 use crate::store::durable;
@@ -145,7 +146,7 @@ fn covered(dir: &Path) -> io::Result<SnapshotImage> {
     Ok(SnapshotImage {
         last: progress.applied.map(Into::into),
         membership_at: members.position.map(Into::into),
-        membership: super::state_machine::decode_members(&members).map_err(io::Error::other)?,
+        membership: decode_members(&members).map_err(io::Error::other)?,
     })
 }
 

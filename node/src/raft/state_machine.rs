@@ -10,17 +10,18 @@ use openraft::storage::RaftStateMachine;
 use openraft::{OptionalSend, RaftSnapshotBuilder};
 use raftwork_kernel::{Applied, Event};
 
-use super::image::{self, ImageError, LogIdImage, MembershipImage};
+use super::image::LogIdImage;
 use super::log_store::{durable, to_position};
+use super::members::{decode_members, encode_members};
 use super::snapshot::{SnapshotDir, Snapshots};
 use super::types::{
     Entry, EntryBytes, EntryResponder, LogId, Membership, Payload, Replies, Snapshot, SnapshotMeta,
     StoredMembership, TypeConfig,
 };
-use crate::group::Replica;
+use crate::replica::Replica;
 use crate::store::generation::Generations;
 use crate::store::log::{Log, Position};
-use crate::store::rows::{RowStore, StoredMembers};
+use crate::store::rows::RowStore;
 use crate::store::{fatal_io, folder};
 
 /// Is told what was applied, on the thread that applied it: it must be quick.
@@ -185,16 +186,4 @@ impl RaftSnapshotBuilder<TypeConfig> for Builder {
 
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
     tokio::task::spawn_blocking(work).await.map_err(io::Error::other)?
-}
-
-fn encode_members(position: Position, membership: &Membership) -> StoredMembers {
-    let encoded = image::encode(&MembershipImage::from(membership)).into();
-    StoredMembers { position: Some(position), encoded }
-}
-
-pub(super) fn decode_members(members: &StoredMembers) -> Result<MembershipImage, ImageError> {
-    if members.encoded.is_empty() {
-        return Ok(MembershipImage::default());
-    }
-    image::decode(&members.encoded)
 }
