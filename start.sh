@@ -17,7 +17,8 @@ Sets up what is missing, then starts a cluster on this machine and stays in the 
   -h          this text
 
 Functions may be pickled by reference: workers find modules in the folder where start.sh was started.
-Data lies in ./.raftwork of that folder; a second start finds it again. The last line says where the cluster is:
+Data lies in ./.raftwork of that folder (local: ./.raftwork-local); a second start finds it again. The last line says
+where the cluster is:
 
   ready http://127.0.0.1:7001,http://127.0.0.1:7002,http://127.0.0.1:7003
 

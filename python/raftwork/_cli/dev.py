@@ -21,7 +21,8 @@ _EXAMPLES = """\
   raftwork dev kill leader        kill -9 of the node that leads; watch another one take over
   raftwork dev restart n2         start it again on its data
 
-Data and logs are in ./.raftwork; a second start finds them again. The last line printed is: ready URL[,URL...]
+Data and logs are in ./.raftwork (local: ./.raftwork-local); a second start finds them again.
+The last line printed is: ready URL[,URL...]
 """
 
 _DETACHED_READY_WITHIN = 120.0
@@ -38,7 +39,7 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("--slots", type=_number(1), metavar="N", help="slots of each worker (default: processors)")
     parser.add_argument("--prefetch", type=_number(0), metavar="N", help="tasks each worker holds beyond its slots")
     parser.add_argument("--path", action="append", default=[], metavar="DIR", help="modules for workers; repeatable")
-    parser.add_argument("--data", default=".raftwork", metavar="DIR", help="default: ./.raftwork")
+    parser.add_argument("--data", metavar="DIR", help="default: ./.raftwork, or ./.raftwork-local")
     parser.add_argument("-d", "--detach", action="store_true", help="return once the cluster is ready")
     parser.add_argument("--json", action="store_true", help="print JSON, for scripts")
 
@@ -53,7 +54,7 @@ def _number(least: int) -> Any:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    layout = Layout(Path(arguments.data))
+    layout = _layout(arguments)
     if arguments.action == "up":
         if arguments.names:
             raise CommandError(f"up takes no names, and got {' '.join(arguments.names)}", 2)
@@ -64,6 +65,18 @@ def _run(arguments: argparse.Namespace) -> int:
         raise CommandError(f"there is no cluster in {layout.root}; start one with: raftwork dev")
     actions()[arguments.action](arguments, layout, cluster)
     return DONE
+
+
+def _layout(arguments: argparse.Namespace) -> Layout:
+    """The folder that is meant. One node and several cannot share data, so that each mode has a place of its own."""
+    if arguments.data:
+        return Layout(Path(arguments.data))
+    cluster, local = Layout(Path(".raftwork")), Layout(Path(".raftwork-local"))
+    if arguments.action == "up":
+        return local if arguments.mode == "local" else cluster
+    running = [layout for layout in (cluster, local) if _is_running(layout)]
+    known = [layout for layout in (cluster, local) if layout.state.exists()]
+    return [*running, *known, cluster][0]
 
 
 def _up(arguments: argparse.Namespace, layout: Layout) -> int:
@@ -93,9 +106,13 @@ def _worker_options(arguments: argparse.Namespace) -> List[str]:
     return options
 
 
+def _is_running(layout: Layout) -> bool:
+    cluster = layout.load()
+    return bool(cluster and any(processes.is_alive(process.pid) for process in cluster.processes.values()))
+
+
 def _refuse_second(layout: Layout) -> None:
-    running = layout.load()
-    if running and any(processes.is_alive(process.pid) for process in running.processes.values()):
+    if _is_running(layout):
         raise CommandError(f"a cluster is running in {layout.root}; stop it first: raftwork dev stop")
 
 

@@ -4,8 +4,17 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Folders that builds, tools and clusters fill.
-const SKIPPED_FOLDERS: [&str; 8] =
-    [".git", ".raftwork", ".venv", "target", "dist", "__pycache__", "node_modules", ".hypothesis"];
+const SKIPPED_FOLDERS: [&str; 9] = [
+    ".git",
+    ".raftwork",
+    ".raftwork-local",
+    ".venv",
+    "target",
+    "dist",
+    "__pycache__",
+    "node_modules",
+    ".hypothesis",
+];
 
 /// A file of the project.
 pub(crate) struct File {
