@@ -24,13 +24,13 @@ steps=(
 )
 
 step_fmt() { cargo fmt --all --check; }
-step_shell() { shellcheck --external-sources ./*.sh .ci/run scripts/setup; }
+step_shell() { shellcheck --external-sources ./*.sh .ci/run scripts/setup bench/run; }
 step_ruff() { ruff check python scripts examples bench; }
 step_clippy() { cargo clippy --locked --workspace --all-targets -- -D warnings; }
 step_rust() { cargo test --locked --workspace --no-fail-fast --lib --bins --tests; }
 step_doctest() { cargo test --locked --workspace --doc; }
 step_docs() { RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps; }
-step_python() { python -m pytest -m "not cluster" python/tests scripts/tests; }
+step_python() { python -m pytest -m "not cluster" python/tests scripts/tests bench/tests; }
 step_wheel() {
   local folder
   folder="$(mktemp -d)"
