@@ -8,6 +8,7 @@ import argparse
 import json
 import os
 import platform
+import signal
 import sys
 import time
 from pathlib import Path
@@ -47,6 +48,8 @@ def main() -> int:
     if arguments.list:
         _list()
         return 0
+    # What was started is stopped, whoever ends us.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         _enter_environment()
         return _run(arguments)

@@ -16,7 +16,7 @@ def run(system: str, options: Sequence[object], in_flight: int, seconds: float, 
     """Runs it once: ``rate``, ``p50_ms`` and so on. ``meter`` gets its process number as soon as it runs."""
     folder = SCRATCH / "load"
     command = [BINARY, system, *options, "--in-flight", in_flight, "--seconds", seconds]
-    process = Process("load", command, folder, pipes=True)
+    process = Process("load", command, folder, {"RUST_BACKTRACE": "0"}, pipes=True)
     if meter is not None:
         meter(process.pid)
     try:
@@ -25,7 +25,7 @@ def run(system: str, options: Sequence[object], in_flight: int, seconds: float, 
         process.stop()
         raise
     if process.child.returncode != 0:
-        raise Failed(f"{BINARY.name} {system} failed:\n{process.tail()}")
+        raise Failed(f"{BINARY.name} {system} failed: {process.tail(6).strip()}")
     measured: Dict[str, Any] = json.loads(output)
     if measured["errors"] > measured["acked"] / 1000:
         raise Failed(f"{measured['errors']} writes failed; the first: {measured['first_error']}")

@@ -99,7 +99,7 @@ def _try(found: Comparison, peer: Peer, what: str, action: Any) -> None:
         action()
     except (Failed, OSError) as error:
         say(f"{peer.title} {what}: {error}")
-        found.failures[peer.name] = f"{what}: {str(error).splitlines()[0]}"
+        found.failures[peer.name] = f"{what}: {' '.join(str(error).split())[:200]}"
 
 
 def _round(context: Context, found: Comparison, peer: Peer, kinds: Sequence[str]) -> None:
@@ -125,8 +125,9 @@ def measure(context: Context, running: Running, work: Work) -> Dict[str, float]:
         answer = running.run(work, size)
     figures = figures_of(answer)
     figures["other_cores"] = usage.other_cores
-    if "items" in answer:
-        figures.update({f"cpu_us_{name}": value for name, value in usage.per_item(answer["items"]).items()})
+    items = answer.get("items") or len(answer.get("milliseconds", ()))
+    if items:
+        figures.update({f"cpu_us_{name}": value for name, value in usage.per_item(items).items()})
     return figures
 
 

@@ -16,7 +16,7 @@ use raftwork_api::kernel::PythonVersion;
 
 use crate::measure::Plan;
 
-/// Durable writes per second, and how long each takes, of one of several systems.
+/// Durable writes per second, and how long each takes, of a chosen system.
 #[derive(Debug, Parser)]
 #[command(version)]
 struct Arguments {
@@ -37,7 +37,7 @@ enum System {
         #[command(flatten)]
         load: Load,
     },
-    /// Publishes into a JetStream stream with three replicas on disk.
+    /// Publishes into a stream of NATS with three replicas on disk.
     Nats {
         /// Addresses of the servers, with commas.
         #[arg(long, value_delimiter = ',', required = true)]

@@ -1,6 +1,7 @@
-//! Publishes into a JetStream stream that is kept on disk.
+//! Publishes into a `JetStream` stream that is kept on disk.
 
 use anyhow::Context as _;
+use async_nats::ServerAddr;
 use async_nats::jetstream::Context;
 use async_nats::jetstream::stream::{Config, RetentionPolicy, StorageType};
 use bytes::Bytes;
@@ -22,7 +23,8 @@ pub(crate) async fn writers(
     lanes: usize,
     bytes: usize,
 ) -> anyhow::Result<Vec<Publisher>> {
-    let client = async_nats::connect(urls.join(",")).await.context("no server answers")?;
+    let servers = urls.iter().map(|url| url.parse()).collect::<Result<Vec<ServerAddr>, _>>()?;
+    let client = async_nats::connect(servers).await.context("no server answers")?;
     let mut jetstream = async_nats::jetstream::new(client);
     // A failed publish must not hold a lane for the driver's own 5 s of waiting and hide as a slow one.
     jetstream.set_timeout(std::time::Duration::from_secs(30));

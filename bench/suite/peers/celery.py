@@ -9,7 +9,8 @@ from ..processes import Group, Process
 from . import redis
 from .base import SLOTS, Driven, Peer, Work
 
-_REQUIREMENTS = ("celery==5.7.0", "redis==8.1.0")
+#: kombu imports packaging and does not ask for it.
+_REQUIREMENTS = ("celery==5.7.0", "redis==8.1.0", "packaging")
 
 
 class Celery(Peer):
