@@ -36,4 +36,7 @@ class Huey(System):
 
 
 if __name__ == "__main__":
-    serve(Huey())
+    # Tasks are found by the name of their module, which must be the consumer's.
+    import drive_huey
+
+    serve(drive_huey.Huey())
