@@ -64,7 +64,12 @@ fn count_under(queued: usize) -> Counts {
     let folder = std::env::temp_dir().join(format!("raftwork-instructions-{}", std::process::id()));
     std::fs::create_dir_all(&folder).expect("the folder for temporary files can be written");
     let status = Command::new("valgrind")
-        .args(["--tool=callgrind", "--quiet", "--toggle-collect=*measured*", "--dump-after=*measured*"])
+        .args([
+            "--tool=callgrind",
+            "--quiet",
+            "--toggle-collect=instructions::measured",
+            "--dump-after=instructions::measured",
+        ])
         .arg(format!("--callgrind-out-file={}", folder.join("out").display()))
         .arg(std::env::current_exe().expect("a running program has a path"))
         .args(["--perform", &queued.to_string()])

@@ -1,7 +1,10 @@
 //! Bytes on disk and on the wire: a format byte, then postcard. Never anybody else's derive output.
 
+use bytes::Bytes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+
+use crate::payload;
 
 /// The format that this build writes. A reader that meets a higher one must stop: skipping would make replicas differ.
 pub const FORMAT: u8 = 1;
@@ -43,9 +46,14 @@ pub enum DecodeError {
     },
 }
 
+/// Room that an encoding begins with, in bytes: most rows fit, and nothing has to be moved while they are written.
+const ROOM_BYTES: usize = 128;
+
 /// Encodes `value` with the format byte in front.
 pub fn encode<T: Serialize>(value: &T) -> Vec<u8> {
-    postcard::to_extend(value, vec![FORMAT]).expect("kernel types always encode into memory")
+    let mut bytes = Vec::with_capacity(ROOM_BYTES);
+    bytes.push(FORMAT);
+    postcard::to_extend(value, bytes).expect("kernel types always encode into memory")
 }
 
 /// Decodes what [`encode`] wrote.
@@ -58,6 +66,14 @@ pub fn decode<T: DeserializeOwned>(what: &'static str, bytes: &[u8]) -> Result<T
         Some((&FORMAT, body)) => decode_body(what, body),
         Some((&found, _)) => Err(DecodeError::Format { what, found }),
     }
+}
+
+/// Decodes what [`encode`] wrote. Arguments, results, code and output are slices of `bytes` and keep all of it alive.
+///
+/// # Errors
+/// As [`decode`].
+pub fn decode_shared<T: DeserializeOwned>(what: &'static str, bytes: &Bytes) -> Result<T, DecodeError> {
+    payload::sharing(bytes, || decode(what, bytes))
 }
 
 /// Postcard itself would ignore what follows the value.

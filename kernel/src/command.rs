@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::function::{FunctionSpec, PythonVersion};
 use crate::ids::{FunctionId, RequestId, TaskId, Token, WorkerId};
+use crate::payload;
 use crate::record::{Output, TaskError};
 use crate::task::TaskOptions;
 use crate::time::{LogTime, Millis, WallTime};
@@ -53,6 +54,7 @@ pub struct Register {
     /// What it is.
     pub spec: FunctionSpec,
     /// Its code, opaque.
+    #[serde(deserialize_with = "payload::deserialize")]
     pub code: Bytes,
 }
 
@@ -64,6 +66,7 @@ pub struct Submit {
     /// Options of every item.
     pub options: TaskOptions,
     /// One task each: its id and its arguments.
+    #[serde(deserialize_with = "payload::deserialize_items")]
     pub items: Vec<(TaskId, Bytes)>,
 }
 
@@ -104,6 +107,7 @@ pub struct Complete {
     /// Which attempt.
     pub lease: LeaseRef,
     /// The result, opaque.
+    #[serde(deserialize_with = "payload::deserialize")]
     pub result: Bytes,
     /// What it printed.
     pub output: Output,

@@ -28,6 +28,7 @@ mod function;
 mod ids;
 mod indexes;
 pub mod limits;
+mod payload;
 mod record;
 mod reply;
 mod retry;
@@ -37,7 +38,7 @@ mod task;
 mod time;
 
 pub use apply::Applied;
-pub use codec::{DecodeError, FORMAT, decode, encode};
+pub use codec::{DecodeError, FORMAT, decode, decode_shared, encode};
 pub use command::{
     Acquire, Cancel, Command, Complete, Entry, Expire, Extend, Fail, Forget, LeaseRef, Register, Release,
     Submit,

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::excerpt;
 use crate::ids::{Token, WorkerId};
 use crate::limits::{ERROR_TEXT_BYTES_MAX, EXCEPTION_BYTES_MAX, OUTPUT_BYTES_MAX};
+use crate::payload;
 use crate::task::Counters;
 use crate::time::{LogTime, WallTime};
 
@@ -167,8 +168,10 @@ impl fmt::Display for Status {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Output {
     /// Standard output.
+    #[serde(deserialize_with = "payload::deserialize")]
     pub stdout: Bytes,
     /// Standard error.
+    #[serde(deserialize_with = "payload::deserialize")]
     pub stderr: Bytes,
 }
 

@@ -101,10 +101,6 @@ impl Queue {
         self.state.apply(entry, &self.rows)
     }
 
-    pub(crate) const fn state(&self) -> &State {
-        &self.state
-    }
-
     /// A version 7 UUID of a client that makes a thousand a millisecond: rising from one millisecond to the next.
     fn task_id(&mut self) -> TaskId {
         self.last += 1;

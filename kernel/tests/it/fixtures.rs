@@ -7,8 +7,10 @@ use std::collections::BTreeSet;
 use std::fmt::{Debug, Write as _};
 use std::path::{Path, PathBuf};
 
+use bytes::Bytes;
 use raftwork_kernel::{
-    Command, DecodeError, Entry, FORMAT, LogTime, Scalars, Task, WallTime, decode, encode,
+    Command, DecodeError, Entry, FORMAT, FunctionId, LogTime, Scalars, Submit, Task, TaskId, TaskOptions,
+    WallTime, decode, decode_shared, encode,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -135,4 +137,22 @@ fn flipped_bits_never_panic() {
             assert_ne!(tasks, samples::tasks());
         }
     }
+}
+
+#[test]
+fn a_shared_entry_is_the_same_and_its_payloads_are_not_copied() {
+    let payload = Bytes::from(vec![7; 1000]);
+    let submit = Submit {
+        function: FunctionId::from_u128(1),
+        options: TaskOptions::default(),
+        items: vec![(TaskId::from_u128(1), payload), (TaskId::from_u128(2), Bytes::from_static(b"short"))],
+    };
+    let entry = Entry { commands: vec![Command::Submit(submit)], ..samples::entry() };
+    let bytes = Bytes::from(encode(&entry));
+    let shared: Entry = decode_shared("entry", &bytes).unwrap();
+    assert_eq!(shared, entry);
+    assert_eq!(decode_shared::<Entry>("entry", &encode(&samples::entry()).into()), Ok(samples::entry()));
+    let [Command::Submit(submit)] = &shared.commands[..] else { panic!("there is one submit") };
+    let args = submit.items[0].1.as_ptr_range();
+    assert!(bytes.as_ptr_range().start < args.start && args.end < bytes.as_ptr_range().end);
 }
