@@ -3,10 +3,11 @@
 use serde::{Deserialize, Serialize};
 
 use crate::ids::TaskId;
+use crate::mix::mix;
 use crate::time::Millis;
 
 /// How often, and after which pauses, a task that failed by its own exception or deadline is tried again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct RetryPolicy {
     /// Failed attempts after which the task has failed; 1 means no retry. At most [`crate::limits::ATTEMPTS_MAX`].
     pub max_attempts: u16,
@@ -35,14 +36,10 @@ impl RetryPolicy {
     }
 }
 
-/// A well-mixed number that depends on `task` and `count` alone (the finaliser of `SplitMix64`, Steele et al. 2014).
+/// A well-mixed number that depends on `task` and `count` alone.
 fn draw(task: &TaskId, count: u16) -> u64 {
     let (high, low) = task.as_uuid().as_u64_pair();
-    let mut z = low ^ high.rotate_left(32) ^ u64::from(count);
-    z = z.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ (z >> 31)
+    mix(low ^ high.rotate_left(32) ^ u64::from(count))
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::command::LeaseRef;
 use crate::function::PythonVersion;
 use crate::ids::{RequestId, Seq, TaskId, Token, WorkerId};
-use crate::indexes::Indexes;
+use crate::live::{Cell, Live, Slot};
 use crate::record::Status;
 use crate::task::{Lease, Phase, Task};
 use crate::time::{LogTime, WallTime};
@@ -37,19 +37,14 @@ pub struct Scalars {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct State {
     pub(crate) scalars: Scalars,
-    /// Boxed, because a tree node is little more than half full when ids rise: the air in it is then worth a pointer
-    /// for each task and not a whole task.
-    tasks: BTreeMap<TaskId, Box<Task>>,
-    pub(crate) indexes: Indexes,
+    pub(crate) live: Live,
 }
 
 impl State {
     /// Rebuilds the state from what the shell stored: its numbers and its live rows, in any order.
     pub fn restore(scalars: Scalars, live: impl IntoIterator<Item = (TaskId, Task)>) -> Self {
         let mut state = Self { scalars, ..Self::default() };
-        for (id, task) in live {
-            state.insert(id, task);
-        }
+        state.live.insert_all(live);
         state
     }
 
@@ -59,18 +54,19 @@ impl State {
     }
 
     /// A live task.
-    pub fn task(&self, id: &TaskId) -> Option<&Task> {
-        self.tasks.get(id).map(Box::as_ref)
+    pub fn task(&self, id: &TaskId) -> Option<Task> {
+        self.live.find(id).map(|slot| self.live.task(slot))
     }
 
-    /// Every live task, by id.
-    pub fn tasks(&self) -> impl Iterator<Item = (&TaskId, &Task)> {
-        self.tasks.iter().map(|(id, task)| (id, task.as_ref()))
+    /// Every live task, by id. Sorts them all: for tests and tools.
+    pub fn tasks(&self) -> impl Iterator<Item = (TaskId, Task)> {
+        let tasks: BTreeMap<TaskId, Slot> = self.live.slots().map(|(slot, cell)| (cell.id, slot)).collect();
+        tasks.into_iter().map(|(id, slot)| (id, self.live.task(slot)))
     }
 
     /// Status of a live task; finished ones have a record instead.
     pub fn status(&self, id: &TaskId) -> Option<Status> {
-        self.tasks.get(id).map(|task| match task.phase {
+        self.cell(id).map(|cell| match cell.standing.phase {
             Phase::Waiting { .. } => Status::Waiting,
             Phase::Ready => Status::Queued,
             Phase::Leased(_) => Status::Running,
@@ -78,86 +74,66 @@ impl State {
     }
 
     /// Number of live tasks.
-    pub fn live_len(&self) -> usize {
-        self.tasks.len()
+    pub const fn live_len(&self) -> usize {
+        self.live.len()
     }
 
     /// Number of leases.
     pub fn leased_len(&self) -> usize {
-        self.indexes.leases.len()
+        self.live.leased_len()
     }
 
     /// Number of ready tasks that a worker with this Python may run.
     pub fn ready_len_for(&self, python: PythonVersion) -> usize {
-        self.indexes.ready_len(Some(python)) + self.indexes.ready_len(None)
+        self.live.ready_len(Some(python)) + self.live.ready_len(None)
     }
 
     /// Number of ready tasks, by the Python that they need.
     pub fn ready_by_python(&self) -> impl Iterator<Item = (Option<PythonVersion>, usize)> {
-        self.indexes.ready_by_python().into_iter()
+        self.live.ready_by_python().into_iter()
     }
 
     /// The next moment at which time alone would change something.
     pub fn next_due(&self) -> Option<LogTime> {
-        self.indexes.due.first().map(|(due, _)| *due)
+        self.live.next_due().map(|(due, _)| due)
     }
 
     /// Whether this is the lease under which its task runs now.
     pub fn holds(&self, lease: &LeaseRef) -> bool {
-        self.tasks
-            .get(&lease.task)
-            .is_some_and(|task| task.token == lease.token && matches!(task.phase, Phase::Leased(_)))
+        self.cell(&lease.task)
+            .map(|cell| &cell.standing)
+            .is_some_and(|now| now.token == lease.token && matches!(now.phase, Phase::Leased(_)))
     }
 
     /// Every lease, by worker and then by token.
     pub fn leases(&self) -> impl Iterator<Item = (WorkerId, LeaseRef)> {
-        self.indexes
-            .leases
-            .iter()
-            .map(|((worker, token), task)| (*worker, LeaseRef { task: *task, token: *token }))
+        self.live
+            .leases()
+            .map(|(worker, token, slot)| (worker, LeaseRef { task: self.live.cell(slot).id, token }))
     }
 
     /// The leases of one worker, by token.
     pub fn leases_of(&self, worker: WorkerId) -> impl Iterator<Item = LeaseRef> {
-        self.indexes
-            .leases
-            .range((worker, Token(0))..=(worker, Token(u64::MAX)))
-            .map(|((_, token), task)| LeaseRef { task: *task, token: *token })
+        self.live.leases_of(worker).map(|(token, slot)| LeaseRef { task: self.live.cell(slot).id, token })
     }
 
     /// Whether the worker holds leases that it was granted under this request.
     pub fn has_leases_under(&self, worker: WorkerId, request: RequestId) -> bool {
-        self.leases_of(worker)
-            .any(|lease| self.lease(&lease.task).is_some_and(|held| held.request == request))
+        self.leases_under(worker, request).next().is_some()
     }
 
-    /// A task that an index names.
-    pub(crate) fn expect_task(&self, id: &TaskId) -> &Task {
-        self.task(id).expect("indexes name live tasks only")
+    /// The tasks that the worker holds under this request, by token.
+    pub(crate) fn leases_under(&self, worker: WorkerId, request: RequestId) -> impl Iterator<Item = Slot> {
+        let held = self.live.leases_of(worker).map(|(_, slot)| slot);
+        held.filter(move |slot| self.lease(*slot).is_some_and(|lease| lease.request == request))
     }
 
-    pub(crate) fn insert(&mut self, id: TaskId, task: Task) {
-        self.indexes.add(id, &task);
-        let before = self.tasks.insert(id, Box::new(task));
-        assert!(before.is_none(), "task {id} was inserted twice");
+    fn cell(&self, id: &TaskId) -> Option<&Cell> {
+        self.live.find(id).map(|slot| self.live.cell(slot))
     }
 
-    pub(crate) fn remove(&mut self, id: &TaskId) -> Task {
-        let task = self.tasks.remove(id).expect("only live tasks are removed");
-        self.indexes.remove(id, &task);
-        *task
-    }
-
-    /// Changes a live task and keeps the indexes true.
-    pub(crate) fn update(&mut self, id: &TaskId, change: impl FnOnce(&mut Task)) {
-        let task = self.tasks.get_mut(id).expect("only live tasks are changed");
-        self.indexes.remove(id, task);
-        change(task);
-        self.indexes.add(*id, task);
-    }
-
-    pub(crate) fn lease(&self, id: &TaskId) -> Option<&Lease> {
-        match &self.tasks.get(id)?.phase {
+    pub(crate) fn lease(&self, slot: Slot) -> Option<&Lease> {
+        match &self.live.cell(slot).standing.phase {
             Phase::Leased(lease) => Some(lease),
             Phase::Waiting { .. } | Phase::Ready => None,
         }
@@ -178,31 +154,27 @@ impl State {
     /// # Errors
     /// The first broken invariant, in words.
     pub fn check_invariants(&self) -> Result<(), String> {
-        let mut indexes = Indexes::default();
-        for (id, task) in &self.tasks {
-            indexes.add(*id, task);
-            if task.token > self.scalars.last_token || task.seq > self.scalars.last_seq {
+        for (_, Cell { id, seq, standing, .. }) in self.live.slots() {
+            if standing.token > self.scalars.last_token || *seq > self.scalars.last_seq {
                 return Err(format!("{id} has a token or seq that was never given out"));
             }
-            if matches!(task.phase, Phase::Leased(_)) && task.token == Token(0) {
+            if matches!(standing.phase, Phase::Leased(_)) && standing.token == Token(0) {
                 return Err(format!("{id} is leased without a token"));
             }
         }
-        if indexes != self.indexes {
-            return Err("an index is not what the tasks say".to_owned());
-        }
+        self.live.check()?;
         self.check_uniqueness()
     }
 
     fn check_uniqueness(&self) -> Result<(), String> {
-        let seqs: BTreeSet<Seq> = self.tasks.values().map(|task| task.seq).collect();
-        if seqs.len() != self.tasks.len() {
+        let seqs: BTreeSet<Seq> = self.live.slots().map(|(_, cell)| cell.seq).collect();
+        if seqs.len() != self.live.len() {
             return Err("two tasks share a seq".to_owned());
         }
-        let granted = self.tasks.values().map(|task| task.token).filter(|token| *token != Token(0));
-        let mut tokens = BTreeSet::new();
-        for token in granted {
-            if !tokens.insert(token) {
+        let tokens = self.live.slots().map(|(_, cell)| cell.standing.token);
+        let mut seen = BTreeSet::new();
+        for token in tokens.filter(|token| *token != Token(0)) {
+            if !seen.insert(token) {
                 return Err(format!("two tasks share the token {token}"));
             }
         }

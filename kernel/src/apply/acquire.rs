@@ -2,8 +2,8 @@
 
 use super::transition::Transition;
 use crate::command::Acquire;
-use crate::ids::TaskId;
 use crate::limits::{ACQUIRE_MAX, RUN_GRACE};
+use crate::live::Slot;
 use crate::reply::{Accepted, Grant};
 use crate::rows::Rows;
 use crate::task::{Lease, Phase};
@@ -16,39 +16,35 @@ impl<R: Rows> Transition<'_, R> {
         }
         let mut grants = Vec::new();
         for _ in 0..command.max.min(ACQUIRE_MAX) {
-            let Some(id) = self.state.indexes.best_for(command.python) else { break };
-            grants.push(self.grant(id, command));
+            let Some(slot) = self.state.live.best_for(command.python) else { break };
+            grants.push(self.grant(slot, command));
         }
         Accepted::Granted(grants)
     }
 
     /// What the worker still holds under this request id: the answer that may have been lost on its way.
     fn grants_under(&self, command: &Acquire) -> Vec<Grant> {
-        let held = self.state.leases_of(command.worker);
-        let same = held.filter(|lease| {
-            self.state.lease(&lease.task).is_some_and(|held| held.request == command.request)
-        });
-        same.map(|lease| self.describe(lease.task)).collect()
+        let held = self.state.leases_under(command.worker, command.request);
+        held.map(|slot| self.describe(slot)).collect()
     }
 
-    fn grant(&mut self, id: TaskId, command: &Acquire) -> Grant {
+    fn grant(&mut self, slot: Slot, command: &Acquire) -> Grant {
         let token = self.state.next_token();
         let now = self.now();
-        self.state.update(&id, |task| {
-            let run_until = task.run_max.map(|run_max| now.after(run_max).after(RUN_GRACE));
-            task.token = token;
-            task.phase = Phase::Leased(Box::new(Lease {
-                worker: command.worker,
-                request: command.request,
-                run_until,
-            }));
+        let run_max = self.state.live.terms(slot).run_max;
+        let run_until = run_max.map(|run_max| now.after(run_max).after(RUN_GRACE));
+        let lease = Lease { worker: command.worker, request: command.request, run_until };
+        self.state.live.update(slot, |standing| {
+            standing.token = token;
+            standing.phase = Phase::Leased(Box::new(lease));
         });
-        self.touch(id);
-        self.describe(id)
+        self.touch(slot);
+        self.describe(slot)
     }
 
-    fn describe(&self, id: TaskId) -> Grant {
-        let task = self.state.expect_task(&id);
-        Grant { task: id, token: task.token, attempt: task.counters.next_attempt(), run_max: task.run_max }
+    fn describe(&self, slot: Slot) -> Grant {
+        let (cell, terms) = (self.state.live.cell(slot), self.state.live.terms(slot));
+        let attempt = cell.standing.counters.next_attempt();
+        Grant { task: cell.id, token: cell.standing.token, attempt, run_max: terms.run_max }
     }
 }

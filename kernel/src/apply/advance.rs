@@ -14,15 +14,15 @@ impl<R: Rows> Transition<'_, R> {
         scalars.log_time = scalars.log_time.max(entry.log_time);
         scalars.wall_time = scalars.wall_time.max(entry.wall_time);
         for _ in 0..DUE_PER_ENTRY_MAX {
-            let Some(&(due, id)) = self.state.indexes.due.first() else { return };
+            let Some((due, slot)) = self.state.live.next_due() else { return };
             if due > self.now() {
                 return;
             }
-            match self.state.expect_task(&id).phase {
-                Phase::Waiting { .. } => self.set_phase(&id, Phase::Ready),
+            match self.state.live.cell(slot).standing.phase {
+                Phase::Waiting { .. } => self.set_phase(slot, Phase::Ready),
                 Phase::Leased(_) => {
-                    self.revoke(&id);
-                    self.charge(&id, overran(), true);
+                    self.revoke(slot);
+                    self.charge(slot, overran(), true);
                 }
                 Phase::Ready => unreachable!("a ready task is not due"),
             }

@@ -9,9 +9,9 @@ use crate::rows::Rows;
 impl<R: Rows> Transition<'_, R> {
     pub(super) fn cancel(&mut self, command: &Cancel) -> Reply {
         let id = &command.task;
-        if self.state.task(id).is_some() {
-            self.revoke(id);
-            self.finish(id, Outcome::Cancelled);
+        if let Some(slot) = self.state.live.find(id) {
+            self.revoke(slot);
+            self.finish(slot, Outcome::Cancelled);
             return Ok(Accepted::Cancelled);
         }
         let record = self.record(id).ok_or(Rejection::UnknownTask(*id))?;

@@ -12,9 +12,9 @@ impl<R: Rows> Transition<'_, R> {
     pub(super) fn complete(&mut self, command: &Complete) -> Reply {
         within("the size of the result", command.result.len(), RESULT_BYTES_MAX)?;
         match self.check_newest(&command.lease) {
-            Ok(()) => {
+            Ok(slot) => {
                 self.put_output(command.lease, &command.output);
-                self.finish(&command.lease.task, Outcome::Completed(command.result.clone()));
+                self.finish(slot, Outcome::Completed(command.result.clone()));
                 Ok(Accepted::Completed)
             }
             Err(Superseded::Ended(record))

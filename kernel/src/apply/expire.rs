@@ -1,7 +1,8 @@
 //! `expire`: ends the leases of a worker that the leader has not heard from.
 
 use super::transition::Transition;
-use crate::command::{Expire, LeaseRef};
+use crate::command::Expire;
+use crate::live::Slot;
 use crate::record::{FailureKind, TaskError};
 use crate::reply::Accepted;
 use crate::rows::Rows;
@@ -10,8 +11,10 @@ impl<R: Rows> Transition<'_, R> {
     pub(super) fn expire(&mut self, command: &Expire) -> Accepted {
         let mut ended = 0;
         for (lease, started) in &command.leases {
-            if self.holds(lease) {
-                self.end_unheard(lease, *started);
+            if self.state.holds(lease)
+                && let Some(slot) = self.state.live.find(&lease.task)
+            {
+                self.end_unheard(slot, *started);
                 ended += 1;
             }
         }
@@ -19,12 +22,12 @@ impl<R: Rows> Transition<'_, R> {
     }
 
     /// Only a started attempt is charged: a grant that never reached its worker is nobody's fault.
-    fn end_unheard(&mut self, lease: &LeaseRef, started: bool) {
-        self.revoke(&lease.task);
+    fn end_unheard(&mut self, slot: Slot, started: bool) {
+        self.revoke(slot);
         if started {
-            self.charge(&lease.task, lost(), true);
+            self.charge(slot, lost(), true);
         } else {
-            self.hand_back(&lease.task);
+            self.hand_back(slot);
         }
     }
 }

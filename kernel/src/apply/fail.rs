@@ -4,16 +4,18 @@ use super::transition::{Superseded, Transition};
 use crate::command::Fail;
 use crate::ids::TaskId;
 use crate::limits::{CRASHES_MAX, LOSSES_MAX};
+use crate::live::{Slot, Standing};
 use crate::record::{FailureKind, Outcome, Status, TaskError};
 use crate::reply::{Accepted, Reply};
+use crate::retry::RetryPolicy;
 use crate::rows::Rows;
-use crate::task::{Phase, Task};
+use crate::task::{Counters, Phase};
 use crate::time::Millis;
 
 impl<R: Rows> Transition<'_, R> {
     pub(super) fn fail(&mut self, command: &Fail) -> Reply {
         match self.check_newest(&command.lease) {
-            Ok(()) => Ok(self.fail_newest(command)),
+            Ok(slot) => Ok(self.fail_newest(command, slot)),
             Err(Superseded::Ended(record))
                 if record.token == command.lease.token
                     && matches!(record.outcome.status(), Status::Failed | Status::Parked) =>
@@ -26,17 +28,17 @@ impl<R: Rows> Transition<'_, R> {
 
     /// A report whose lease has ended before changes nothing. Either it is a repeat, or the end of the lease was
     /// charged, and one attempt would count twice; or the task was handed back uncharged, and is tried again anyway.
-    fn fail_newest(&mut self, command: &Fail) -> Accepted {
-        let id = &command.lease.task;
-        if self.state.lease(id).is_some() {
+    fn fail_newest(&mut self, command: &Fail, slot: Slot) -> Accepted {
+        if self.state.lease(slot).is_some() {
             self.put_output(command.lease, &command.output);
-            self.charge(id, command.error.within_bounds(), command.retryable);
+            self.charge(slot, command.error.within_bounds(), command.retryable);
         }
-        self.standing(id)
+        self.standing(&command.lease.task)
     }
 
     fn standing(&self, id: &TaskId) -> Accepted {
-        match self.state.task(id).map(|task| &task.phase) {
+        let slot = self.state.live.find(id);
+        match slot.map(|slot| &self.state.live.cell(slot).standing.phase) {
             Some(Phase::Waiting { due }) => Accepted::WillRetry { due: *due },
             Some(Phase::Ready | Phase::Leased(_)) => Accepted::WillRetry { due: self.now() },
             None => {
@@ -47,17 +49,18 @@ impl<R: Rows> Transition<'_, R> {
     }
 
     /// Ends the current lease with a failure on the account that the failure's kind belongs to.
-    pub(super) fn charge(&mut self, id: &TaskId, error: TaskError, retryable: bool) {
-        self.state.update(id, |task| count(task, error.kind));
-        self.touch(*id);
-        match verdict(id, self.state.expect_task(id), error.kind, retryable) {
-            Verdict::Again(Millis(0)) => self.set_phase(id, Phase::Ready),
+    pub(super) fn charge(&mut self, slot: Slot, error: TaskError, retryable: bool) {
+        self.state.live.update(slot, |standing| count(standing, error.kind));
+        self.touch(slot);
+        let (cell, terms) = (self.state.live.cell(slot), self.state.live.terms(slot));
+        match verdict(&cell.id, cell.standing.counters, terms.retry, error.kind, retryable) {
+            Verdict::Again(Millis(0)) => self.set_phase(slot, Phase::Ready),
             Verdict::Again(pause) => {
                 let due = self.now().after(pause);
-                self.set_phase(id, Phase::Waiting { due });
+                self.set_phase(slot, Phase::Waiting { due });
             }
-            Verdict::Failed => self.finish(id, Outcome::Failed(error)),
-            Verdict::Parked => self.finish(id, Outcome::Parked(error)),
+            Verdict::Failed => self.finish(slot, Outcome::Failed(error)),
+            Verdict::Parked => self.finish(slot, Outcome::Parked(error)),
         }
     }
 }
@@ -68,8 +71,8 @@ enum Verdict {
     Parked,
 }
 
-const fn count(task: &mut Task, kind: FailureKind) {
-    let counters = &mut task.counters;
+const fn count(standing: &mut Standing, kind: FailureKind) {
+    let counters = &mut standing.counters;
     let counter = if kind.is_crash() {
         &mut counters.crashes
     } else if matches!(kind, FailureKind::WorkerLost) {
@@ -82,8 +85,13 @@ const fn count(task: &mut Task, kind: FailureKind) {
 
 /// Decides after counting. Crashes and losses are tried again whatever the retry policy says, up to their own bounds:
 /// the task did not get to say whether it works.
-fn verdict(id: &TaskId, task: &Task, kind: FailureKind, retryable: bool) -> Verdict {
-    let counters = &task.counters;
+fn verdict(
+    id: &TaskId,
+    counters: Counters,
+    retry: RetryPolicy,
+    kind: FailureKind,
+    retryable: bool,
+) -> Verdict {
     if kind == FailureKind::WorkerLost {
         return if counters.losses >= LOSSES_MAX { Verdict::Parked } else { Verdict::Again(Millis(0)) };
     }
@@ -91,11 +99,11 @@ fn verdict(id: &TaskId, task: &Task, kind: FailureKind, retryable: bool) -> Verd
         return if counters.crashes >= CRASHES_MAX {
             Verdict::Parked
         } else {
-            Verdict::Again(task.retry.pause(id, counters.crashes))
+            Verdict::Again(retry.pause(id, counters.crashes))
         };
     }
-    if retryable && counters.failures < task.retry.max_attempts {
-        Verdict::Again(task.retry.pause(id, counters.failures))
+    if retryable && counters.failures < retry.max_attempts {
+        Verdict::Again(retry.pause(id, counters.failures))
     } else {
         Verdict::Failed
     }

@@ -65,7 +65,7 @@ impl<R: Rows> Transition<'_, R> {
                 retention: function.retention,
             },
         );
-        self.state.insert(
+        let slot = self.state.live.insert(
             id,
             Task {
                 seq,
@@ -79,7 +79,7 @@ impl<R: Rows> Transition<'_, R> {
                 retention: function.retention,
             },
         );
-        self.touch(id);
+        self.touch(slot);
     }
 }
 

@@ -1,27 +1,30 @@
 //! One entry's work in progress: the state, the rows with this entry's own changes on top, and what came of it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+use std::rc::Rc;
 
 use crate::command::LeaseRef;
 use crate::event::Event;
 use crate::function::Function;
-use crate::ids::{FunctionId, TaskId, Token, WorkerId};
+use crate::ids::{FunctionId, TaskId, Token};
+use crate::live::Slot;
 use crate::record::{Outcome, Output, Record};
 use crate::reply::Rejection;
 use crate::rows::{Change, Rows};
 use crate::state::State;
-use crate::task::{Phase, TaskRow};
+use crate::task::{Phase, Task, TaskRow};
 use crate::time::LogTime;
 
 pub(super) struct Transition<'a, R> {
     pub(super) state: &'a mut State,
     rows: &'a R,
-    /// Rows that this entry wrote; `None` says dropped.
-    functions: BTreeMap<FunctionId, Function>,
-    task_rows: BTreeMap<TaskId, Option<TaskRow>>,
-    records: BTreeMap<TaskId, Option<Record>>,
+    /// Functions that this entry wrote, or looked up: many of its submits are of the same one.
+    functions: BTreeMap<FunctionId, Rc<Function>>,
+    /// Rows that this entry wrote, as places in `changes`; `None` says dropped.
+    task_rows: BTreeMap<TaskId, Option<usize>>,
+    records: BTreeMap<TaskId, Option<usize>>,
     /// Live tasks that this entry moved: each is written once, as it stands at the end of the entry.
-    touched: BTreeSet<TaskId>,
+    touched: Vec<TaskId>,
     events: Vec<Event>,
     changes: Vec<Change>,
 }
@@ -34,16 +37,19 @@ impl<'a, R: Rows> Transition<'a, R> {
             functions: BTreeMap::new(),
             task_rows: BTreeMap::new(),
             records: BTreeMap::new(),
-            touched: BTreeSet::new(),
+            touched: Vec::new(),
             events: Vec::new(),
             changes: Vec::new(),
         }
     }
 
     pub(super) fn finish_entry(mut self) -> (Vec<Event>, Vec<Change>) {
+        self.touched.sort_unstable();
+        self.touched.dedup();
+        self.changes.reserve_exact(self.touched.len());
         for id in self.touched {
             self.changes.push(match self.state.task(&id) {
-                Some(task) => Change::PutLive { id, task: task.clone() },
+                Some(task) => Change::PutLive { id, task },
                 None => Change::DeleteLive { id },
             });
         }
@@ -54,25 +60,42 @@ impl<'a, R: Rows> Transition<'a, R> {
         self.state.scalars.log_time
     }
 
-    pub(super) fn function(&self, id: &FunctionId) -> Option<Function> {
-        self.functions.get(id).cloned().or_else(|| self.rows.function(id))
+    pub(super) fn function(&mut self, id: &FunctionId) -> Option<Rc<Function>> {
+        if let Some(function) = self.functions.get(id) {
+            return Some(Rc::clone(function));
+        }
+        let function = Rc::new(self.rows.function(id)?);
+        self.functions.insert(*id, Rc::clone(&function));
+        Some(function)
     }
 
     pub(super) fn task_row(&self, id: &TaskId) -> Option<TaskRow> {
-        self.task_rows.get(id).map_or_else(|| self.rows.task(id), Clone::clone)
+        let Some(written) = self.task_rows.get(id) else { return self.rows.task(id) };
+        written.map(|place| {
+            let Change::PutTask { row, .. } = &self.changes[place] else {
+                unreachable!("a task's row was written there")
+            };
+            row.clone()
+        })
     }
 
     pub(super) fn record(&self, id: &TaskId) -> Option<Record> {
-        self.records.get(id).map_or_else(|| self.rows.record(id), Clone::clone)
+        let Some(written) = self.records.get(id) else { return self.rows.record(id) };
+        written.map(|place| {
+            let Change::PutRecord { record, .. } = &self.changes[place] else {
+                unreachable!("a record was written there")
+            };
+            record.clone()
+        })
     }
 
     pub(super) fn put_function(&mut self, id: FunctionId, function: Function, code: bytes::Bytes) {
-        self.functions.insert(id, function.clone());
+        self.functions.insert(id, Rc::new(function.clone()));
         self.changes.push(Change::PutFunction { id, function, code });
     }
 
     pub(super) fn put_task_row(&mut self, id: TaskId, row: TaskRow) {
-        self.task_rows.insert(id, Some(row.clone()));
+        self.task_rows.insert(id, Some(self.changes.len()));
         self.changes.push(Change::PutTask { id, row });
     }
 
@@ -93,39 +116,36 @@ impl<'a, R: Rows> Transition<'a, R> {
     }
 
     /// Marks a live task (one that is, or was until just now) for writing at the end of the entry.
-    pub(super) fn touch(&mut self, id: TaskId) {
-        self.touched.insert(id);
+    pub(super) fn touch(&mut self, slot: Slot) {
+        self.touched.push(self.state.live.cell(slot).id);
     }
 
-    pub(super) fn set_phase(&mut self, id: &TaskId, phase: Phase) {
-        self.state.update(id, |task| task.phase = phase);
-        self.touch(*id);
+    pub(super) fn set_phase(&mut self, slot: Slot, phase: Phase) {
+        self.state.live.update(slot, |standing| standing.phase = phase);
+        self.touch(slot);
     }
 
     /// Tells the holder, if there is one, that it holds no more.
-    pub(super) fn revoke(&mut self, id: &TaskId) {
-        let Some(task) = self.state.task(id) else { return };
-        if let Phase::Leased(lease) = &task.phase {
-            self.events.push(Event::Revoked { task: *id, token: task.token, worker: lease.worker });
-        }
+    pub(super) fn revoke(&mut self, slot: Slot) {
+        let Some(worker) = self.state.lease(slot).map(|lease| lease.worker) else { return };
+        let cell = self.state.live.cell(slot);
+        self.events.push(Event::Revoked { task: cell.id, token: cell.standing.token, worker });
     }
 
     /// Writes the task's one terminal record and lets it live no more.
-    pub(super) fn finish(&mut self, id: &TaskId, outcome: Outcome) {
-        let worker = self.state.lease(id).map(|lease| lease.worker);
-        let task = self.state.remove(id);
-        self.touch(*id);
-        self.events.push(Event::Finished { task: *id, status: outcome.status() });
-        self.put_record(*id, outcome, worker, &task);
+    pub(super) fn finish(&mut self, slot: Slot, outcome: Outcome) {
+        self.touch(slot);
+        let id = self.state.live.cell(slot).id;
+        let task = self.state.live.remove(slot);
+        self.events.push(Event::Finished { task: id, status: outcome.status() });
+        self.put_record(id, outcome, &task);
     }
 
-    fn put_record(
-        &mut self,
-        id: TaskId,
-        outcome: Outcome,
-        worker: Option<WorkerId>,
-        task: &crate::task::Task,
-    ) {
+    fn put_record(&mut self, id: TaskId, outcome: Outcome, task: &Task) {
+        let worker = match &task.phase {
+            Phase::Leased(lease) => Some(lease.worker),
+            Phase::Waiting { .. } | Phase::Ready => None,
+        };
         let record = Record {
             outcome,
             token: task.token,
@@ -134,21 +154,23 @@ impl<'a, R: Rows> Transition<'a, R> {
             finished_wall: self.state.scalars.wall_time,
             expires: self.now().after(task.retention),
         };
-        self.records.insert(id, Some(record.clone()));
+        self.records.insert(id, Some(self.changes.len()));
         self.changes.push(Change::PutRecord { id, record });
     }
 
-    /// Checks that nobody was granted the task after `lease`; says what to answer if somebody was, or if it ended.
-    pub(super) fn check_newest(&self, lease: &LeaseRef) -> Result<(), Superseded> {
-        match self.state.task(&lease.task) {
-            Some(task) if task.token == lease.token && lease.token != Token(0) => Ok(()),
-            Some(task) => Err(Superseded::Stale(stale(lease, task.token))),
-            None => Err(self
-                .record(&lease.task)
-                .map_or(Superseded::Stale(Rejection::UnknownTask(lease.task)), |record| {
-                    Superseded::Ended(Box::new(record))
-                })),
+    /// The task that `lease` was the newest grant of; or, if somebody was granted it since, or it ended, what to answer.
+    pub(super) fn check_newest(&self, lease: &LeaseRef) -> Result<Slot, Superseded> {
+        let Some(slot) = self.state.live.find(&lease.task) else {
+            let record = self.record(&lease.task);
+            return Err(record.map_or(Superseded::Stale(Rejection::UnknownTask(lease.task)), |record| {
+                Superseded::Ended(Box::new(record))
+            }));
+        };
+        let newest = self.state.live.cell(slot).standing.token;
+        if newest == lease.token && newest != Token(0) {
+            return Ok(slot);
         }
+        Err(Superseded::Stale(stale(lease, newest)))
     }
 }
 

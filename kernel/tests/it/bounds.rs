@@ -108,7 +108,7 @@ fn worn_out() -> (Group, LeaseRef) {
     apply(&mut group, 0, Command::Register(greedy())).expect("it is within bounds");
     apply(&mut group, 0, Command::Submit(submit(&["a"], 0))).expect("it is within bounds");
     let id = name("a").task();
-    let mut task = group.state.task(&id).expect("it was just accepted").clone();
+    let mut task = group.state.task(&id).expect("it was just accepted");
     task.counters = Counters { failures: u16::MAX, crashes: u16::MAX, losses: u16::MAX, returns: u16::MAX };
     task.token = Token(u64::MAX - 1);
     let held = Lease { worker: name("w").worker(), request: name("r").request(), run_until: None };

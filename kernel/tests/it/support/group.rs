@@ -107,7 +107,7 @@ impl Group {
 
     fn check(&self) {
         self.state.check_invariants().expect("invariants hold after every entry");
-        assert!(self.state.tasks().eq(self.store.live.iter()), "the live rows are not the live tasks");
+        assert!(self.state.tasks().eq(self.store.live.clone()), "the live rows are not the live tasks");
         for (id, row) in &self.store.tasks {
             let task = self.state.task(id);
             let ended = self.store.records.contains_key(id);

@@ -63,7 +63,7 @@ pub(crate) fn change(change: &Change) -> String {
 /// Everything that is known of one task, one line each.
 pub(crate) fn standing(group: &Group, id: TaskId) -> String {
     let mut lines = vec![match (group.state.task(&id), group.store.records.get(&id)) {
-        (Some(task), _) => format!("{}: {}", name(id), live(&group.state, id, task)),
+        (Some(task), _) => format!("{}: {}", name(id), live(&group.state, id, &task)),
         (None, Some(record)) => format!("{}: {}", name(id), ended(record)),
         (None, None) => format!("{}: unknown", name(id)),
     }];

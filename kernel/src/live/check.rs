@@ -1,0 +1,80 @@
+//! Recomputes everything that is derived from the live tasks, and compares.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::ready::{Lane, lane};
+use super::{Live, Terms};
+use crate::ids::{Seq, TaskId, Token, WorkerId};
+use crate::task::Phase;
+use crate::time::LogTime;
+
+/// The orders, by ids and seqs alone.
+#[derive(Default, PartialEq, Eq)]
+struct Orders {
+    ready: BTreeMap<Lane, BTreeSet<Seq>>,
+    due: BTreeSet<(LogTime, TaskId)>,
+    leases: BTreeMap<(WorkerId, Token), TaskId>,
+    terms: BTreeMap<Terms, u32>,
+}
+
+impl Live {
+    /// # Errors
+    /// The first broken invariant, in words.
+    pub(crate) fn check(&self) -> Result<(), String> {
+        for (slot, cell) in self.slots() {
+            if self.find(&cell.id) != Some(slot) {
+                return Err(format!("{} is not found by its id", cell.id));
+            }
+        }
+        self.check_queues()?;
+        if self.orders_of_tasks() == self.orders_as_kept() {
+            return Ok(());
+        }
+        Err("an index is not what the tasks say".to_owned())
+    }
+
+    fn check_queues(&self) -> Result<(), String> {
+        for (list, tree) in self.ready.listing(&self.cells).values() {
+            if !list.is_sorted_by(|one, next| one < next) {
+                return Err("the list of a ready queue does not rise".to_owned());
+            }
+            if list.is_empty() && tree.is_empty() {
+                return Err("an empty queue was not dropped".to_owned());
+            }
+        }
+        Ok(())
+    }
+
+    fn orders_of_tasks(&self) -> Orders {
+        let mut orders = Orders::default();
+        for (slot, cell) in self.slots() {
+            let terms = *self.terms(slot);
+            *orders.terms.entry(terms).or_default() += 1;
+            match &cell.standing.phase {
+                Phase::Waiting { due } => {
+                    orders.due.insert((*due, cell.id));
+                }
+                Phase::Ready => {
+                    orders.ready.entry(lane(&terms)).or_default().insert(cell.seq);
+                }
+                Phase::Leased(lease) => {
+                    orders.leases.insert((lease.worker, cell.standing.token), cell.id);
+                    orders.due.extend(lease.run_until.map(|until| (until, cell.id)));
+                }
+            }
+        }
+        orders
+    }
+
+    fn orders_as_kept(&self) -> Orders {
+        let listing = self.ready.listing(&self.cells).into_iter();
+        Orders {
+            ready: listing
+                .map(|(lane, (list, tree))| (lane, list.into_iter().chain(tree).collect()))
+                .collect(),
+            due: self.due.iter().map(|((due, _), slot)| (*due, self.cell(*slot).id)).collect(),
+            leases: self.leases.iter().map(|(key, slot)| (*key, self.cell(*slot).id)).collect(),
+            terms: self.terms.counts(),
+        }
+    }
+}

@@ -1,0 +1,282 @@
+//! Every live task, and the orders in which tasks are looked up. All order is derived from the tasks themselves.
+//!
+//! This is the part of the node that grows with the backlog: about 80 bytes for a queued task, whatever its payload. See
+//! `examples/memory.rs`.
+
+mod by_id;
+mod cell;
+mod check;
+mod ready;
+mod slab;
+mod terms;
+
+use std::collections::BTreeMap;
+
+use self::by_id::ById;
+pub(crate) use self::cell::{Cell, Standing};
+use self::ready::{Ready, lane};
+use self::slab::Slab;
+pub(crate) use self::slab::Slot;
+use self::terms::Interned;
+pub(crate) use self::terms::Terms;
+use crate::function::PythonVersion;
+use crate::ids::{Seq, TaskId, Token, WorkerId};
+use crate::task::{Phase, Task};
+use crate::time::LogTime;
+
+/// The live tasks and their indexes.
+///
+/// Invariants, checked by [`Live::check`]:
+/// - every task is found by its id, and is in exactly the orders that its phase asks for; nothing else is in them;
+/// - the list of a ready queue rises, and no queue is empty;
+/// - terms are counted as often as tasks have them.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Live {
+    cells: Slab<Cell>,
+    by_id: ById,
+    terms: Interned,
+    ready: Ready,
+    /// What time alone will change, earliest first.
+    due: BTreeMap<(LogTime, TaskId), Slot>,
+    /// Leases by worker.
+    leases: BTreeMap<(WorkerId, Token), Slot>,
+}
+
+impl Live {
+    pub(crate) const fn len(&self) -> usize {
+        self.cells.len()
+    }
+
+    pub(crate) fn leased_len(&self) -> usize {
+        self.leases.len()
+    }
+
+    pub(crate) fn find(&self, id: &TaskId) -> Option<Slot> {
+        self.by_id.find(&self.cells, id)
+    }
+
+    pub(crate) fn cell(&self, slot: Slot) -> &Cell {
+        self.cells.get(slot)
+    }
+
+    pub(crate) fn terms(&self, slot: Slot) -> &Terms {
+        self.terms.get(self.cell(slot).terms)
+    }
+
+    /// The task as rows and readers have it.
+    pub(crate) fn task(&self, slot: Slot) -> Task {
+        let cell = self.cell(slot);
+        assemble(cell.seq, cell.standing.clone(), self.terms.get(cell.terms))
+    }
+
+    /// Every task, in an order that means nothing.
+    pub(crate) fn slots(&self) -> impl Iterator<Item = (Slot, &Cell)> {
+        self.cells.iter()
+    }
+
+    pub(crate) fn insert(&mut self, id: TaskId, task: Task) -> Slot {
+        let slot = self.add(id, task);
+        self.index(slot);
+        slot
+    }
+
+    /// Takes in tasks in any order.
+    pub(crate) fn insert_all(&mut self, tasks: impl IntoIterator<Item = (TaskId, Task)>) {
+        let mut added: Vec<(Seq, Slot)> =
+            tasks.into_iter().map(|(id, task)| (task.seq, self.add(id, task))).collect();
+        // In the order of acceptance, so that ready tasks join the ends of their lists.
+        added.sort_unstable_by_key(|(seq, _)| *seq);
+        for (_, slot) in added {
+            self.index(slot);
+        }
+    }
+
+    fn add(&mut self, id: TaskId, task: Task) -> Slot {
+        assert!(self.find(&id).is_none(), "task {id} was inserted twice");
+        let terms = self.terms.intern(Terms::of(&task));
+        let slot = self.cells.insert(Cell::new(id, task, terms));
+        self.by_id.insert(&mut self.cells, slot);
+        slot
+    }
+
+    pub(crate) fn remove(&mut self, slot: Slot) -> Task {
+        self.unindex(slot);
+        self.by_id.remove(&mut self.cells, slot);
+        let Cell { seq, standing, terms, .. } = self.cells.remove(slot);
+        assemble(seq, standing, &self.terms.release(terms))
+    }
+
+    /// Changes a task and keeps the orders true.
+    pub(crate) fn update(&mut self, slot: Slot, change: impl FnOnce(&mut Standing)) {
+        self.unindex(slot);
+        change(&mut self.cells.get_mut(slot).standing);
+        self.index(slot);
+    }
+
+    fn index(&mut self, slot: Slot) {
+        let Cell { id, standing, terms, .. } = self.cells.get(slot);
+        match &standing.phase {
+            Phase::Waiting { due } => {
+                self.due.insert((*due, *id), slot);
+            }
+            Phase::Ready => {
+                let lane = lane(self.terms.get(*terms));
+                self.ready.insert(&mut self.cells, lane, slot);
+            }
+            Phase::Leased(lease) => {
+                self.leases.insert((lease.worker, standing.token), slot);
+                self.due.extend(lease.run_until.map(|until| ((until, *id), slot)));
+            }
+        }
+    }
+
+    fn unindex(&mut self, slot: Slot) {
+        let Cell { id, standing, terms, .. } = self.cells.get(slot);
+        match &standing.phase {
+            Phase::Waiting { due } => {
+                self.due.remove(&(*due, *id));
+            }
+            Phase::Ready => {
+                let lane = lane(self.terms.get(*terms));
+                self.ready.remove(&mut self.cells, lane, slot);
+            }
+            Phase::Leased(lease) => {
+                self.leases.remove(&(lease.worker, standing.token));
+                if let Some(until) = lease.run_until {
+                    self.due.remove(&(until, *id));
+                }
+            }
+        }
+    }
+
+    /// The first task that time alone will change, and when.
+    pub(crate) fn next_due(&self) -> Option<(LogTime, Slot)> {
+        self.due.first_key_value().map(|((due, _), slot)| (*due, *slot))
+    }
+
+    /// The ready task that a worker with this Python should run next.
+    pub(crate) fn best_for(&self, python: PythonVersion) -> Option<Slot> {
+        self.ready.best_for(&self.cells, python)
+    }
+
+    pub(crate) fn ready_len(&self, python: Option<PythonVersion>) -> usize {
+        self.ready.len(python)
+    }
+
+    pub(crate) fn ready_by_python(&self) -> BTreeMap<Option<PythonVersion>, usize> {
+        self.ready.by_python()
+    }
+
+    /// Every lease, by worker and then by token.
+    pub(crate) fn leases(&self) -> impl Iterator<Item = (WorkerId, Token, Slot)> {
+        self.leases.iter().map(|((worker, token), slot)| (*worker, *token, *slot))
+    }
+
+    /// The leases of one worker, by token.
+    pub(crate) fn leases_of(&self, worker: WorkerId) -> impl Iterator<Item = (Token, Slot)> {
+        let all = (worker, Token(0))..=(worker, Token(u64::MAX));
+        self.leases.range(all).map(|((_, token), slot)| (*token, *slot))
+    }
+}
+
+/// Two are equal when their tasks are: where they lie, and how they hang together, is of no account.
+impl PartialEq for Live {
+    fn eq(&self, other: &Self) -> bool {
+        let same = |(slot, cell): (Slot, &Cell)| {
+            other.find(&cell.id).is_some_and(|there| other.task(there) == self.task(slot))
+        };
+        self.len() == other.len() && self.slots().all(same)
+    }
+}
+
+impl Eq for Live {}
+
+fn assemble(seq: Seq, standing: Standing, terms: &Terms) -> Task {
+    let Standing { token, counters, phase } = standing;
+    let Terms { priority, python, retry, run_max, retention } = *terms;
+    Task { seq, token, phase, counters, priority, python, retry, run_max, retention }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::limits::RETENTION_DEFAULT;
+    use crate::retry::RetryPolicy;
+    use crate::task::{Counters, Lease};
+    use crate::time::Millis;
+
+    /// More than a block of the slab and a run of the hash table.
+    const MANY: u64 = 10_000;
+
+    fn task(seq: u64, phase: Phase) -> Task {
+        Task {
+            seq: Seq(seq),
+            token: Token(seq),
+            phase,
+            counters: Counters::default(),
+            priority: 5,
+            python: None,
+            retry: RetryPolicy::default(),
+            run_max: seq.is_multiple_of(2).then_some(Millis(seq / 1000)),
+            retention: RETENTION_DEFAULT,
+        }
+    }
+
+    /// The tasks 1 to `MANY`, in every phase.
+    fn many() -> Vec<(TaskId, Task)> {
+        let (worker, request) = (WorkerId::from_u128(1), crate::ids::RequestId::from_u128(1));
+        let phase = |n: u64| match n % 3 {
+            0 => Phase::Waiting { due: LogTime(n / 7) },
+            1 => Phase::Ready,
+            _ => Phase::Leased(Box::new(Lease { worker, request, run_until: None })),
+        };
+        (1..=MANY).map(|n| (TaskId::from_u128(n.into()), task(n, phase(n)))).collect()
+    }
+
+    #[test]
+    fn a_table_that_grows_and_shrinks_keeps_its_invariants() {
+        let mut live = Live::default();
+        for (n, (id, task)) in (1..).zip(many()) {
+            live.insert(id, task);
+            if n % 1777 == 0 {
+                live.check().unwrap();
+            }
+        }
+        for (n, (id, task)) in (1..).zip(many()) {
+            let slot = live.find(&id).unwrap();
+            assert_eq!(live.remove(slot), task);
+            assert_eq!(live.find(&id), None);
+            if n % 1777 == 0 {
+                live.check().unwrap();
+            }
+        }
+        assert_eq!((live.len(), live.next_due(), live.leased_len()), (0, None, 0));
+    }
+
+    #[test]
+    fn a_table_that_was_filled_in_another_order_is_equal() {
+        let mut one = Live::default();
+        one.insert_all(many());
+        let mut other = Live::default();
+        for (id, task) in many().into_iter().rev() {
+            other.insert(id, task);
+        }
+        other.check().unwrap();
+        assert_eq!(one, other);
+        let slot = other.find(&TaskId::from_u128(1)).unwrap();
+        other.update(slot, |standing| standing.counters.returns += 1);
+        assert_ne!(one, other);
+    }
+
+    #[test]
+    fn ready_tasks_come_in_the_order_of_acceptance_whenever_they_became_ready() {
+        let mut live = Live::default();
+        for n in (1..=MANY).map(|n| n * 7919 % (MANY + 1)).filter(|n| *n != 0) {
+            live.insert(TaskId::from_u128(n.into()), task(n, Phase::Ready));
+        }
+        live.check().unwrap();
+        let python = PythonVersion { major: 3, minor: 11 };
+        let granted = core::iter::from_fn(|| live.best_for(python).map(|slot| live.remove(slot).seq));
+        assert!(granted.eq((1..=MANY).map(Seq)));
+    }
+}
