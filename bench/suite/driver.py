@@ -2,11 +2,12 @@
 
 import json
 import select
+import time
 from pathlib import Path
 from typing import Any, Dict, Mapping, Optional
 
 from .places import DRIVERS
-from .processes import Process
+from .processes import Group, Process
 from .say import Failed
 
 #: Longest that one workload may take before it is given up, in seconds.
@@ -16,7 +17,16 @@ _PATIENCE = 240.0
 class Driver:
     """One of the programs in ``bench/drivers``, started with the Python that has the client library."""
 
-    def __init__(self, python: Path, script: str, folder: Path, env: Optional[Mapping[str, str]] = None) -> None:
+    def __init__(
+        self,
+        python: Path,
+        script: str,
+        folder: Path,
+        env: Optional[Mapping[str, str]] = None,
+        group: Optional[Group] = None,
+    ) -> None:
+        #: What it depends on: an end of any of these is noticed while it waits in vain.
+        self._group = group or Group()
         self.process = Process("driver", [python, "-u", DRIVERS / script], folder, env, pipes=True)
         #: What the driver says of itself: versions.
         self.hello: Dict[str, Any] = self._answer()
@@ -51,10 +61,14 @@ class Driver:
         """The next line of its output that is JSON; libraries print other things there, too."""
         output = self.process.child.stdout
         assert output is not None, "started with pipes"
+        deadline = time.monotonic() + _PATIENCE
         while True:
-            ready, _, _ = select.select([output], [], [], _PATIENCE)
+            ready, _, _ = select.select([output], [], [], 1.0)
             if not ready:
-                raise Failed(f"the client has said nothing for {_PATIENCE:.0f} s\n{self.process.tail()}")
+                self._group.check()
+                if time.monotonic() > deadline:
+                    raise Failed(f"the client has said nothing for {_PATIENCE:.0f} s\n{self.process.tail()}")
+                continue
             line = output.readline()
             if not line:
                 raise Failed(f"the client ended; its log ends so:\n{self.process.tail()}")

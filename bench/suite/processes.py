@@ -39,6 +39,7 @@ class Process:
 
     def start(self) -> None:
         """Starts it, or starts it again with the same command."""
+        self._wanted = True
         with open(self.log, "ab") as log:
             self.child = subprocess.Popen(
                 self._command,
@@ -60,17 +61,19 @@ class Process:
         return "\n".join(f"  | {line}" for line in self.log.read_text(errors="replace").splitlines()[-lines:])
 
     def check(self) -> None:
-        """Fails if it has ended."""
-        if self.child.poll() is not None:
+        """Fails if it has ended by itself."""
+        if self._wanted and self.child.poll() is not None:
             raise Failed(f"{self.name} ended with {self.child.returncode}; its log ends so:\n{self.tail()}")
 
     def kill(self) -> None:
         """``kill -9``, and waits for its end."""
+        self._wanted = False
         self.child.kill()
         self.child.wait()
 
     def stop(self) -> None:
         """Asks it to end; after a while kills it and all that descends from it."""
+        self._wanted = False
         processes = proc.table()
         family = [processes[pid] for pid in proc.family([self.pid], processes)]
         if self.child.poll() is None:
@@ -107,12 +110,16 @@ class Group:
         """Stops all of them."""
         self._stack.close()
 
+    def check(self) -> None:
+        """Fails if one of them has ended by itself."""
+        for process in self.processes.values():
+            process.check()
+
     def wait_for(self, what: str, condition: Callable[[], bool], within: float = 60.0) -> None:
         """Waits for a condition; fails at once if a process ends meanwhile."""
         deadline = time.monotonic() + within
         while not condition():
-            for process in self.processes.values():
-                process.check()
+            self.check()
             if time.monotonic() > deadline:
                 tails = "\n".join(process.tail(5) for process in self.processes.values())
                 raise Failed(f"waited {within:.0f} s in vain for {what}; the logs end so:\n{tails}")

@@ -37,7 +37,7 @@ class Celery(Peer):
             env = {**server.env, "PYTHONPATH": str(DRIVERS), "BENCH_ACKS_LATE": "1" if self._always else "0"}
             command = [self._python(), "-m", "celery", "-A", "drive_celery", "worker", "-P", "prefork"]
             group.add(Process("worker", [*command, "-c", SLOTS, "-l", "WARNING"], self.folder, env))
-            driver = Driver(self._python(), "drive_celery.py", self.folder, env)
+            driver = Driver(self._python(), "drive_celery.py", self.folder, env, group)
             return Driven(group, driver, {"redis": redis.version()})
         except BaseException:
             group.stop()

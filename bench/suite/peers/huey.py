@@ -29,10 +29,10 @@ class Huey(Peer):
         try:
             server = redis.Redis(group, self.folder)
             env = {**server.env, "PYTHONPATH": str(DRIVERS)}
-            consumer = self._python().with_name("huey_consumer.py")
-            command = [self._python(), consumer, "drive_huey.huey", "-k", "process", "-w", SLOTS, "-q"]
+            consumer = [self._python(), "-m", "huey.bin.huey_consumer"]
+            command = [*consumer, "drive_huey.huey", "-k", "process", "-w", SLOTS, "-q"]
             group.add(Process("worker", command, self.folder, env))
-            driver = Driver(self._python(), "drive_huey.py", self.folder, env)
+            driver = Driver(self._python(), "drive_huey.py", self.folder, env, group)
             return Driven(group, driver, {"redis": redis.version()})
         except BaseException:
             group.stop()

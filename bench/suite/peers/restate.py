@@ -54,7 +54,7 @@ class Restate(Peer):
             self._register(group, admins[0], port)
             urls = ",".join(f"http://127.0.0.1:{port}" for port in ingress)
             group.wait_for("the service", lambda: _serves(ingress))
-            driver = Driver(self._python(), "drive_restate.py", self.folder, {"BENCH_INGRESS": urls})
+            driver = Driver(self._python(), "drive_restate.py", self.folder, {"BENCH_INGRESS": urls}, group)
             version = version_of(self._server(), ["--version"]).split()[1]
             return Driven(group, driver, {"restate-server": version})
         except BaseException:

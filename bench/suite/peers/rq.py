@@ -32,7 +32,7 @@ class Rq(Peer):
             command = [self._python().with_name("rq"), "worker", "-w", "rq.SimpleWorker", "--url", server.url, "bench"]
             for number in range(1, SLOTS + 1):
                 group.add(Process(f"worker{number}", [*command, "--quiet"], self.folder, env))
-            driver = Driver(self._python(), "drive_rq.py", self.folder, env)
+            driver = Driver(self._python(), "drive_rq.py", self.folder, env, group)
             return Driven(group, driver, {"redis": redis.version()})
         except BaseException:
             group.stop()
