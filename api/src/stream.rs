@@ -21,6 +21,9 @@ pub const ROLE_WORKER: &str = "worker";
 pub const ROLE_CLIENT: &str = "client";
 /// Frame kind of the messages in this module.
 pub const MESSAGE: u8 = 1;
+/// Most bytes of results, errors and output in one report, unless one ending alone has more: an entry of the log stays a
+/// bounded piece of work.
+pub const REPORT_BYTES_MAX: usize = 1 << 20;
 
 /// Who a worker is: its first message on every connection.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,21 +50,22 @@ pub enum FromWorker {
     /// First of all.
     Hello(Hello),
     /// Pull mode: wants up to `max` tasks. Answered by exactly one `Grants`, when there are some. A newer ask replaces
-    /// an unanswered one; the same request id repeats it.
+    /// an unanswered one; the same request id repeats it, and `max: 0` withdraws it unless the answer is on its way.
     Ask {
         /// Names the ask.
         request: RequestId,
         /// Most tasks wanted.
         max: u16,
     },
-    /// These grants have started to run.
-    Started(Vec<LeaseRef>),
-    /// A result; answered by `Verdict`. The worker keeps it until then, and repeats it on a new connection.
-    Complete(Complete),
-    /// A failure; likewise.
-    Fail(Fail),
-    /// A task given back; likewise.
-    Release(Release),
+    /// What has happened to its tasks since the last report. The payloads of one message take at most
+    /// [`REPORT_BYTES_MAX`], unless one ending alone is larger.
+    Report {
+        /// These grants have started to run.
+        started: Vec<LeaseRef>,
+        /// These are over; each is answered by a verdict. The worker keeps it until then, and repeats it on a new
+        /// connection.
+        ended: Vec<Ending>,
+    },
     /// Still alive; answered by `Beat` with the same number, once the leader has confirmed that it leads.
     Heartbeat {
         /// Counts up on each connection.
@@ -73,6 +77,30 @@ pub enum FromWorker {
     },
     /// Needs the code of a function; answered by `Code`.
     FetchCode(FunctionId),
+    /// Push mode: from now on it will hold so many tasks at once, instead of what `Hello` said.
+    Capacity(u16),
+}
+
+/// How a lease ended on its worker.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Ending {
+    /// With a result.
+    Complete(Complete),
+    /// With a failure.
+    Fail(Fail),
+    /// The task is given back.
+    Release(Release),
+}
+
+impl Ending {
+    /// Which lease.
+    pub const fn lease(&self) -> LeaseRef {
+        match self {
+            Self::Complete(complete) => complete.lease,
+            Self::Fail(fail) => fail.lease,
+            Self::Release(release) => release.lease,
+        }
+    }
 }
 
 /// A task to run.
@@ -118,13 +146,8 @@ pub enum ToWorker {
         /// The tasks.
         work: Vec<Work>,
     },
-    /// What became of a report.
-    Verdict {
-        /// Which.
-        lease: LeaseRef,
-        /// `Err` is final too: drop the work quietly.
-        reply: Reply,
-    },
+    /// What became of endings that were reported. `Err` is final too: drop the work quietly.
+    Verdicts(Vec<(LeaseRef, Reply)>),
     /// Answers a heartbeat.
     Beat {
         /// Which.

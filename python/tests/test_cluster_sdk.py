@@ -3,6 +3,7 @@
 import os
 import threading
 import time
+from collections import Counter
 from concurrent.futures import as_completed, wait
 from pathlib import Path
 
@@ -32,6 +33,22 @@ def test_map_over_a_thousand(connected: Client) -> None:
         return a + b
 
     assert list(add.map(range(1000), 5)) == list(range(5, 1005))
+
+
+def test_long_tasks_that_follow_a_flood_are_shared(connected: Client) -> None:
+    @connected.function
+    def nothing(_: int) -> None:
+        return None
+
+    @connected.function
+    def worker_of(seconds: float) -> int:
+        time.sleep(seconds)
+        return os.getppid()
+
+    # Both workers hold many tasks now; what they hold of the long ones must go to whoever has a free slot.
+    assert len(list(nothing.map(range(3000)))) == 3000
+    shares = Counter(worker_of.map([0.4] * 20))
+    assert len(shares) == 2 and min(shares.values()) >= 6, shares
 
 
 def test_exceptions_come_back(connected: Client) -> None:

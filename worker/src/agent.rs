@@ -6,6 +6,7 @@
 //! * A running task outlives the connection: the next leader is told what is held, and the child works on.
 //! * A report is kept and repeated, in order, until the leader has judged it.
 //! * A worker that is cut off stops its tasks by itself, before anybody else can be granted them.
+//! * What is held beyond the slots follows the run times that are seen (see [`pace`]); what waits for too long goes back.
 //! * A worker that leaves takes nothing more, gives back what has not started, and lets the rest finish.
 
 mod codes;
@@ -13,6 +14,7 @@ mod lease;
 mod leaving;
 mod life;
 mod link;
+mod pace;
 mod reports;
 mod talk;
 mod tasks;
@@ -31,6 +33,7 @@ use self::codes::Codes;
 use self::leaving::Leaving;
 use self::life::Life;
 use self::link::Link;
+use self::pace::Pace;
 use self::reports::Reports;
 use self::tasks::Tasks;
 use crate::ExitReason;
@@ -45,7 +48,8 @@ pub(crate) struct Identity {
     pub(crate) name: String,
     pub(crate) python: PythonVersion,
     pub(crate) slots: u16,
-    pub(crate) capacity: u16,
+    /// Tasks held beyond the slots; `None`: as many as the run times make worthwhile.
+    pub(crate) prefetch: Option<u16>,
     pub(crate) mode: WorkerMode,
 }
 
@@ -109,14 +113,13 @@ pub(crate) struct Agent {
     life: Life,
     tasks: Tasks,
     reports: Reports,
+    pace: Pace,
     codes: Codes,
     /// The ask that has not been answered (pull).
     ask: Option<Ask>,
     asks: u64,
     /// The last answer brought nothing, which a leader should not do: the next ask waits for the next heartbeat.
     ask_empty: bool,
-    /// Started since the leader was last told.
-    started: Vec<LeaseRef>,
     trouble: Trouble,
     leaving: Option<Leaving>,
     actions: Vec<Action>,
@@ -139,6 +142,7 @@ struct Trouble {
 
 impl Agent {
     pub(crate) fn new(identity: Identity, drain_timeout: Duration, code_cache: usize) -> Self {
+        let pace = Pace::new(identity.slots, identity.prefetch);
         Self {
             identity,
             drain_timeout,
@@ -146,11 +150,11 @@ impl Agent {
             life: Life::default(),
             tasks: Tasks::default(),
             reports: Reports::default(),
+            pace,
             codes: Codes::new(code_cache),
             ask: None,
             asks: 0,
             ask_empty: false,
-            started: Vec::new(),
             trouble: Trouble::default(),
             leaving: None,
             actions: Vec::new(),
@@ -164,6 +168,7 @@ impl Agent {
         }
         self.keep_watch(now);
         self.start_tasks(now);
+        self.give_back_stalled(now);
         self.keep_in_touch(now);
         self.exit_when_done(now);
         std::mem::take(&mut self.actions)
@@ -174,7 +179,8 @@ impl Agent {
         let beat = if let Link::Up(beats) = &self.link { Some(beats.next()) } else { None };
         let trouble = Some(self.trouble.until).filter(|until| *until > now);
         let leaving = self.leaving.as_ref().and_then(Leaving::next);
-        [beat, self.life.deadline(), trouble, leaving].into_iter().flatten().min()
+        let news = self.news_due().filter(|_| self.link.is_up());
+        [beat, self.life.deadline(), trouble, leaving, self.patience_ends(), news].into_iter().flatten().min()
     }
 
     fn take(&mut self, now: Moment, input: Input) {
@@ -199,7 +205,11 @@ impl Agent {
             ToWorker::Welcome { ttl, heartbeat } => self.welcomed(now, ttl, heartbeat),
             ToWorker::NotLeader { leader } => self.hang_up(leader),
             ToWorker::Grants { request, work } => self.granted(now, request, work),
-            ToWorker::Verdict { lease, reply } => self.judged(&lease, &reply),
+            ToWorker::Verdicts(verdicts) => {
+                for (lease, reply) in &verdicts {
+                    self.judged(lease, reply);
+                }
+            }
             ToWorker::Beat { number, lost } => {
                 if let Some(sent) = self.link.beats().and_then(|beats| beats.answered(number)) {
                     self.life.confirm(now, sent);

@@ -30,10 +30,10 @@ pub struct WorkerConfig {
     /// Tasks that run at once, each in a process of its own.
     #[serde(default = "defaults::slots")]
     pub slots: u16,
-    /// Tasks held beyond `slots`, ready to start. 0 by default, because a task that waits behind a long one here
-    /// might run elsewhere; worth it for floods of tasks shorter than the cluster's round trip.
+    /// Tasks held beyond `slots`, ready to start. By default as many as keep the slots busy for a few rounds of the
+    /// cluster, judged by the tasks that were run; none if these are long, for a task that waits here might run elsewhere.
     #[serde(default)]
-    pub prefetch: u16,
+    pub prefetch: Option<u16>,
     /// Whether the leader sends tasks on its own or the worker asks.
     #[serde(default = "defaults::mode")]
     pub mode: WorkerMode,
@@ -100,7 +100,7 @@ impl WorkerConfig {
             package_dir: package_dir.into(),
             name: String::new(),
             slots: defaults::slots(),
-            prefetch: 0,
+            prefetch: None,
             mode: defaults::mode(),
             path_dirs: Vec::new(),
             preload: Vec::new(),
@@ -122,18 +122,14 @@ impl WorkerConfig {
         if self.slots == 0 || self.slots > SLOTS_MAX {
             return Err(ConfigError::Slots(self.slots));
         }
-        if self.slots.saturating_add(self.prefetch) > ACQUIRE_MAX {
-            return Err(ConfigError::Capacity { slots: self.slots, prefetch: self.prefetch });
+        let prefetch = self.prefetch.unwrap_or(0);
+        if self.slots.saturating_add(prefetch) > ACQUIRE_MAX {
+            return Err(ConfigError::Capacity { slots: self.slots, prefetch });
         }
         if self.name.is_empty() {
             self.name = default_name();
         }
         Ok(self)
-    }
-
-    /// Tasks held at once.
-    pub(crate) fn capacity(&self) -> u16 {
-        self.slots.saturating_add(self.prefetch)
     }
 
     /// How the Python children are set up.
@@ -228,7 +224,7 @@ mod tests {
         }
         let none = WorkerConfig { slots: 0, ..config(&["http://a:1"]) };
         assert_eq!(none.checked().unwrap_err(), ConfigError::Slots(0));
-        let greedy = WorkerConfig { slots: 1000, prefetch: 25, ..config(&["http://a:1"]) };
+        let greedy = WorkerConfig { slots: 1000, prefetch: Some(25), ..config(&["http://a:1"]) };
         assert_eq!(greedy.checked().unwrap_err(), ConfigError::Capacity { slots: 1000, prefetch: 25 });
     }
 }

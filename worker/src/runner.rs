@@ -63,11 +63,11 @@ impl Runner {
             name: config.name.clone(),
             python: version(pool.python()),
             slots: config.slots,
-            capacity: config.capacity(),
+            prefetch: config.prefetch,
             mode: config.mode,
         };
-        let Identity { worker, name, python, slots, capacity, .. } = &identity;
-        tracing::info!(%worker, name, %python, slots, capacity, mode = ?config.mode, "the worker starts");
+        let Identity { worker, name, python, slots, prefetch, .. } = &identity;
+        tracing::info!(%worker, name, %python, slots, prefetch, mode = ?config.mode, "the worker starts");
         Self {
             agent: Agent::new(identity, config.drain_timeout(), config.code_cache),
             line: Line::new(http, config.urls.clone()),

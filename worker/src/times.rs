@@ -22,6 +22,10 @@ pub(crate) const BACKOFF_MAX: Duration = Duration::from_secs(1);
 /// harmless: the cluster knows reports by their lease and asks by their id.
 pub(crate) const SAY_AGAIN: Duration = Duration::from_secs(5);
 
+/// How long news may wait for more while all slots have their next task: a few of the tiny tasks for which this is meant,
+/// and little beside the time that tasks spend waiting for a slot then.
+pub(crate) const GATHER: Duration = Duration::from_millis(1);
+
 /// How long a leaving worker with no task left tries to deliver its last reports.
 pub(crate) const REPORT_LINGER: Duration = Duration::from_secs(10);
 

@@ -172,12 +172,39 @@ impl<O: Clone, W> Roster<O, W> {
         }
     }
 
-    /// A worker on a stream asks; the ask replaces an earlier one that is still unanswered.
+    /// A worker on a stream has something to report: these have started, and those are over, so that their slots are
+    /// free.
+    pub(super) fn report(
+        &mut self,
+        now: Instant,
+        worker: WorkerId,
+        started: &[LeaseRef],
+        ended: &[LeaseRef],
+    ) {
+        self.started(now, worker, started);
+        let Some(session) = self.sessions.get_mut(&worker) else { return };
+        for lease in ended {
+            session.held.remove(lease);
+        }
+    }
+
+    /// A worker on a stream will hold so many tasks from now on. Returns whether these are more than before.
+    pub(super) fn capacity(&mut self, now: Instant, worker: WorkerId, capacity: u16) -> bool {
+        let Some(session) = self.sessions.get_mut(&worker) else { return false };
+        session.hear(now);
+        let before = std::mem::replace(&mut session.about.capacity, capacity);
+        before < capacity
+    }
+
+    /// A worker on a stream asks; the ask replaces an earlier one that is still unanswered. For nothing: it has withdrawn
+    /// that one.
     pub(super) fn ask(&mut self, now: Instant, worker: WorkerId, request: RequestId, max: u16) {
         let Some(session) = self.sessions.get_mut(&worker) else { return };
         session.hear(now);
         session.asks.retain(|_, ask| ask.waiter.is_some());
-        session.asks.insert(request, Ask { max, waiter: None });
+        if max > 0 {
+            session.asks.insert(request, Ask { max, waiter: None });
+        }
     }
 
     /// A worker without a stream asks, and `waiter` waits for the answer.
@@ -223,6 +250,9 @@ impl<O: Clone, W> Roster<O, W> {
 
     /// Acquires for the workers that want tasks, to ride in the next entry. `available` says how many ready tasks a
     /// Python version will find there.
+    ///
+    /// Tasks go to free slots first, and only what is left is held by workers beyond these: a task must not wait at one
+    /// worker while another has nothing to do.
     pub(super) fn ride(
         &mut self,
         available: impl Fn(PythonVersion) -> usize,
@@ -235,21 +265,24 @@ impl<O: Clone, W> Roster<O, W> {
             .flat_map(|session| session.in_flight.values())
             .map(|max| usize::from(*max))
             .sum();
-        let mut acquires = Vec::new();
-        for (place, want) in wants.iter().enumerate() {
-            let session = self.sessions.get_mut(&want.worker).expect("it was just listed");
-            let python = session.about.python;
-            let left = available(python).saturating_sub(promised);
-            let share = left.div_ceil(wants.len() - place);
-            let max = want.max.min(u16::try_from(share).unwrap_or(u16::MAX));
-            if max == 0 {
-                continue;
+        let mut allotted = vec![0; wants.len()];
+        for limit in [|want: &Want| want.idle, |want: &Want| want.max] {
+            for (place, want) in wants.iter().enumerate() {
+                let left = available(want.python).saturating_sub(promised);
+                let share = left.div_ceil(wants.len() - place);
+                let more = limit(want).saturating_sub(allotted[place]);
+                let more = more.min(u16::try_from(share).unwrap_or(u16::MAX));
+                promised += usize::from(more);
+                allotted[place] += more;
             }
+        }
+        let mut acquires = Vec::new();
+        for (want, max) in wants.into_iter().zip(allotted).filter(|(_, max)| *max > 0) {
+            let session = self.sessions.get_mut(&want.worker).expect("it was just listed");
             let request = want.request.unwrap_or_else(&mut new_request);
             session.in_flight.insert(request, max);
-            promised += usize::from(max);
             self.served_last = Some(want.worker);
-            acquires.push(Acquire { worker: want.worker, request, max, python });
+            acquires.push(Acquire { worker: want.worker, request, max, python: want.python });
         }
         acquires
     }
@@ -371,7 +404,11 @@ const SETTLED: Duration = Duration::from_secs(1);
 
 struct Want {
     worker: WorkerId,
+    python: PythonVersion,
     request: Option<RequestId>,
+    /// Tasks that would start at once.
+    idle: u16,
+    /// Tasks that it would take, those that start at once among them.
     max: u16,
 }
 
@@ -412,18 +449,23 @@ impl<O: Clone, W> Session<O, W> {
     }
 
     fn wants(&self, worker: WorkerId) -> Vec<Want> {
+        let python = self.about.python;
+        let busy = self.held.len() + self.in_flight.values().map(|max| usize::from(*max)).sum::<usize>();
+        let free = |of: u16| of.saturating_sub(u16::try_from(busy).unwrap_or(u16::MAX));
+        let idle = free(self.about.slots);
         if self.outbox.is_some() && self.about.mode == WorkerMode::Push {
-            let busy = self.held.len() + self.in_flight.values().map(|max| usize::from(*max)).sum::<usize>();
-            let free = usize::from(self.about.capacity).saturating_sub(busy);
-            return Vec::from_iter((free > 0 && !self.silent).then(|| Want {
-                worker,
-                request: None,
-                max: u16::try_from(free).expect("at most the capacity"),
-            }));
+            let max = free(self.about.capacity);
+            let wants = max > 0 && !self.silent;
+            return Vec::from_iter(wants.then_some(Want { worker, python, request: None, idle, max }));
         }
         let unanswered = self.asks.iter().filter(|(request, _)| !self.in_flight.contains_key(request));
         let unanswered = unanswered.filter(|(_, ask)| ask.waiter.is_some() || !self.silent);
-        unanswered.map(|(request, ask)| Want { worker, request: Some(*request), max: ask.max }).collect()
+        let want = |(request, ask): (&RequestId, &Ask<W>)| {
+            // A caller without a stream runs what it gets; nobody knows how many slots it has.
+            let idle = if ask.waiter.is_some() { ask.max } else { idle.min(ask.max) };
+            Want { worker, python, request: Some(*request), idle, max: ask.max }
+        };
+        unanswered.map(want).collect()
     }
 }
 

@@ -4,8 +4,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use raftwork_api::frame::{self, Frame, FrameError, FrameReader, FrameWriter};
-use raftwork_api::stream::{FromWorker, Hello, MESSAGE, ToWorker};
-use raftwork_kernel::{Command, DecodeError, LeaseRef, Millis, Release, WorkerId, decode};
+use raftwork_api::stream::{Ending, FromWorker, Hello, MESSAGE, ToWorker};
+use raftwork_kernel::{Command, DecodeError, LeaseRef, Millis, WorkerId, decode};
 use tokio::io::{AsyncRead, AsyncWrite, ReadHalf};
 
 use super::beats::{Answer, Beat};
@@ -116,13 +116,11 @@ impl Dispatcher {
                 self.roster().ask(now, from.worker, request, max);
                 self.inner.proposals.wake();
             }
-            FromWorker::Started(leases) => self.roster().started(now, from.worker, &leases),
-            FromWorker::Complete(command) => {
-                self.report(command.lease, Command::Complete(command), from).await;
-            }
-            FromWorker::Fail(command) => self.report(command.lease, Command::Fail(command), from).await,
-            FromWorker::Release(Release { lease }) => {
-                self.report(lease, Command::Release(Release { lease }), from).await;
+            FromWorker::Report { started, ended } => self.report(now, &started, ended, from).await,
+            FromWorker::Capacity(capacity) => {
+                if self.roster().capacity(now, from.worker, capacity) {
+                    self.inner.proposals.wake();
+                }
             }
             FromWorker::Heartbeat { number, held, draining } => {
                 self.note_beat(from.worker, &held, Some(draining));
@@ -139,19 +137,17 @@ impl Dispatcher {
         Ok(())
     }
 
-    /// Proposes a report. Its slot is free at once, so that the next grant can ride in the same entry.
-    async fn report(&self, lease: LeaseRef, command: Command, from: &Connected) {
-        {
-            let mut roster = self.roster();
-            roster.heard(Instant::now(), from.worker);
-            roster.let_go(from.worker, &lease);
+    /// Proposes what has ended. Its slots are free at once, so that the next grants can ride in the same entry.
+    async fn report(&self, now: Instant, started: &[LeaseRef], ended: Vec<Ending>, from: &Connected) {
+        let leases: Vec<LeaseRef> = ended.iter().map(Ending::lease).collect();
+        self.roster().report(now, from.worker, started, &leases);
+        if ended.is_empty() {
+            return;
         }
         let outbox = from.outbox.clone();
-        let verdict = Proposal::new(vec![command], move |replies| match replies {
-            Ok(mut replies) => {
-                let reply = replies.pop().expect("one command has one reply");
-                send(&outbox, &ToWorker::Verdict { lease, reply });
-            }
+        let commands = ended.into_iter().map(command).collect();
+        let verdict = Proposal::new(commands, move |replies| match replies {
+            Ok(replies) => send(&outbox, &ToWorker::Verdicts(leases.into_iter().zip(replies).collect())),
             // The outcome is unknown here: the worker repeats the report to whoever leads.
             Err(error) => send(&outbox, &ToWorker::NotLeader { leader: error.leader_url() }),
         });
@@ -165,12 +161,18 @@ async fn first<S: AsyncRead>(reader: &mut FrameReader<ReadHalf<S>>) -> Result<He
     match message(&frame.ok_or(StreamError::NoHello)?)? {
         FromWorker::Hello(hello) => Ok(hello),
         FromWorker::Ask { .. }
-        | FromWorker::Started(_)
-        | FromWorker::Complete(_)
-        | FromWorker::Fail(_)
-        | FromWorker::Release(_)
+        | FromWorker::Report { .. }
+        | FromWorker::Capacity(_)
         | FromWorker::Heartbeat { .. }
         | FromWorker::FetchCode(_) => Err(StreamError::NoHello),
+    }
+}
+
+fn command(ending: Ending) -> Command {
+    match ending {
+        Ending::Complete(complete) => Command::Complete(complete),
+        Ending::Fail(fail) => Command::Fail(fail),
+        Ending::Release(release) => Command::Release(release),
     }
 }
 

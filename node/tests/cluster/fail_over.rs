@@ -86,7 +86,7 @@ async fn push_workers_keep_their_tasks_over_two_killed_leaders() {
         api.submit(&ALL, &function, json!([n])).await;
     }
     let held: Vec<LeaseRef> = worker.work(2).await.iter().map(|work| work.lease).collect();
-    worker.say(&raftwork_api::stream::FromWorker::Started(held.clone())).await;
+    worker.say(&raftwork_api::stream::FromWorker::Report { started: held.clone(), ended: Vec::new() }).await;
     assert_eq!(worker.beat(&held).await, []);
     for _ in 0..2 {
         cluster.kill(leader);

@@ -150,7 +150,7 @@ async fn a_worker_that_talks_nonsense_is_hung_up_on() {
         mode: WorkerMode::Push,
         held: Vec::new(),
     });
-    for second in [hello.clone(), FromWorker::Started(Vec::new())] {
+    for second in [hello.clone(), FromWorker::Report { started: Vec::new(), ended: Vec::new() }] {
         let mut connection = Connection::open(cluster.api.url(leader), ROLE_WORKER, &[]).await.unwrap();
         let first = if second == hello { &hello } else { &second };
         connection.say(MESSAGE, encode(first)).await;

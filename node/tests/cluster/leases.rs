@@ -31,7 +31,7 @@ async fn a_worker_that_was_silent_for_long_is_given_work_again() {
     worker.join(cluster.api.url(cluster.leader().await), 1, &[]).await;
     let task = cluster.api.submit(&ALL, &function, json!(["silent"])).await;
     let first = worker.work(1).await[0].lease;
-    worker.say(&FromWorker::Started(vec![first])).await;
+    worker.say(&FromWorker::Report { started: vec![first], ended: Vec::new() }).await;
     cluster.api.until_status(&ALL, &task, "queued").await;
     assert_eq!(worker.beat(&[first]).await, [first]);
     let second = worker.work(1).await[0].lease;

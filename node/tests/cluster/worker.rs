@@ -7,7 +7,9 @@ use raftwork_api::kernel::{
     Complete, LeaseRef, Output, PythonVersion, Reply, RequestId, TaskId, WorkerId, decode, encode,
 };
 use raftwork_api::paths;
-use raftwork_api::stream::{FromWorker, Hello, MESSAGE, PROTOCOL, ROLE_HEADER, ROLE_WORKER, ToWorker, Work};
+use raftwork_api::stream::{
+    Ending, FromWorker, Hello, MESSAGE, PROTOCOL, ROLE_HEADER, ROLE_WORKER, ToWorker, Work,
+};
 use raftwork_api::workers::WorkerMode;
 use serde_json::{Value, json};
 use tokio::io::ReadHalf;
@@ -208,9 +210,12 @@ impl Pusher {
     /// Reports a result, and waits for what becomes of it.
     pub async fn complete(&mut self, lease: LeaseRef, result: &str) -> Reply {
         let result = result.as_bytes().to_vec().into();
-        self.say(&FromWorker::Complete(Complete { lease, result, output: Output::default() })).await;
+        let ending = Ending::Complete(Complete { lease, result, output: Output::default() });
+        self.say(&FromWorker::Report { started: Vec::new(), ended: vec![ending] }).await;
         self.hear(|message| match message {
-            ToWorker::Verdict { lease: of, reply } if *of == lease => Some(reply.clone()),
+            ToWorker::Verdicts(verdicts) => {
+                verdicts.iter().find(|(of, _)| *of == lease).map(|(_, reply)| reply.clone())
+            }
             _ => None,
         })
         .await

@@ -25,7 +25,7 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("--url", metavar="URL,...", help="nodes (default: $RAFTWORK_URL, else http://127.0.0.1:7001)")
     parser.add_argument("--name", default="", help="for people (default: host and process id)")
     parser.add_argument("--slots", type=int, help="tasks that run at once (default: one for each processor)")
-    parser.add_argument("--prefetch", type=int, default=0, help="tasks held beyond the slots, for floods of tiny tasks")
+    parser.add_argument("--prefetch", type=int, help="tasks held beyond the slots (default: by their run times)")
     parser.add_argument("--mode", choices=("push", "pull"), default="push", help="who takes the first step")
     parser.add_argument(
         "--path", action="append", default=[], metavar="DIR", help="folder with modules that functions need; repeatable"

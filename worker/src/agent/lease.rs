@@ -4,9 +4,9 @@ use bytes::Bytes;
 use raftwork_api::kernel::{
     Complete, Fail, FailureKind, FunctionId, LeaseRef, Output, Release, Reply, RequestId, TaskError,
 };
-use raftwork_api::stream::{FromWorker, Work};
+use raftwork_api::stream::{Ending, FromWorker, Work};
 
-use super::tasks::{Stopped, Then};
+use super::tasks::{Ran, Stopped, Then};
 use super::{Action, Agent, End, Moment, Trouble};
 use crate::{ExitReason, times};
 
@@ -41,7 +41,7 @@ impl Agent {
         if code.is_none() && self.codes.want(now, work.function, work.code_hash) {
             self.say(FromWorker::FetchCode(work.function));
         }
-        self.tasks.enqueue(work, code);
+        self.tasks.enqueue(now, work, code);
     }
 
     pub(super) fn code_arrived(&mut self, now: Moment, function: &FunctionId, code: Option<&Bytes>) {
@@ -53,7 +53,7 @@ impl Agent {
             self.tasks.stop(&lease, Then::Forget);
             let report =
                 Fail { lease, error: no_code(function), retryable: false, output: Output::default() };
-            self.report(now, lease, FromWorker::Fail(report), false);
+            self.report(now, Ending::Fail(report), false);
         }
     }
 
@@ -75,18 +75,20 @@ impl Agent {
     }
 
     pub(super) fn child_ended(&mut self, now: Moment, lease: LeaseRef, end: End) {
-        let planned = self.tasks.end(&lease);
+        let Ran { since, planned } = self.tasks.end(&lease);
+        self.reports.start_is_over(&lease);
         if matches!(end, End::Completed { .. } | End::Failed { .. }) {
             self.trouble = Trouble::default();
+            self.pace.ended(now.saturating_sub(since));
         }
         match (end, planned) {
             // Even if it was told to stop: a result that was faster is worth offering, the leader decides.
             (End::Completed { result, output }, _) => {
-                self.report(now, lease, FromWorker::Complete(Complete { lease, result, output }), true);
+                self.report(now, Ending::Complete(Complete { lease, result, output }), true);
             }
             (_, Some(Then::Forget)) => {}
             (End::Failed { error, retryable, output }, None) => {
-                self.report(now, lease, FromWorker::Fail(Fail { lease, error, retryable, output }), true);
+                self.report(now, Ending::Fail(Fail { lease, error, retryable, output }), true);
             }
             (End::NotRun, None) => {
                 self.note_trouble(now);
@@ -100,13 +102,12 @@ impl Agent {
     }
 
     pub(super) fn give_back(&mut self, now: Moment, lease: LeaseRef, started: bool) {
-        self.report(now, lease, FromWorker::Release(Release { lease }), started);
+        self.report(now, Ending::Release(Release { lease }), started);
     }
 
-    pub(super) fn report(&mut self, now: Moment, lease: LeaseRef, report: FromWorker, started: bool) {
-        self.tasks.await_verdict(lease, started);
-        self.reports.add(now, lease, report.clone());
-        self.say(report);
+    pub(super) fn report(&mut self, now: Moment, ending: Ending, started: bool) {
+        self.tasks.await_verdict(ending.lease(), started);
+        self.reports.ended(now, ending);
     }
 
     pub(super) fn judged(&mut self, lease: &LeaseRef, reply: &Reply) {
@@ -156,8 +157,8 @@ impl Agent {
             return;
         }
         while self.tasks.busy() < usize::from(self.identity.slots) {
-            let Some((work, code)) = self.tasks.start_next() else { break };
-            self.started.push(work.lease);
+            let Some((work, code)) = self.tasks.start_next(now) else { break };
+            self.reports.started(now, work.lease);
             self.actions.push(Action::Run { work: Box::new(work), code });
         }
     }

@@ -12,8 +12,8 @@ use crate::times;
 
 impl Agent {
     pub(super) fn greet(&mut self, now: Moment) {
-        let Identity { worker, name, python, slots, capacity, mode } = self.identity.clone();
-        let held = self.tasks.list();
+        let Identity { worker, name, python, slots, mode, .. } = self.identity.clone();
+        let (held, capacity) = (self.tasks.list(), self.pace.tell());
         self.link = Link::Greeting(now);
         self.actions.push(Action::Send(FromWorker::Hello(Hello {
             worker,
@@ -35,14 +35,15 @@ impl Agent {
             self.life.confirm(now, greeted);
         }
         self.link = Link::Up(Beats::new(now, Duration::from_millis(heartbeat.0)));
-        self.started.clear();
+        self.reports.forget_news();
         self.beat(now);
         self.repeat(now, Duration::ZERO);
     }
 
     /// Says again what has waited for its answer since `patience` ago.
     fn repeat(&mut self, now: Moment, patience: Duration) {
-        self.actions.extend(self.reports.repeat(now, patience).into_iter().map(Action::Send));
+        let reports = self.reports.repeat(now, patience);
+        self.actions.extend(reports.into_iter().map(Action::Send));
         let codes = self.codes.repeat(now, patience).into_iter().map(FromWorker::FetchCode);
         self.actions.extend(codes.map(Action::Send));
         let unanswered = self.ask.filter(|ask| ask.said + patience <= now && self.leaving.is_none());
@@ -77,10 +78,7 @@ impl Agent {
 
     /// Says what the leader should hear now.
     pub(super) fn keep_in_touch(&mut self, now: Moment) {
-        let started = std::mem::take(&mut self.started);
-        if !started.is_empty() {
-            self.say(FromWorker::Started(started));
-        }
+        self.say_news(now);
         if self.link.beats().is_some_and(|beats| beats.next() <= now) {
             self.beat(now);
             self.repeat(now, times::SAY_AGAIN);
@@ -88,17 +86,56 @@ impl Agent {
         self.ask_for_work(now);
     }
 
+    /// First what the worker will hold: what is given back then is not granted to it again.
+    fn say_news(&mut self, now: Moment) {
+        if !self.link.is_up() {
+            return self.reports.forget_news();
+        }
+        if self.identity.mode == WorkerMode::Push
+            && let Some(capacity) = self.pace.news()
+        {
+            self.actions.push(Action::Send(FromWorker::Capacity(capacity)));
+        }
+        if self.news_due().is_some_and(|due| due <= now) {
+            self.actions.extend(self.reports.tell().into_iter().map(Action::Send));
+        }
+    }
+
+    /// When to say what is new. While every slot has its next task, others may join it: nobody waits for this worker then,
+    /// and a message for each tiny task would cost more than the task.
+    pub(super) fn news_due(&self) -> Option<Moment> {
+        let since = self.reports.news_since()?;
+        let can_wait = self.tasks.queued_len() >= usize::from(self.identity.slots);
+        Some(if can_wait { since + times::GATHER } else { since })
+    }
+
     /// One ask at a time: an answer that crosses a second ask would bring more than there is room for.
     pub(super) fn ask_for_work(&mut self, now: Moment) {
-        let room = usize::from(self.identity.capacity).saturating_sub(self.tasks.occupied());
-        let wanted = self.identity.mode == WorkerMode::Pull && self.ask.is_none() && room > 0;
-        if !wanted || self.ask_empty || !self.link.is_up() || !self.may_start(now) {
+        if self.identity.mode != WorkerMode::Pull || !self.link.is_up() {
+            return;
+        }
+        let room = usize::from(self.pace.capacity()).saturating_sub(self.tasks.occupied());
+        let room = u16::try_from(room).unwrap_or(u16::MAX);
+        if let Some(ask) = self.ask {
+            return self.ask_for_less(now, ask, room);
+        }
+        // Early enough that the slots do not run dry meanwhile, and not for each task anew.
+        let low = self.tasks.queued_len() * 2 <= usize::from(self.pace.prefetch());
+        if room == 0 || !low || self.ask_empty || !self.may_start(now) {
             return;
         }
         self.asks += 1;
         let request = request_id(self.identity.worker, self.asks);
-        let max = u16::try_from(room).unwrap_or(u16::MAX);
-        self.ask_for(now, request, max);
+        self.ask_for(now, request, room);
+    }
+
+    /// An ask that was made for short tasks is not to bring as many long ones.
+    fn ask_for_less(&mut self, now: Moment, ask: Ask, room: u16) {
+        if room <= ask.max / 2 && ask.max > self.identity.slots {
+            self.ask_for(now, ask.request, room);
+            // For nothing at all: it is withdrawn.
+            self.ask = self.ask.filter(|ask| ask.max > 0);
+        }
     }
 }
 

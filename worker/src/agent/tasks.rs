@@ -6,6 +6,8 @@ use bytes::Bytes;
 use raftwork_api::kernel::{CodeHash, LeaseRef, TaskId, Token};
 use raftwork_api::stream::Work;
 
+use super::Moment;
+
 /// Invariants: `queue` names exactly the leases that are queued, oldest grant first; `busy` counts those that are
 /// running or stopping.
 #[derive(Debug, Default)]
@@ -17,12 +19,12 @@ pub(super) struct Tasks {
 
 #[derive(Debug)]
 enum Stage {
-    /// Waits for a free child, and for its code if that is not here yet.
-    Queued { work: Box<Work>, code: Option<Bytes> },
-    /// A child has it.
-    Running,
-    /// A child has it and was told to stop.
-    Stopping(Then),
+    /// Waits for a free child since then, and for its code if that is not here yet.
+    Queued { since: Moment, work: Box<Work>, code: Option<Bytes> },
+    /// A child has it since then.
+    Running { since: Moment },
+    /// A child has it since then and was told to stop.
+    Stopping { since: Moment, then: Then },
     /// Over; the leader has not judged the report yet.
     Reported { started: bool },
 }
@@ -34,6 +36,15 @@ pub(super) enum Then {
     Forget,
     /// The task is given back, so that it need not wait for the lease to expire.
     GiveBack,
+}
+
+/// What a child that is free again had.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Ran {
+    /// When the task was given to it.
+    pub(super) since: Moment,
+    /// What was planned if it had been told to stop.
+    pub(super) planned: Option<Then>,
 }
 
 /// Where a task was when it was told to stop.
@@ -78,26 +89,40 @@ impl Tasks {
         self.queue.iter().copied().collect()
     }
 
+    pub(super) fn queued_len(&self) -> usize {
+        self.queue.len()
+    }
+
+    /// Since when the task that was granted first waits for a child.
+    pub(super) fn waiting_since(&self) -> Option<Moment> {
+        self.held.get(self.queue.front()?).and_then(Stage::queued_since)
+    }
+
+    /// When the newest of the tasks that have a child was given to it.
+    pub(super) fn newest_start(&self) -> Option<Moment> {
+        self.held.values().filter_map(Stage::child_since).max()
+    }
+
     pub(super) fn running(&self) -> Vec<LeaseRef> {
-        let running = self.held.iter().filter(|(_, stage)| matches!(stage, Stage::Running));
+        let running = self.held.iter().filter(|(_, stage)| matches!(stage, Stage::Running { .. }));
         running.map(|(lease, _)| *lease).collect()
     }
 
-    pub(super) fn enqueue(&mut self, work: Work, code: Option<Bytes>) {
+    pub(super) fn enqueue(&mut self, now: Moment, work: Work, code: Option<Bytes>) {
         let lease = work.lease;
-        self.held.insert(lease, Stage::Queued { work: Box::new(work), code });
+        self.held.insert(lease, Stage::Queued { since: now, work: Box::new(work), code });
         self.queue.push_back(lease);
     }
 
     /// Takes the oldest queued task that can start, for a child that is free.
     ///
     /// A task whose earlier attempt still has a child here waits, so that the two never overlap on one worker.
-    pub(super) fn start_next(&mut self) -> Option<(Work, Bytes)> {
+    pub(super) fn start_next(&mut self, now: Moment) -> Option<(Work, Bytes)> {
         let at = self.queue.iter().position(|lease| self.can_start(lease))?;
         let lease = self.queue.remove(at).expect("position found it");
         self.busy += 1;
-        match self.held.insert(lease, Stage::Running) {
-            Some(Stage::Queued { work, code: Some(code) }) => Some((*work, code)),
+        match self.held.insert(lease, Stage::Running { since: now }) {
+            Some(Stage::Queued { work, code: Some(code), .. }) => Some((*work, code)),
             other => unreachable!("{lease:?} was queued with its code, not {other:?}"),
         }
     }
@@ -110,7 +135,7 @@ impl Tasks {
     /// The code of `hash` is here.
     pub(super) fn give_code(&mut self, hash: &CodeHash, code: &Bytes) {
         for lease in &self.queue {
-            if let Some(Stage::Queued { work, code: slot }) = self.held.get_mut(lease)
+            if let Some(Stage::Queued { work, code: slot, .. }) = self.held.get_mut(lease)
                 && work.code_hash == *hash
             {
                 *slot = Some(code.clone());
@@ -120,7 +145,7 @@ impl Tasks {
 
     /// Queued tasks that wait for the code of `hash`.
     pub(super) fn waiting_for(&self, hash: &CodeHash) -> Vec<LeaseRef> {
-        let waits = |lease: &&LeaseRef| matches!(&self.held[lease], Stage::Queued { work, code: None } if work.code_hash == *hash);
+        let waits = |lease: &&LeaseRef| matches!(&self.held[lease], Stage::Queued { work, code: None, .. } if work.code_hash == *hash);
         self.queue.iter().filter(waits).copied().collect()
     }
 
@@ -132,11 +157,12 @@ impl Tasks {
                 self.queue.retain(|queued| queued != lease);
                 Stopped::Queued
             }
-            Some(stage @ Stage::Running) => {
-                *stage = Stage::Stopping(then);
+            Some(stage @ Stage::Running { .. }) => {
+                let since = stage.child_since().expect("it runs");
+                *stage = Stage::Stopping { since, then };
                 Stopped::Running
             }
-            Some(Stage::Stopping(planned)) => {
+            Some(Stage::Stopping { then: planned, .. }) => {
                 // Once nobody needs it, giving it back would be refused.
                 if then == Then::Forget {
                     *planned = then;
@@ -147,12 +173,12 @@ impl Tasks {
         }
     }
 
-    /// A child is free again, and the lease is out of the books; says what was planned if it had been told to stop.
-    pub(super) fn end(&mut self, lease: &LeaseRef) -> Option<Then> {
+    /// A child is free again, and the lease is out of the books.
+    pub(super) fn end(&mut self, lease: &LeaseRef) -> Ran {
         self.busy -= 1;
         match self.held.remove(lease) {
-            Some(Stage::Stopping(then)) => Some(then),
-            Some(Stage::Running) => None,
+            Some(Stage::Stopping { since, then }) => Ran { since, planned: Some(then) },
+            Some(Stage::Running { since }) => Ran { since, planned: None },
             other => unreachable!("a child had {lease:?}, which was {other:?}"),
         }
     }
@@ -172,7 +198,21 @@ impl Tasks {
 
 impl Stage {
     const fn has_child(&self) -> bool {
-        matches!(self, Self::Running | Self::Stopping(_))
+        self.child_since().is_some()
+    }
+
+    const fn queued_since(&self) -> Option<Moment> {
+        match self {
+            Self::Queued { since, .. } => Some(*since),
+            Self::Running { .. } | Self::Stopping { .. } | Self::Reported { .. } => None,
+        }
+    }
+
+    const fn child_since(&self) -> Option<Moment> {
+        match self {
+            Self::Running { since } | Self::Stopping { since, .. } => Some(*since),
+            Self::Queued { .. } | Self::Reported { .. } => None,
+        }
     }
 
     const fn has_started(&self) -> bool {

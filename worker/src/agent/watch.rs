@@ -1,5 +1,7 @@
 //! What must end: tasks of a worker that is cut off, and the worker itself when it was told to leave.
 
+use std::time::Duration;
+
 use super::leaving::Leaving;
 use super::link::Link;
 use super::{Action, Agent, Moment};
@@ -26,6 +28,24 @@ impl Agent {
         if self.leaving.as_mut().is_some_and(|leaving| leaving.must_kill(now)) {
             self.stop_running();
         }
+    }
+
+    /// When tasks that wait for a slot have waited for too long.
+    pub(super) fn patience_ends(&self) -> Option<Moment> {
+        let patience = self.pace.patience()?;
+        let since = self.tasks.waiting_since()?;
+        (self.tasks.busy() >= usize::from(self.identity.slots)).then_some(since + patience)
+    }
+
+    /// Gives back what waits behind tasks that are longer than was thought: others may have a free slot.
+    pub(super) fn give_back_stalled(&mut self, now: Moment) {
+        if self.patience_ends().is_none_or(|end| now < end) {
+            return;
+        }
+        let run = self.tasks.newest_start().map_or(Duration::ZERO, |start| now.saturating_sub(start));
+        self.pace.stalled(run);
+        tracing::debug!(waiting = self.tasks.queued_len(), "tasks wait here for too long and are given back");
+        self.give_back_queued(now);
     }
 
     pub(super) fn leave(&mut self, now: Moment, reason: ExitReason) {

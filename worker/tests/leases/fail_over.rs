@@ -1,7 +1,7 @@
 //! Leaders come and go; what runs goes on, what was reported is repeated, and who is cut off stops.
 
 use raftwork_api::kernel::Release;
-use raftwork_api::stream::{FromWorker, ToWorker};
+use raftwork_api::stream::{Ending, FromWorker, ToWorker};
 
 use crate::leader::{Function, Leader, lease};
 use crate::python;
@@ -109,7 +109,8 @@ async fn a_cut_off_worker_kills_its_task_and_gives_it_back_later() {
     }
     // What had to die is dead; now there is a leader again.
     let mut peer = leader.welcome(TTL, BEAT).await;
-    assert_eq!(peer.next().await, FromWorker::Release(Release { lease: lease(1) }));
+    let release = Ending::Release(Release { lease: lease(1) });
+    assert_eq!(peer.next().await, FromWorker::Report { started: Vec::new(), ended: vec![release] });
     peer.accept_report(lease(1));
     let again = Function::pickled(2, "def f():\n    return 1");
     peer.knows(&again);

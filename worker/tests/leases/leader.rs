@@ -11,7 +11,7 @@ use raftwork_api::kernel::{
     Accepted, CodeHash, Complete, Fail, FunctionId, Language, LeaseRef, Millis, RequestId, TaskId, Token,
     decode, encode,
 };
-use raftwork_api::stream::{FromWorker, Hello, MESSAGE, ToWorker, Work};
+use raftwork_api::stream::{Ending, FromWorker, Hello, MESSAGE, ToWorker, Work};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, watch};
@@ -112,7 +112,7 @@ impl Peer {
     }
 
     pub(crate) fn accept_report(&self, lease: LeaseRef) {
-        self.say(&ToWorker::Verdict { lease, reply: Ok(Accepted::Completed) });
+        self.say(&ToWorker::Verdicts(vec![(lease, Ok(Accepted::Completed))]));
     }
 
     /// From now on nothing is answered, but the socket stays open.
@@ -153,19 +153,23 @@ impl Peer {
 
     pub(crate) async fn next_started(&mut self) -> Vec<LeaseRef> {
         let message = self.next().await;
-        let FromWorker::Started(leases) = message else { panic!("not started, but {message:?}") };
+        let FromWorker::Report { started: leases, .. } = message else {
+            panic!("not started, but {message:?}")
+        };
         leases
     }
 
     pub(crate) async fn next_complete(&mut self) -> Complete {
         let message = self.next_report().await;
-        let FromWorker::Complete(complete) = message else { panic!("not complete, but {message:?}") };
+        let Some(Ending::Complete(complete)) = ending(&message) else {
+            panic!("not complete, but {message:?}")
+        };
         complete
     }
 
     pub(crate) async fn next_fail(&mut self) -> Fail {
         let message = self.next_report().await;
-        let FromWorker::Fail(fail) = message else { panic!("not failed, but {message:?}") };
+        let Some(Ending::Fail(fail)) = ending(&message) else { panic!("not failed, but {message:?}") };
         fail
     }
 
@@ -173,7 +177,8 @@ impl Peer {
     pub(crate) async fn next_report(&mut self) -> FromWorker {
         loop {
             let message = self.next().await;
-            if !matches!(message, FromWorker::Started(_)) {
+            let is_start = matches!(&message, FromWorker::Report { ended, .. } if ended.is_empty());
+            if !is_start {
                 return message;
             }
         }
@@ -204,7 +209,7 @@ impl Desk {
             } else if let FromWorker::Heartbeat { number, held, draining } = message {
                 heartbeats.send_replace(Heartbeat { held, draining });
                 self.say(&ToWorker::Beat { number, lost: Vec::new() });
-            } else if messages.send(message).is_err() {
+            } else if parts(message).into_iter().any(|part| messages.send(part).is_err()) {
                 return;
             }
         }
@@ -215,6 +220,22 @@ impl Desk {
         // A worker that has just hung up is noticed by what it does not say.
         let _ = self.writer.try_send(frame);
     }
+}
+
+/// One message for each thing that was reported, for the test to look at; how much a worker will hold is not one.
+fn parts(message: FromWorker) -> Vec<FromWorker> {
+    let FromWorker::Report { started, ended } = message else {
+        return Vec::from_iter(Some(message).filter(|message| !matches!(message, FromWorker::Capacity(_))));
+    };
+    let ended =
+        ended.into_iter().map(|ending| FromWorker::Report { started: Vec::new(), ended: vec![ending] });
+    let started = (!started.is_empty()).then(|| FromWorker::Report { started, ended: Vec::new() });
+    ended.chain(started).collect()
+}
+
+fn ending(message: &FromWorker) -> Option<Ending> {
+    let FromWorker::Report { ended, .. } = message else { return None };
+    ended.first().cloned()
 }
 
 async fn read(reader: &mut FrameReader<ReadHalf<TcpStream>>) -> Option<FromWorker> {

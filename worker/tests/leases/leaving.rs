@@ -1,7 +1,7 @@
 //! A worker that is told to leave.
 
 use raftwork_api::kernel::{LeaseRef, Release};
-use raftwork_api::stream::{FromWorker, ToWorker};
+use raftwork_api::stream::{Ending, FromWorker, ToWorker};
 use raftwork_worker::{ExitReason, WorkerConfig, WorkerError};
 
 use crate::leader::{Function, Leader, Peer, lease};
@@ -13,7 +13,7 @@ const BEAT: u64 = 1_000;
 
 /// A worker with one slot that runs task 1 and holds task 2, both of `gate`.
 async fn busy_worker(leader: &Leader, gate: &Gate) -> (Worker, Peer) {
-    let worker = Worker::start(WorkerConfig { prefetch: 1, ..config([leader], 1) });
+    let worker = Worker::start(WorkerConfig { prefetch: Some(1), ..config([leader], 1) });
     let mut peer = leader.welcome(TTL, BEAT).await;
     let function = Function::pickled(1, &gate.source());
     peer.knows(&function);
@@ -25,7 +25,7 @@ async fn busy_worker(leader: &Leader, gate: &Gate) -> (Worker, Peer) {
 }
 
 fn release(lease: LeaseRef) -> FromWorker {
-    FromWorker::Release(Release { lease })
+    FromWorker::Report { started: Vec::new(), ended: vec![Ending::Release(Release { lease })] }
 }
 
 #[tokio::test(flavor = "multi_thread")]

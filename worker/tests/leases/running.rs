@@ -110,7 +110,7 @@ async fn a_flood_of_small_tasks_all_complete_once() {
     const TASKS: u64 = 4_000;
     const CAPACITY: u64 = 66;
     let leader = Leader::start().await;
-    let _worker = Worker::start(WorkerConfig { prefetch: 64, ..config([&leader], 2) });
+    let _worker = Worker::start(WorkerConfig { prefetch: Some(64), ..config([&leader], 2) });
     let mut peer = leader.welcome(TTL, BEAT).await;
     let function = Function::pickled(1, "def f():\n    return None");
     peer.knows(&function);

@@ -114,6 +114,73 @@ fn tasks_are_spread_over_the_workers_that_want_some() {
 }
 
 #[test]
+fn free_slots_come_first_and_only_what_is_left_waits_at_workers() {
+    let mut story = Story::new();
+    for worker in 1..=2 {
+        story.hello(worker, WorkerMode::Push, 2, "any");
+        assert!(story.roster.capacity(story.now, WorkerId::from_u128(worker), 100));
+    }
+    let acquires = story.ride(2);
+    assert_eq!(numbers(&acquires), [(1, 1), (2, 1)]);
+    story.settle(&acquires[0], &[1]);
+    story.settle(&acquires[1], &[2]);
+    // One has a free slot, the other does not.
+    let acquires = story.ride(1);
+    assert_eq!(numbers(&acquires), [(1, 1)]);
+    story.settle(&acquires[0], &[3]);
+    assert_eq!(numbers(&story.ride(1)), [(2, 1)], "not to the one whose slots are full");
+}
+
+#[test]
+fn a_long_burst_is_not_swallowed_by_one_worker() {
+    let mut story = Story::new();
+    story.hello(1, WorkerMode::Push, 2, "one");
+    story.hello(2, WorkerMode::Push, 2, "two");
+    // A flood of short tasks is over: both would hold many, and the first still has some.
+    for worker in 1..=2 {
+        story.roster.capacity(story.now, WorkerId::from_u128(worker), 200);
+    }
+    let acquires = story.ride(20);
+    assert_eq!(numbers(&acquires), [(1, 10), (2, 10)]);
+    story.settle(&acquires[0], &(1..=10).collect::<Vec<_>>());
+    story.settle(&acquires[1], &(11..=20).collect::<Vec<_>>());
+    // The new tasks are long: each worker takes its word back, then gives back what it cannot start.
+    for (worker, given_back) in [(1, 3..=10), (2, 13..=20)] {
+        let leases: Vec<LeaseRef> = given_back.map(lease).collect();
+        assert!(!story.roster.capacity(story.now, WorkerId::from_u128(worker), 2));
+        story.roster.report(story.now, WorkerId::from_u128(worker), &[], &leases);
+    }
+    assert_eq!(story.ride(16), [], "all slots are full");
+    story.roster.report(story.now, WorkerId::from_u128(2), &[], &[lease(11)]);
+    assert_eq!(numbers(&story.ride(16)), [(2, 1)], "whoever has a free slot gets the next one");
+}
+
+#[test]
+fn an_ask_for_nothing_withdraws() {
+    let mut story = Story::new();
+    story.hello(1, WorkerMode::Pull, 2, "one");
+    let (worker, request) = (WorkerId::from_u128(1), RequestId::from_u128(77));
+    story.roster.ask(story.now, worker, request, 300);
+    story.roster.ask(story.now, worker, request, 3);
+    assert_eq!(numbers(&story.ride(10)), [(1, 3)], "the same ask, for less");
+    story.roster.ask(story.now, worker, request, 0);
+    assert_eq!(story.ride(10), []);
+}
+
+#[test]
+fn a_report_tells_of_starts_and_frees_slots() {
+    let mut story = Story::new();
+    story.hello(1, WorkerMode::Push, 2, "one");
+    let acquires = story.ride(2);
+    story.settle(&acquires[0], &[1, 2]);
+    story.roster.report(story.now, WorkerId::from_u128(1), &[lease(2)], &[lease(1)]);
+    assert_eq!(numbers(&story.ride(5)), [(1, 1)]);
+    story.pass(6);
+    story.beat(1, &[(lease(2), true)]);
+    assert_eq!(story.roster.overdue(story.now), [], "it was confirmed as started");
+}
+
+#[test]
 fn the_next_round_begins_after_the_worker_that_was_served_last() {
     let mut story = Story::new();
     for worker in 1..=3 {

@@ -7,6 +7,7 @@ use super::*;
 use raftwork_api::kernel::{
     Accepted, CodeHash, FailureKind, FunctionId, Language, Millis, Rejection, TaskId, Token,
 };
+use raftwork_api::stream::Ending;
 
 /// TTL of the leases in the scripts; a cut-off worker stops after three quarters of it.
 const TTL: Millis = Millis(10_000);
@@ -18,12 +19,16 @@ struct Script {
 
 impl Script {
     fn new(mode: WorkerMode, slots: u16, prefetch: u16) -> Self {
+        Self::with(mode, slots, Some(prefetch))
+    }
+
+    fn with(mode: WorkerMode, slots: u16, prefetch: Option<u16>) -> Self {
         let identity = Identity {
             worker: WorkerId::from_u128(0x100),
             name: "w".to_owned(),
             python: PythonVersion { major: 3, minor: 11 },
             slots,
-            capacity: slots + prefetch,
+            prefetch,
             mode,
         };
         Self { agent: Agent::new(identity, Duration::from_secs(30), 1 << 20) }
@@ -31,7 +36,16 @@ impl Script {
 
     /// A worker that is welcome and knows the code of function 1, at time 0.
     fn welcome(mode: WorkerMode, slots: u16, prefetch: u16) -> Self {
-        let mut script = Self::new(mode, slots, prefetch);
+        Self::new(mode, slots, prefetch).welcomed()
+    }
+
+    /// As [`Self::welcome`], and it finds out by itself how much to hold.
+    fn automatic(mode: WorkerMode, slots: u16) -> Self {
+        Self::with(mode, slots, None).welcomed()
+    }
+
+    fn welcomed(self) -> Self {
+        let mut script = self;
         let hash = CodeHash([1; 32]);
         script.agent.codes.want(Duration::ZERO, FunctionId::from_u128(1), hash);
         script.agent.codes.arrived(&FunctionId::from_u128(1), Some(&Bytes::from_static(b"code")));
@@ -46,7 +60,7 @@ impl Script {
 
     fn at(&mut self, ms: u64, inputs: impl IntoIterator<Item = Input>) -> Vec<String> {
         let actions = self.agent.step(Duration::from_millis(ms), inputs);
-        actions.iter().map(tell).collect()
+        actions.iter().flat_map(tell).collect()
     }
 
     fn next_wake(&self, ms: u64) -> Option<u64> {
@@ -106,7 +120,7 @@ fn revoke(task: u128, token: u64) -> Input {
 }
 
 fn verdict(task: u128, token: u64) -> Input {
-    received(ToWorker::Verdict { lease: lease(task, token), reply: Ok(Accepted::Completed) })
+    received(ToWorker::Verdicts(vec![(lease(task, token), Ok(Accepted::Completed))]))
 }
 
 fn stale(task: u128, token: u64) -> Input {
@@ -115,7 +129,7 @@ fn stale(task: u128, token: u64) -> Input {
         offered: Token(token),
         current: Token(token + 1),
     };
-    received(ToWorker::Verdict { lease: lease(task, token), reply: Err(rejection) })
+    received(ToWorker::Verdicts(vec![(lease(task, token), Err(rejection))]))
 }
 
 fn not_leader(leader: Option<&str>) -> Input {
@@ -153,26 +167,35 @@ fn not_run(task: u128, token: u64) -> Input {
 
 // What the agent does, in short: `1.5` is task 1 under token 5, a `*` says that it has started.
 
-fn tell(action: &Action) -> String {
-    match action {
+fn tell(action: &Action) -> Vec<String> {
+    let told = match action {
+        Action::Send(FromWorker::Report { started, ended }) => return report(started, ended),
         Action::Send(message) => say(message),
         Action::Run { work, .. } => format!("run {}", short(&work.lease)),
         Action::Kill(lease) => format!("kill {}", short(lease)),
         Action::HangUp { leader } => format!("hang up, go to {}", leader.as_deref().unwrap_or("anybody")),
         Action::Exit(reason) => format!("exit {reason:?}"),
-    }
+    };
+    vec![told]
+}
+
+fn report(started: &[LeaseRef], ended: &[Ending]) -> Vec<String> {
+    let ending = |ending: &Ending| match ending {
+        Ending::Complete(complete) => format!("complete {}", short(&complete.lease)),
+        Ending::Fail(fail) => format!("fail {}: {:?}", short(&fail.lease), fail.error.kind),
+        Ending::Release(release) => format!("release {}", short(&release.lease)),
+    };
+    let starts = started.iter().map(short).collect::<Vec<_>>().join(" ");
+    let starts = (!started.is_empty()).then(|| format!("started {starts}"));
+    ended.iter().map(ending).chain(starts).collect()
 }
 
 fn say(message: &FromWorker) -> String {
     match message {
         FromWorker::Hello(hello) => format!("hello [{}]", list(&hello.held)),
         FromWorker::Ask { request, max } => format!("ask {:x} for {max}", request.as_uuid().as_u128()),
-        FromWorker::Started(leases) => {
-            format!("started {}", leases.iter().map(short).collect::<Vec<_>>().join(" "))
-        }
-        FromWorker::Complete(complete) => format!("complete {}", short(&complete.lease)),
-        FromWorker::Fail(fail) => format!("fail {}: {:?}", short(&fail.lease), fail.error.kind),
-        FromWorker::Release(release) => format!("release {}", short(&release.lease)),
+        FromWorker::Report { .. } => unreachable!("a report is told in parts"),
+        FromWorker::Capacity(number) => format!("capacity {number}"),
         FromWorker::Heartbeat { number, held, draining } => {
             format!("beat {number} [{}]{}", list(held), if *draining { " draining" } else { "" })
         }

@@ -28,10 +28,26 @@ fn heartbeats_follow_the_leaders_interval() {
 #[test]
 fn prefetched_tasks_start_in_order_as_slots_become_free() {
     let mut script = Script::push(1, 2);
-    assert_eq!(script.at(1, [grants(&[(3, 5), (2, 6), (1, 7)])]), ["run 3.5", "started 3.5"]);
-    assert_eq!(script.at(2, [completed(3, 5)]), ["complete 3.5", "run 2.6", "started 2.6"]);
+    assert_eq!(script.at(1, [grants(&[(3, 5), (2, 6), (1, 7)])]), ["run 3.5"]);
+    assert_eq!(script.at(2, [completed(3, 5)]), ["run 2.6", "complete 3.5", "started 2.6"]);
     assert_eq!(script.at(3, [revoke(1, 7)]), NOTHING);
     assert_eq!(script.at(4, [completed(2, 6)]), ["complete 2.6"]);
+}
+
+#[test]
+fn what_happens_close_together_is_told_together_while_the_slots_have_work() {
+    let mut script = Script::push(2, 4);
+    assert_eq!(script.at(10, [grants(&[(1, 5), (2, 6), (3, 7), (4, 8), (5, 9)])]), ["run 1.5", "run 2.6"]);
+    assert_eq!(script.next_wake(10), Some(11));
+    assert_eq!(script.at(10, [completed(1, 5)]), ["run 3.7"]);
+    // A start whose end is told needs no word of its own.
+    assert_eq!(script.at(11, [Input::Tick]), ["complete 1.5", "started 2.6 3.7"]);
+    assert_eq!(script.next_wake(11), Some(1000));
+    // Nothing is left to start next: the leader hears at once.
+    assert_eq!(
+        script.at(12, [completed(2, 6), completed(3, 7)]),
+        ["run 4.8", "run 5.9", "complete 2.6", "complete 3.7", "started 4.8 5.9"]
+    );
 }
 
 #[test]
@@ -61,7 +77,7 @@ fn reports_made_while_nobody_listens_are_delivered_in_order() {
 fn a_cut_off_worker_stops_its_tasks_at_three_quarters_of_the_ttl() {
     let mut script = Script::push(1, 1);
     script.at(1, [grants(&[(1, 5), (2, 6)])]);
-    assert_eq!(script.at(1000, [Input::Tick]), ["beat 2 [1.5* 2.6]"]);
+    assert_eq!(script.at(1000, [Input::Tick]), ["started 1.5", "beat 2 [1.5* 2.6]"]);
     // Answered late: what counts is when it was sent.
     assert_eq!(script.at(1900, [beat(2), Input::Disconnected]), NOTHING);
     assert_eq!(script.next_wake(1900), Some(8500));
@@ -143,7 +159,7 @@ fn what_is_not_answered_is_said_again() {
     let grants = vec![work(1, 5, 1), work(2, 6, 7)];
     let told =
         script.at(500, [received(ToWorker::Grants { request: RequestId::from_u128(0x101), work: grants })]);
-    assert_eq!(told, ["fetch 7", "run 1.5", "started 1.5", "ask 102 for 1"]);
+    assert_eq!(told, ["fetch 7", "run 1.5", "ask 102 for 1"]);
     assert_eq!(script.at(600, [completed(1, 5)]), ["complete 1.5"]);
     for second in 1..=5 {
         let told = script.at(second * 1000, [Input::Tick, beat(second)]);
@@ -195,9 +211,9 @@ fn a_verdict_on_a_task_that_runs_changes_nothing() {
 #[test]
 fn grants_that_come_twice_run_once() {
     let mut script = Script::push(1, 1);
-    assert_eq!(script.at(1, [grants(&[(1, 5), (2, 6)])]), ["run 1.5", "started 1.5"]);
-    assert_eq!(script.at(2, [grants(&[(1, 5), (2, 6)])]), NOTHING);
-    assert_eq!(script.at(3, [completed(1, 5)]), ["complete 1.5", "run 2.6", "started 2.6"]);
+    assert_eq!(script.at(1, [grants(&[(1, 5), (2, 6)])]), ["run 1.5"]);
+    assert_eq!(script.at(2, [grants(&[(1, 5), (2, 6)])]), ["started 1.5"]);
+    assert_eq!(script.at(3, [completed(1, 5)]), ["run 2.6", "complete 1.5", "started 2.6"]);
     assert_eq!(script.at(4, [grants(&[(1, 5), (2, 6)])]), NOTHING);
 }
 
@@ -249,7 +265,7 @@ fn an_empty_answer_does_not_make_the_worker_spin() {
 fn a_drain_gives_back_what_waits_and_lets_the_rest_finish() {
     let mut script = Script::push(1, 1);
     script.at(1, [grants(&[(1, 5), (2, 6)])]);
-    assert_eq!(script.at(10, [Input::Drain]), ["beat 2 [1.5* 2.6] draining", "release 2.6"]);
+    assert_eq!(script.at(10, [Input::Drain]), ["beat 2 [1.5* 2.6] draining", "release 2.6", "started 1.5"]);
     assert_eq!(script.at(20, [verdict(2, 6), grants(&[(3, 9)])]), ["release 3.9"]);
     assert_eq!(script.at(30, [verdict(3, 9), completed(1, 5)]), ["complete 1.5"]);
     assert_eq!(script.at(40, [verdict(1, 5)]), ["exit Drained"]);
@@ -334,4 +350,74 @@ fn a_worker_whose_python_is_broken_pauses_and_then_gives_up() {
         told.retain(|action| action.starts_with("exit"));
     }
     assert!(script.agent.leaving.is_some());
+}
+
+#[test]
+fn what_is_held_follows_the_run_times() {
+    let mut script = Script::automatic(WorkerMode::Push, 2);
+    script.at(0, [beat(1), grants(&[(1, 5), (2, 6)])]);
+    assert_eq!(
+        script.at(10, [completed(1, 5)]),
+        ["capacity 12", "complete 1.5"],
+        "10 ms each: 5 for each slot"
+    );
+    assert_eq!(script.at(11, [completed(2, 6)]), ["complete 2.6"], "as before");
+    assert_eq!(script.at(12, [grants(&[(3, 7)])]), ["run 3.7", "started 3.7"]);
+    assert_eq!(
+        script.at(212, [completed(3, 7)]),
+        ["capacity 2", "complete 3.7"],
+        "a long one: nothing is held"
+    );
+    assert_eq!(script.at(213, [Input::Disconnected, Input::Connected]), ["hello [1.5* 2.6* 3.7*]"]);
+}
+
+#[test]
+fn tasks_that_wait_behind_long_ones_are_given_back() {
+    let mut script = Script::automatic(WorkerMode::Push, 2);
+    script.at(0, [beat(1), grants(&[(1, 5)])]);
+    script.at(1, [completed(1, 5)]);
+    script.at(2, [verdict(1, 5), grants(&[(2, 6), (3, 7), (4, 8)])]);
+    script.at(100, [grants(&[(5, 9)])]);
+    assert_eq!(script.next_wake(100), Some(252));
+    assert_eq!(script.at(251, [Input::Tick]), NOTHING);
+    assert_eq!(script.at(252, [Input::Tick]), ["capacity 2", "release 4.8", "release 5.9"]);
+    assert_eq!(script.next_wake(252), Some(1000));
+    // The leader's next grants were on their way; the slots are as busy as before.
+    assert_eq!(script.at(300, [verdict(4, 8), verdict(5, 9), grants(&[(6, 10)])]), NOTHING);
+    assert_eq!(script.at(550, [Input::Tick]), ["release 6.10"]);
+}
+
+#[test]
+fn a_slot_that_becomes_free_takes_what_has_waited_for_long() {
+    let mut script = Script::automatic(WorkerMode::Push, 1);
+    script.at(0, [beat(1), grants(&[(1, 5), (2, 6), (3, 7)])]);
+    assert_eq!(script.at(400, [completed(1, 5)]), ["run 2.6", "complete 1.5", "release 3.7", "started 2.6"]);
+}
+
+#[test]
+fn a_number_that_was_asked_for_is_held_however_long_tasks_take() {
+    let mut script = Script::push(1, 1);
+    script.at(0, [beat(1), grants(&[(1, 5), (2, 6)])]);
+    assert_eq!(script.at(999, [Input::Tick]), ["started 1.5"]);
+    assert_eq!(script.at(999, [completed(1, 5)]), ["run 2.6", "complete 1.5", "started 2.6"]);
+}
+
+#[test]
+fn pull_asks_again_before_the_slots_run_dry() {
+    let mut script = Script::welcome(WorkerMode::Pull, 1, 4);
+    let told = script.at(1, [answer(0x101, &[(1, 5), (2, 6), (3, 7), (4, 8)])]);
+    assert_eq!(told, ["run 1.5"], "three wait");
+    assert_eq!(script.at(2, [completed(1, 5)]), ["run 2.6", "complete 1.5", "started 2.6", "ask 102 for 2"]);
+}
+
+#[test]
+fn an_ask_for_many_short_tasks_is_not_left_standing_when_tasks_are_long() {
+    let mut script = Script::automatic(WorkerMode::Pull, 2);
+    script.at(0, [beat(1), answer(0x101, &[(1, 5), (2, 6)])]);
+    assert_eq!(script.at(1, [completed(1, 5)]), ["complete 1.5", "ask 102 for 101"]);
+    script.at(2, [verdict(1, 5)]);
+    assert_eq!(script.at(500, [completed(2, 6)]), ["complete 2.6", "ask 102 for 2"]);
+    // The answer to the first ask had been on its way.
+    script.at(501, [verdict(2, 6), answer(0x102, &[(3, 7), (4, 8), (5, 9)])]);
+    assert_eq!(script.at(751, [Input::Tick]), ["release 5.9"]);
 }

@@ -4,7 +4,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use raftwork_api::kernel::{Complete, Fail, Release};
 use raftwork_api::stream::Hello;
 
 use super::*;
@@ -35,6 +34,8 @@ enum Wire {
 
 struct World {
     agent: Agent,
+    /// What the leader was told that the worker will hold.
+    capacity: u16,
     now: u64,
     wire: Wire,
     next_token: u64,
@@ -52,9 +53,10 @@ struct World {
 }
 
 impl World {
-    fn new(mode: WorkerMode) -> Self {
+    fn new(mode: WorkerMode, prefetch: Option<u16>) -> Self {
         Self {
-            agent: Script::welcome(mode, SLOTS, 2).agent,
+            agent: Script::with(mode, SLOTS, prefetch).welcomed().agent,
+            capacity: SLOTS,
             now: 0,
             wire: Wire::Down,
             next_token: 1,
@@ -82,8 +84,18 @@ impl World {
             wake.is_none_or(|wake| wake > Duration::from_millis(self.now)),
             "the agent wakes without end"
         );
+        self.check_patience();
         if self.now >= self.trusted_until {
             assert!(self.children.values().all(|told| *told), "a task runs on without a lease");
+        }
+    }
+
+    fn check_patience(&self) {
+        let agent = &self.agent;
+        if self.children.len() == usize::from(SLOTS)
+            && let (Some(patience), Some(since)) = (agent.pace.patience(), agent.tasks.waiting_since())
+        {
+            assert!(Duration::from_millis(self.now) < since + patience, "a task waits here for too long");
         }
     }
 
@@ -108,26 +120,34 @@ impl World {
         assert_ne!(self.wire, Wire::Down, "speaks into the void: {message:?}");
         assert_eq!(is_hello, self.wire == Wire::Connected, "speaks out of turn: {message:?}");
         match message {
-            FromWorker::Hello(Hello { held, .. }) => self.hears(&held),
+            FromWorker::Hello(Hello { held, capacity, .. }) => {
+                self.capacity = capacity;
+                self.hears(&held);
+            }
             FromWorker::Heartbeat { number, held, .. } => {
                 self.beats.push((number, self.now));
                 self.hears(&held);
             }
-            FromWorker::Complete(Complete { lease, .. })
-            | FromWorker::Fail(Fail { lease, .. })
-            | FromWorker::Release(Release { lease }) => {
-                if !self.reports.contains(&lease) {
-                    self.reports.push(lease);
-                }
-            }
-            FromWorker::Ask { request, max } => self.asked = Some((request, max)),
-            FromWorker::Started(leases) => {
-                assert!(
-                    leases.iter().all(|lease| self.children.contains_key(lease)),
-                    "{leases:?} have not started"
-                );
+            FromWorker::Report { started, ended } => self.report(&started, &ended),
+            FromWorker::Ask { request, max } => self.asked = Some((request, max)).filter(|_| max > 0),
+            FromWorker::Capacity(number) => {
+                assert_eq!(self.agent.identity.mode, WorkerMode::Push);
+                assert!(number >= SLOTS && number != self.capacity, "no news: {number}");
+                self.capacity = number;
             }
             FromWorker::FetchCode(function) => panic!("the code of {function} is known"),
+        }
+    }
+
+    fn report(&mut self, started: &[LeaseRef], ended: &[Ending]) {
+        assert!(
+            started.iter().all(|lease| self.children.contains_key(lease)),
+            "{started:?} have not started"
+        );
+        for lease in ended.iter().map(Ending::lease) {
+            if !self.reports.contains(&lease) {
+                self.reports.push(lease);
+            }
         }
     }
 
@@ -157,7 +177,10 @@ impl World {
             (5..7, Wire::Welcomed) => self.judge(dice),
             (7, Wire::Welcomed) => self.revoke(dice),
             (8..10, _) => self.end_child(dice),
-            _ => self.pass(dice.roll(1_500)),
+            _ => {
+                let most = [20, 1_500][usize::from(dice.roll(2) == 0)];
+                self.pass(dice.roll(most));
+            }
         }
     }
 
@@ -194,11 +217,11 @@ impl World {
         let (request, max) = match (self.agent.identity.mode, self.asked.take()) {
             (WorkerMode::Pull, None) => return,
             (WorkerMode::Pull, Some((request, max))) => (request, max.into()),
-            (WorkerMode::Push, _) => (RequestId::from_u128(0), 2),
+            (WorkerMode::Push, _) => (RequestId::from_u128(0), u64::from(self.capacity.min(20))),
         };
         let mut grants = Vec::new();
         for _ in 0..=dice.roll(max) {
-            let lease = lease(u128::from(dice.roll(8)), self.next_token);
+            let lease = lease(u128::from(dice.roll(24)), self.next_token);
             self.next_token += 1;
             self.leases.retain(|held| held.task != lease.task);
             self.leases.insert(lease);
@@ -272,7 +295,8 @@ fn the_rules_hold_in_any_storm() {
         let story = std::panic::catch_unwind(|| {
             let mut dice = Dice(seed);
             let mode = if seed % 2 == 0 { WorkerMode::Push } else { WorkerMode::Pull };
-            let mut world = World::new(mode);
+            let prefetch = if seed % 4 < 2 { Some(2) } else { None };
+            let mut world = World::new(mode, prefetch);
             world.step(Input::Disconnected);
             for _ in 0..STEPS {
                 world.chance(&mut dice);
