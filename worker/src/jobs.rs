@@ -6,22 +6,45 @@ use std::time::Duration;
 use bytes::Bytes;
 use raftwork_api::kernel::{Language, LeaseRef};
 use raftwork_api::stream::Work;
-use tokio::task::{JoinError, JoinSet};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::agent::{End, Input};
 use crate::outcome;
 use crate::python::{FunctionKey, FunctionKind, Job, Pool};
 
+/// As many runners as tasks were ever under way at once, each for one task after the other: to spawn anew for each tiny task
+/// would cost a tenth of it.
 pub(crate) struct Jobs {
     pool: Pool,
-    running: JoinSet<(LeaseRef, End)>,
+    runners: JoinSet<()>,
+    assign: Vec<mpsc::Sender<Assignment>>,
+    /// Indexes of runners that wait for a task.
+    idle: Vec<usize>,
+    ended: mpsc::UnboundedReceiver<Ended>,
+    on_end: mpsc::UnboundedSender<Ended>,
     cancels: HashMap<LeaseRef, CancellationToken>,
+}
+
+struct Assignment {
+    lease: LeaseRef,
+    name: String,
+    job: Job,
+}
+
+struct Ended {
+    runner: usize,
+    lease: LeaseRef,
+    end: End,
 }
 
 impl Jobs {
     pub(crate) fn new(pool: Pool) -> Self {
-        Self { pool, running: JoinSet::new(), cancels: HashMap::new() }
+        // Bounded by the runners: each has one task at a time.
+        let (on_end, ended) = mpsc::unbounded_channel();
+        let (assign, idle) = (Vec::new(), Vec::new());
+        Self { pool, runners: JoinSet::new(), assign, idle, ended, on_end, cancels: HashMap::new() }
     }
 
     /// Gives a task to a free child.
@@ -29,12 +52,18 @@ impl Jobs {
         let (lease, name) = (work.lease, work.name.clone());
         let cancel = CancellationToken::new();
         self.cancels.insert(lease, cancel.clone());
-        let (pool, job) = (self.pool.clone(), job(work, code, cancel));
-        self.running.spawn(async move {
-            let outcome = pool.run(job).await;
-            outcome::log(&lease, &name, &outcome);
-            (lease, outcome::end(outcome))
-        });
+        let runner = self.idle.pop().unwrap_or_else(|| self.add_runner());
+        let sent = self.assign[runner].try_send(Assignment { lease, name, job: job(work, code, cancel) });
+        // One that has panicked is heard of by `next`.
+        debug_assert!(!matches!(sent, Err(mpsc::error::TrySendError::Full(_))), "an idle runner has no task");
+    }
+
+    fn add_runner(&mut self) -> usize {
+        let (sender, inbox) = mpsc::channel(1);
+        let runner = self.assign.len();
+        self.assign.push(sender);
+        self.runners.spawn(run_one_by_one(runner, self.pool.clone(), inbox, self.on_end.clone()));
+        runner
     }
 
     /// Stops a task: its child is asked first and killed after its grace.
@@ -46,33 +75,46 @@ impl Jobs {
 
     /// The next task that is over. Never resolves while none runs. Safe to cancel.
     pub(crate) async fn next(&mut self) -> Input {
-        match self.running.join_next().await {
-            Some(joined) => self.ended(joined),
-            None => std::future::pending().await,
+        tokio::select! {
+            biased;
+            ended = self.ended.recv() => self.note(ended.expect("this side has a sender too")),
+            Some(joined) = self.runners.join_next() => match joined {
+                Ok(()) => unreachable!("runners go on as long as they can be given tasks"),
+                // They are only aborted when nobody listens any more, so it panicked: a bug, not to be hidden.
+                Err(error) => std::panic::resume_unwind(error.into_panic()),
+            },
         }
     }
 
     /// A task that is over already.
     pub(crate) fn next_ready(&mut self) -> Option<Input> {
-        self.running.try_join_next().map(|joined| self.ended(joined))
+        self.ended.try_recv().ok().map(|ended| self.note(ended))
     }
 
     /// Kills what still runs and ends all children.
     pub(crate) async fn close(mut self) {
-        self.running.abort_all();
-        while self.running.join_next().await.is_some() {}
+        self.runners.shutdown().await;
         self.pool.shutdown().await;
     }
 
-    fn ended(&mut self, joined: Result<(LeaseRef, End), JoinError>) -> Input {
-        match joined {
-            Ok((lease, end)) => {
-                self.cancels.remove(&lease);
-                Input::Ended { lease, end }
-            }
-            // Jobs are only aborted when nobody listens any more, so it panicked: a bug, not to be hidden.
-            Err(error) => std::panic::resume_unwind(error.into_panic()),
-        }
+    fn note(&mut self, Ended { runner, lease, end }: Ended) -> Input {
+        self.idle.push(runner);
+        self.cancels.remove(&lease);
+        Input::Ended { lease, end }
+    }
+}
+
+async fn run_one_by_one(
+    runner: usize,
+    pool: Pool,
+    mut inbox: mpsc::Receiver<Assignment>,
+    on_end: mpsc::UnboundedSender<Ended>,
+) {
+    while let Some(Assignment { lease, name, job }) = inbox.recv().await {
+        let outcome = pool.run(job).await;
+        outcome::log(&lease, &name, &outcome);
+        // Nobody listens any more: the worker has left.
+        let _ = on_end.send(Ended { runner, lease, end: outcome::end(outcome) });
     }
 }
 

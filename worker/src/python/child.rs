@@ -9,6 +9,7 @@ use bytes::{Bytes, BytesMut};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{Pid, Signal, kill_process, kill_process_group, pidfd_send_signal};
+use tokio::io::Interest;
 use tokio::net::UnixStream;
 use tokio::sync::oneshot::{self, error::TryRecvError};
 
@@ -19,6 +20,10 @@ use super::zygote::{Exit, ForkError, Forked, ZygoteHandle};
 
 /// A 1 MiB payload then takes one or two writes. The kernel caps it at `net.core.wmem_max`.
 const SOCKET_BUFFER_BYTES: usize = 1 << 20;
+/// What one read of a child's socket takes: all of a common answer.
+const READ_BYTES: usize = 4096;
+/// For questions that are answered at once.
+const NO_WAIT: Timespec = Timespec { tv_sec: 0, tv_nsec: 0 };
 /// Output is read in pieces of a pipe's capacity.
 const OUTPUT_BUFFER_BYTES: usize = 64 * 1024;
 /// A forked child answers in 3 ms, an executed one in 0.1 s; the rest is for a busy machine.
@@ -136,8 +141,7 @@ impl Child {
             if let Some(answer) = frame::decode(&mut self.received, result_bytes_max).map_err(broken)? {
                 return Ok(Some(answer));
             }
-            self.received.reserve(4096);
-            match self.socket.try_read_buf(&mut self.received) {
+            match self.read_some() {
                 Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
                 Ok(_) => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
@@ -146,10 +150,43 @@ impl Child {
         }
     }
 
+    /// Reads once.
+    ///
+    /// A read that does not fill its buffer has emptied the socket, and the socket then counts as not ready until the
+    /// kernel says otherwise. That saves the read that would find out.
+    fn read_some(&mut self) -> io::Result<usize> {
+        let filled = self.received.len();
+        self.received.reserve(READ_BYTES);
+        if self.received.capacity() - filled > 2 * READ_BYTES {
+            // Room for a large frame, which need not be cleared first.
+            return self.socket.try_read_buf(&mut self.received);
+        }
+        self.received.resize(filled + READ_BYTES, 0);
+        let mut count = 0;
+        let read = self.socket.try_io(Interest::READABLE, || {
+            count = rustix::io::read(&self.socket, &mut self.received[filled..])?;
+            let emptied = 0 < count && count < READ_BYTES;
+            if emptied { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(()) }
+        });
+        self.received.truncate(filled + count);
+        if count > 0 { Ok(count) } else { read.map(|()| 0) }
+    }
+
     /// Keeps all output that was written so far.
+    ///
+    /// Asks the kernel, because tokio may not have learnt yet that there is some; and about both pipes at once, because
+    /// most tasks print nothing.
     pub(super) fn drain_output(&mut self) {
-        self.stdout.drain(&mut self.output_buffer);
-        self.stderr.drain(&mut self.output_buffer);
+        let mut pipes = [PollFd::new(&self.stdout, PollFlags::IN), PollFd::new(&self.stderr, PollFlags::IN)];
+        let ready = poll(&mut pipes, Some(&NO_WAIT));
+        // If the question fails, the reads will tell.
+        let [stdout, stderr] = pipes.map(|pipe| ready.is_err() || !pipe.revents().is_empty());
+        if stdout {
+            self.stdout.drain(&mut self.output_buffer);
+        }
+        if stderr {
+            self.stderr.drain(&mut self.output_buffer);
+        }
     }
 
     /// Signals the child alone.
@@ -182,7 +219,7 @@ impl Child {
         }
     }
 
-    /// Whether it has not ended yet, as far as is known.
+    /// Whether it has not ended yet, as far as has been heard. One that has just died shows it when it is sent a task.
     pub(super) fn is_alive(&mut self) -> bool {
         self.process.is_alive()
     }
@@ -221,8 +258,7 @@ impl Process {
                 Err(TryRecvError::Empty) => {}
             }
         }
-        // The kernel knows before the zygote's report arrives.
-        self.ended.is_none() && !self.has_exited()
+        self.ended.is_none()
     }
 
     fn note(&mut self, exit: Option<Exit>) {
@@ -256,7 +292,7 @@ impl Process {
             return false;
         };
         let mut fds = [PollFd::new(pidfd, PollFlags::IN)];
-        poll(&mut fds, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })).is_ok_and(|ready| ready > 0)
+        poll(&mut fds, Some(&NO_WAIT)).is_ok_and(|ready| ready > 0)
     }
 
     fn raw_pid(&self) -> Option<Pid> {

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use bytes::Bytes;
 use rustix::io::Errno;
@@ -131,6 +131,12 @@ impl OutputPipe {
     /// The last lines that were kept.
     pub(super) fn last_lines(&self, count: usize) -> String {
         self.kept.last_lines(count)
+    }
+}
+
+impl AsFd for OutputPipe {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.pipe.as_fd()
     }
 }
 

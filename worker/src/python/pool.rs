@@ -64,7 +64,7 @@ impl Pool {
     }
 
     /// Runs a job as soon as a slot is free. Dropping the future kills the task at once.
-    pub async fn run(&self, job: Job) -> JobOutcome {
+    pub async fn run(&self, mut job: Job) -> JobOutcome {
         let slots = Arc::clone(&self.inner.slots);
         let permit = tokio::select! {
             biased;
@@ -74,14 +74,13 @@ impl Pool {
         let Ok(permit) = permit else {
             return never_ran(JobErrorKind::Infrastructure, "the worker is shutting down");
         };
-        let mut child = match self.inner.take_child(&job.function).await {
-            Ok(child) => child,
+        let (child, outcome, fate) = match self.inner.give_to_child(&mut job).await {
+            Ok(run) => run,
             Err(error) => {
                 let message = format!("the worker cannot start a process for the task: {error}");
                 return never_ran(JobErrorKind::Infrastructure, &message);
             }
         };
-        let (outcome, fate) = run(&mut child, job, &self.inner.options, self.inner.python).await;
         match fate {
             Fate::Keep if !self.inner.is_worn(&child) => self.inner.put_idle(child),
             Fate::Keep | Fate::Retire => self.replace(Some(child), permit),
@@ -122,13 +121,24 @@ impl Pool {
 }
 
 impl Inner {
+    /// Runs the job on a child. One that died while it was idle shows it now; there are no more such than slots.
+    async fn give_to_child(&self, job: &mut Job) -> Result<(Child, JobOutcome, Fate), ForkError> {
+        for _ in 0..=self.options.slots {
+            let mut child = self.take_child(&job.function).await?;
+            if let Some((outcome, fate)) = run(&mut child, job, &self.options, self.python).await {
+                return Ok((child, outcome, fate));
+            }
+        }
+        Err(ForkError::Silent)
+    }
+
     /// An idle child, preferably one that knows the function; else a new one.
     async fn take_child(&self, function: &FunctionKey) -> Result<Child, ForkError> {
         loop {
             let Some(mut child) = self.pop_idle(function) else {
                 return self.start_child().await;
             };
-            // It may have died, or been killed with its zygote, while it was idle.
+            // It may have been killed with its zygote while it was idle.
             if child.is_alive() {
                 return Ok(child);
             }

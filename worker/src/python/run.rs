@@ -34,6 +34,8 @@ pub(super) enum Fate {
 
 /// How the conversation with the child went.
 enum Verdict {
+    /// The child was dead before anything of the task was sent.
+    NeverSent,
     Answered(Usage, Result<Bytes, ErrorReport>),
     /// The child is gone, or can no longer be talked to.
     Lost,
@@ -47,18 +49,19 @@ enum Event {
     Output,
 }
 
-/// Runs `job` on `child` to whatever end.
+/// Runs `job` on `child` to whatever end. `None`: the child had died while it was idle, and another can have the job.
 pub(super) async fn run(
     child: &mut Child,
-    mut job: Job,
+    job: &mut Job,
     options: &PoolOptions,
     python: PythonVersion,
-) -> (JobOutcome, Fate) {
+) -> Option<(JobOutcome, Fate)> {
     let start = Instant::now();
     let mut watch = Watch::new(start, job.timeout, options.grace, options.memory_limit);
-    let verdict = converse(child, &mut job, &mut watch, options.result_bytes_max).await;
+    let verdict = converse(child, job, &mut watch, options.result_bytes_max).await;
     child.tasks += 1;
-    match verdict {
+    let run = match verdict {
+        Verdict::NeverSent => return None,
         Verdict::Answered(usage, result) => {
             child.drain_output();
             let fate = fate(child, usage, &watch);
@@ -75,14 +78,17 @@ pub(super) async fn run(
             let peak_rss = watch.peak_rss().max(exit_peak);
             (outcome(child, Err(Box::new(error)), start.elapsed(), peak_rss), Fate::Dead)
         }
-    }
+    };
+    Some(run)
 }
 
 async fn converse(child: &mut Child, job: &mut Job, watch: &mut Watch, result_bytes_max: usize) -> Verdict {
     let mut unsent = frame::encode_job(job, child.known.use_now(job.function));
+    let whole = unsent.iter().map(Bytes::len).sum::<usize>();
     let mut next_sample = Instant::now() + SAMPLE_PERIOD;
     if child.send_some(&mut unsent).is_err() {
-        return Verdict::Lost;
+        let untouched = unsent.iter().map(Bytes::len).sum::<usize>() == whole;
+        return if untouched { Verdict::NeverSent } else { Verdict::Lost };
     }
     loop {
         unsent.retain(|part| !part.is_empty());
