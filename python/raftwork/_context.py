@@ -40,7 +40,8 @@ class TaskCancelled(BaseException):
     """
 
 
-_current: Task | None = None
+#: The fields of the running task as the agent sent them: most tasks never ask, so it is made for those that do.
+_current: tuple[bytes, int, int] | None = None
 
 
 def current_task() -> Task | None:
@@ -48,10 +49,13 @@ def current_task() -> Task | None:
 
     Threads that a task starts see the same task.
     """
-    return _current
+    if _current is None:
+        return None
+    id, token, attempt = _current
+    return Task(id.decode("ascii"), token, attempt)
 
 
-def _set_current(task: Task | None) -> None:
+def _set_current(task: tuple[bytes, int, int] | None) -> None:
     """Record the running task; for the child runtime only."""
     global _current
     _current = task

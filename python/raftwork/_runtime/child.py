@@ -14,12 +14,15 @@ import sys
 import time
 from typing import Any
 
-from raftwork._context import Task, TaskCancelled, TaskTimeout, _set_current
+from raftwork._context import TaskCancelled, TaskTimeout, _set_current
 from raftwork._runtime import frames, payloads, process
 from raftwork._runtime.functions import Function, FunctionTable, LoadFailure, load
 
 #: Error kinds of an ERROR frame; must agree with ``worker/src/python/frame.rs``.
 EXCEPTION, UNPICKLABLE_RESULT, LOAD_ERROR, RESULT_TOO_LARGE, INTERRUPTED = range(5)
+
+#: Memory is not looked at after shorter tasks, in nanoseconds: looking takes 1 us.
+_PEAK_AFTER_NS = 1_000_000
 
 _TIMEOUT_TEXT = "the task ran longer than its timeout"
 
@@ -42,6 +45,7 @@ class Child:
         self._timed_out = False
         self._handlers = process.Handlers(self._on_timeout, self._on_terminate)
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._peak_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         self._handlers.install()
 
     def serve(self) -> None:
@@ -69,12 +73,12 @@ class Child:
 
     def _run(self, flags: int, header: bytes, payload: bytes) -> None:
         key, token, attempt = frames.RUN_HEADER.unpack_from(header)
-        task_id = header[frames.RUN_HEADER.size :].decode("utf-8")
+        task_id = header[frames.RUN_HEADER.size :]
         if flags & frames.WANT_STARTED:
             self._channel.write(frames.STARTED)
         self._prepare()
         function = self._functions.enter(key)
-        _set_current(Task(task_id, token, attempt))
+        _set_current((task_id, token, attempt))
         start = time.perf_counter_ns()
         result, error = self._call(function, payload)
         elapsed = time.perf_counter_ns() - start
@@ -85,11 +89,17 @@ class Child:
         failure = None if error is None else (_error_kind(error), *payloads.describe(error), error)
         process.flush_streams(self._stdout, self._stderr)
         leftovers = frames.LEFTOVERS if process.left_processes() else 0
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        peak = self._peak(elapsed)
         if failure is None:
             self._channel.write(frames.RESULT, leftovers, frames.RESULT_HEADER.pack(elapsed, peak), result)
         else:
             self._answer_error(leftovers, elapsed, peak, *failure)
+
+    def _peak(self, elapsed: int) -> int:
+        """The highest resident size of this process in KiB; asked for after tasks that had time to use memory."""
+        if elapsed >= _PEAK_AFTER_NS:
+            self._peak_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return self._peak_kib
 
     def _answer_error(
         self,
@@ -146,9 +156,7 @@ class Child:
         value = call(*args, **kwargs)
         if hasattr(type(value), "__await__"):
             value = self._await(value)
-        result = (
-            payloads.dump_json_result(value) if function.is_source else payloads.dump_pickled_result(value)
-        )
+        result = payloads.dump_json_result(value) if function.is_source else payloads.dump_pickled_result(value)
         if len(result) > self._max_result:
             raise payloads.ResultTooLarge(
                 f"the encoded result has {len(result)} bytes; this worker sends at most {self._max_result}"

@@ -20,12 +20,16 @@ SOCKET_FD = 3
 
 SOFT_TIMEOUT_SIGNAL = signal.SIGUSR1
 
+_P_ALL = 0
+_ANY_STATE = os.WEXITED | os.WNOHANG | os.WNOWAIT
+
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 
 # Loaded before the fork, so that a child pays nothing for it.
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.fflush.argtypes = [ctypes.c_void_p]
+_libc.waitid.argtypes = [ctypes.c_int, ctypes.c_uint, ctypes.c_void_p, ctypes.c_int]
 
 
 class Config(NamedTuple):
@@ -80,7 +84,8 @@ def become_child(parent: int) -> None:
 
 def flush_streams(stdout: TextIO, stderr: TextIO) -> None:
     """Write out everything that user code has printed, at the Python and at the C level."""
-    for stream in (sys.stdout, sys.stderr, stdout, stderr):
+    own = sys.stdout is stdout and sys.stderr is stderr
+    for stream in (stdout, stderr) if own else (sys.stdout, sys.stderr, stdout, stderr):
         try:
             stream.flush()
         except Exception:  # noqa: BLE001, S110
@@ -91,11 +96,9 @@ def flush_streams(stdout: TextIO, stderr: TextIO) -> None:
 
 def left_processes() -> bool:
     """Whether this process has children: running, or dead and not waited for."""
-    try:
-        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-    except ChildProcessError:
-        return False
-    return True
+    # Not `os.waitid`: without children, which is nearly always, it takes 3 us to raise an error.
+    found: int = _libc.waitid(_P_ALL, 0, None, _ANY_STATE)
+    return found == 0
 
 
 class Handlers:
