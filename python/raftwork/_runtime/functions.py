@@ -106,9 +106,7 @@ def load(function: Function) -> Callable[..., Any]:
             raise LoadFailure(explain("the function", error, not function.is_source)) from error
         if not callable(loaded):
             name = type(loaded).__name__
-            raise LoadFailure(
-                f"the function's payload holds an object of type '{name}', which cannot be called"
-            )
+            raise LoadFailure(f"the function's payload holds an object of type '{name}', which cannot be called")
         function.call = loaded
         function.code = None
     return function.call
@@ -122,8 +120,7 @@ def explain(what: str, error: BaseException, pickled: bool = True) -> str:
     text += f": {type(error).__name__}: {error}"
     if isinstance(error, ModuleNotFoundError):
         return text + (
-            "; start the worker with `raftwork worker --path DIR`, where DIR holds that module, "
-            "or install it there"
+            "; start the worker with `raftwork worker --path DIR`, where DIR holds that module, or install it there"
         )
     if pickled:
         text += "; a payload made by another version of Python or dill often fails like this"
@@ -156,9 +153,7 @@ def _entry_point(module: types.ModuleType, registered: str) -> Callable[..., Any
     defined = [
         value
         for name, value in module.__dict__.items()
-        if isinstance(value, types.FunctionType)
-        and value.__module__ == module.__name__
-        and not name.startswith("_")
+        if isinstance(value, types.FunctionType) and value.__module__ == module.__name__ and not name.startswith("_")
     ]
     if not defined:
         raise LoadFailure(f"the source defines no function named '{registered}' and no other public function")

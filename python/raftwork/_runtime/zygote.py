@@ -61,9 +61,7 @@ class Zygote:
 
     def _serve_request(self) -> None:
         try:
-            data, fds, _, _ = socket.recv_fds(
-                self._control, _PACKET_BYTES, _DESCRIPTORS, socket.MSG_CMSG_CLOEXEC
-            )
+            data, fds, _, _ = socket.recv_fds(self._control, _PACKET_BYTES, _DESCRIPTORS, socket.MSG_CMSG_CLOEXEC)
         except ConnectionError:
             data, fds = b"", []
         if not data:
@@ -132,9 +130,7 @@ class Zygote:
         if not self._told_threads:
             self._told_threads = True
             modules = ", ".join(self._config.preload) or "a start-up file of this Python"
-            text = (
-                f"{modules} started threads, so children are executed instead of forked (72 ms instead of 3)"
-            )
+            text = f"{modules} started threads, so children are executed instead of forked (72 ms instead of 3)"
             self._send({"op": "notice", "text": text})
         return True
 
