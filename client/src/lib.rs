@@ -50,3 +50,27 @@ use raftwork_api::kernel::TaskId;
 pub fn new_task_id() -> TaskId {
     TaskId::from(uuid::Uuid::now_v7())
 }
+
+/// As many fresh task ids, each one more than the one before: a random number of its own would cost each a system call.
+pub fn new_task_ids(count: usize) -> Vec<TaskId> {
+    /// The random bits at the end of a UUID of version 7.
+    const RANDOM: u128 = (1 << 62) - 1;
+    let first = uuid::Uuid::now_v7().as_u128();
+    let id = |n: usize| (first & !RANDOM) | (first.wrapping_add(n as u128) & RANDOM);
+    (0..count).map(|n| TaskId::from_u128(id(n))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn ids_that_are_made_together_differ_and_are_of_version_7() {
+        let ids = [new_task_ids(1000), new_task_ids(1000)].concat();
+        assert!(ids.iter().all(|id| id.as_uuid().get_version_num() == 7));
+        assert!(ids.iter().all(|id| id.as_uuid().get_variant() == uuid::Variant::RFC4122));
+        assert_eq!(ids.iter().collect::<BTreeSet<_>>().len(), 2000);
+    }
+}

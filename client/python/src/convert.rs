@@ -16,7 +16,8 @@ pub(crate) type RetryTuple = (u16, u32, u32);
 /// `count` fresh task ids of 16 bytes each, sortable by time.
 #[pyfunction]
 pub(crate) fn new_task_ids(py: Python<'_>, count: usize) -> Vec<Bound<'_, PyBytes>> {
-    (0..count).map(|_| PyBytes::new(py, raftwork_client::new_task_id().as_bytes())).collect()
+    let ids = raftwork_client::new_task_ids(count);
+    ids.iter().map(|id| PyBytes::new(py, id.as_bytes())).collect()
 }
 
 fn sixteen(bytes: &[u8]) -> PyResult<[u8; 16]> {
