@@ -1,6 +1,6 @@
 """One function over many arguments: a window of tasks that moves along the input."""
 
-from collections import OrderedDict, deque
+from collections import deque
 from typing import TYPE_CHECKING, Any, Deque, Dict, Generic, Iterable, Iterator, List, Optional, Tuple, TypeVar
 
 from ._core import new_task_ids
@@ -35,8 +35,11 @@ class MapResults(Waiter, Generic[R]):
             raise ValueError(f"in_flight = {self._options.in_flight}; at least one task must be under way")
         self._exhausted = False
         self._submit_items = FIRST_SUBMIT
-        # Tasks that were submitted and not yet handed out: all of them in order, and those that have ended.
-        self._order: "OrderedDict[bytes, None]" = OrderedDict()
+        # Tasks that were submitted and not yet handed out: in the order of the results if that is asked for, else each
+        # to be found by its id.
+        self._order: Deque[bytes] = deque()
+        self._open: Dict[bytes, None] = {}
+        # Those of them that have ended: by id, and in the order of arrival if that is the order of the results.
         self._outcomes: Dict[bytes, Outcome] = {}
         self._arrivals: Deque[bytes] = deque()
         self._taken = 0
@@ -71,7 +74,7 @@ class MapResults(Waiter, Generic[R]):
     def cancel(self) -> None:
         """Submit nothing more, and cancel what has not ended; the results of cancelled tasks raise."""
         self._exhausted = True
-        for id in list(self._order):
+        for id in [*self._order, *self._open]:
             if id not in self._outcomes:
                 try:
                     self._function._client._core.cancel(id)
@@ -80,28 +83,35 @@ class MapResults(Waiter, Generic[R]):
 
     def ended(self, outcome: Outcome) -> None:
         """Take an outcome; for the delivery thread."""
-        self._outcomes[outcome.id] = outcome
+        self.ended_together([outcome])
+
+    def ended_together(self, outcomes: List[Outcome]) -> None:
+        """Take outcomes; for the delivery thread."""
+        self._outcomes.update([(outcome[0], outcome) for outcome in outcomes])
         if not self._options.ordered:
-            self._arrivals.append(outcome.id)
+            self._arrivals.extend([outcome[0] for outcome in outcomes])
 
     def _next_outcome(self) -> Outcome:
+        # Most results are here when they are asked for; waiting takes a lock.
         results = self._function._client._results
         if self._options.ordered:
-            id = next(iter(self._order))
-            results.wait_for(lambda: id in self._outcomes, None)
+            id = self._order[0]
+            if id not in self._outcomes:
+                results.wait_for(lambda: id in self._outcomes, None)
+            self._order.popleft()
         else:
-            results.wait_for(lambda: bool(self._arrivals), None)
+            if not self._arrivals:
+                results.wait_for(lambda: bool(self._arrivals), None)
             id = self._arrivals.popleft()
-        del self._order[id]
+            del self._open[id]
         return self._outcomes.pop(id)
 
     def _fill(self) -> None:
         """Submit until the window is full or the input ends."""
         while not self._exhausted:
-            room = self._options.in_flight - (self._submitted - self._taken)
             # A part of the window at most, so that workers have the rest while it is filled up.
             size = max(1, min(self._submit_items, self._options.in_flight // WINDOW_PARTS))
-            if room < size:
+            if self._options.in_flight - (self._submitted - self._taken) < size:
                 return
             self._submit(size)
 
@@ -120,7 +130,10 @@ class MapResults(Waiter, Generic[R]):
         if payloads:
             ids = new_task_ids(len(payloads))
             self._function._submit(list(zip(ids, payloads)), self)
-            self._order.update(dict.fromkeys(ids))
+            if self._options.ordered:
+                self._order.extend(ids)
+            else:
+                self._open.update(dict.fromkeys(ids))
             self._submitted += len(ids)
         self._submit_items = min(2 * self._submit_items, SUBMIT_ITEMS)
 

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from typing import TYPE_CHECKING, Callable, Dict, Iterable, List, Optional
+from typing import TYPE_CHECKING, Callable, Dict, List, Optional, Sequence, Tuple
 
 from ._outcome import Outcome
 
@@ -19,6 +19,11 @@ class Waiter:
         """Take the outcome; called once for each task, in the delivery thread, and must not block."""
         raise NotImplementedError
 
+    def ended_together(self, outcomes: List[Outcome]) -> None:
+        """Take several at once, in the order in which they arrived."""
+        for outcome in outcomes:
+            self.ended(outcome)
+
 
 class Results:
     """Who waits for which task.
@@ -28,30 +33,30 @@ class Results:
 
     def __init__(self, core: "Core") -> None:
         self._core = core
-        self._waiters: Dict[bytes, List[Waiter]] = {}
+        # Tasks that were submitted together share one tuple.
+        self._waiters: Dict[bytes, Tuple[Waiter, ...]] = {}
         self._condition = threading.Condition()
         self._thread: Optional[threading.Thread] = None
         self._closed = False
 
-    def expect(self, ids: Iterable[bytes], waiter: Waiter) -> List[bytes]:
+    def expect(self, ids: Sequence[bytes], waiter: Waiter) -> List[bytes]:
         """Deliver these tasks to ``waiter`` as they end; return those that nobody had expected before."""
         with self._condition:
             if self._closed:
                 raise RuntimeError("this raftwork client is closed")
             self._start()
-            fresh = []
-            for id in ids:
-                known = self._waiters.setdefault(id, [])
-                if not known:
-                    fresh.append(id)
-                known.append(waiter)
+            known, alone = self._waiters, (waiter,)
+            fresh = [id for id in ids if id not in known]
+            if len(fresh) < len(ids):
+                known.update({id: known[id] + alone for id in ids if id in known})
+            known.update(dict.fromkeys(fresh, alone))
             return fresh
 
-    def forget(self, ids: Iterable[bytes], waiter: Waiter) -> None:
+    def forget(self, ids: Sequence[bytes], waiter: Waiter) -> None:
         """Undo ``expect``: the submit was refused."""
         with self._condition:
             for id in ids:
-                waiters = [other for other in self._waiters.pop(id, []) if other is not waiter]
+                waiters = tuple(other for other in self._waiters.pop(id, ()) if other is not waiter)
                 if waiters:
                     self._waiters[id] = waiters
 
@@ -90,14 +95,19 @@ class Results:
                 return
             if batch is None:
                 return
-            self._deliver([Outcome(*ended) for ended in batch])
+            self._deliver([Outcome._make(ended) for ended in batch])
 
     def _deliver(self, outcomes: List[Outcome]) -> None:
+        told: List[Tuple[Waiter, List[Outcome]]] = []
         with self._condition:
-            told = [(outcome, self._waiters.pop(outcome.id, [])) for outcome in outcomes]
-        for outcome, waiters in told:
-            for waiter in waiters:
-                waiter.ended(outcome)
+            for outcome in outcomes:
+                for waiter in self._waiters.pop(outcome[0], ()):
+                    if told and told[-1][0] is waiter:
+                        told[-1][1].append(outcome)
+                    else:
+                        told.append((waiter, [outcome]))
+        for waiter, together in told:
+            waiter.ended_together(together)
         with self._condition:
             self._condition.notify_all()
 
@@ -105,4 +115,3 @@ class Results:
         with self._condition:
             left = list(self._waiters)
         self._deliver([Outcome(id, "closed") for id in left])
-
