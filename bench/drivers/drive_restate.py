@@ -26,7 +26,8 @@ class Restate(System):
         return aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0))
 
     def run_all(self, values):
-        return self._side_by_side(self._send_and_attach, values, SENDS)
+        sent = self._side_by_side(self._send, values, SENDS)
+        return self._side_by_side(self._attach, sent, SENDS)
 
     def call_all(self, values):
         return self._side_by_side(self._call, values, CALLS)
@@ -41,11 +42,13 @@ class Restate(System):
         return await self._post(f"{next(self._urls)}/bench/increment", value)
 
     async def _send(self, value):
-        return (await self._post(f"{next(self._urls)}/bench/increment/send", value))["invocationId"]
+        """The invocation, and the node that knows it: another one would have to ask that."""
+        url = next(self._urls)
+        return url, (await self._post(f"{url}/bench/increment/send", value))["invocationId"]
 
-    async def _send_and_attach(self, value):
-        invocation = await self._send(value)
-        async with self._session.get(f"{next(self._urls)}/restate/invocation/{invocation}/attach") as answer:
+    async def _attach(self, sent):
+        url, invocation = sent
+        async with self._session.get(f"{url}/restate/invocation/{invocation}/attach") as answer:
             answer.raise_for_status()
             return await answer.json(content_type=None)
 

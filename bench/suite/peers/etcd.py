@@ -29,7 +29,8 @@ class Etcd(Peer):
         try:
             leader = self._start(group)
             version = version_of(self._binary(), ["--version"]).split()[-1]
-            return Loaded(group, "etcd", ["--urls", leader], {"etcd": version})
+            # More connections were slower: gRPC shares one between all callers.
+            return Loaded(group, "etcd", ["--urls", leader, "--connections", 1], {"etcd": version})
         except BaseException:
             group.stop()
             raise

@@ -17,7 +17,7 @@ class Restate(Peer):
     """One node, or three that keep each entry of their log on two."""
 
     works = (
-        Work("end_to_end", "end_to_end", "send + attach, 128 at a time", share=0.5),
+        Work("end_to_end", "end_to_end", "send all, then attach, 128 at a time", share=0.5),
         Work("end_to_end", "end_to_end_calls", "calls, 256 at a time", share=0.5),
         Work("latency", "latency", "call"),
         Work("submission", "submission", "send, 128 at a time, handlers down", share=0.5),
