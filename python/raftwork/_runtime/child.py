@@ -9,7 +9,6 @@ import asyncio
 import os
 import resource
 import signal
-import socket
 import sys
 import time
 from typing import Any
@@ -30,8 +29,8 @@ _TIMEOUT_TEXT = "the task ran longer than its timeout"
 class Child:
     """The loop of one child process."""
 
-    def __init__(self, sock: socket.socket, max_result: int) -> None:
-        self._channel = frames.Channel(sock)
+    def __init__(self, channel: frames.Channel, max_result: int) -> None:
+        self._channel = channel
         self._functions = FunctionTable()
         self._max_result = max_result
         self._pid = os.getpid()
@@ -221,8 +220,8 @@ def child_main(parent: int, max_result: int) -> None:
     status = 70
     try:
         process.become_child(parent)
-        sock = socket.socket(fileno=process.SOCKET_FD)
-        Child(sock, max_result).serve()
+        channel = frames.Channel(process.COMMANDS_FD, process.ANSWERS_FD)
+        Child(channel, max_result).serve()
         status = 0
     except BaseException:  # noqa: BLE001 - nothing above could report it
         sys.excepthook(*sys.exc_info())

@@ -1,4 +1,4 @@
-"""Frames between the agent and a child, on a stream socket.
+"""Frames between the agent and a child, on a pipe each way.
 
 ``u32 len | u8 kind | u8 flags | u16 hlen | header | payload``, little endian; ``len`` counts the
 header and the payload. Must agree with ``worker/src/python/frame.rs``.
@@ -6,7 +6,7 @@ header and the payload. Must agree with ``worker/src/python/frame.rs``.
 
 from __future__ import annotations
 
-import socket
+import os
 import struct
 
 FUNC, RUN, RESULT, ERROR, STARTED, PING, EXIT = range(1, 8)
@@ -34,10 +34,11 @@ Frame = tuple[int, int, bytes, bytes]
 
 
 class Channel:
-    """One end of the socket; reads and writes whole frames, blocking."""
+    """The child's ends of the pipes; reads and writes whole frames, blocking."""
 
-    def __init__(self, sock: socket.socket) -> None:
-        self._sock = sock
+    def __init__(self, commands: int, answers: int) -> None:
+        self._commands = commands
+        self._answers = answers
         # Bytes that were received after the end of the last frame.
         self._rest = b""
 
@@ -58,15 +59,21 @@ class Channel:
         """Send one frame."""
         start = _PREFIX.pack(len(header) + len(payload), kind, flags, len(header)) + header
         if len(payload) < _CHUNK:
-            self._sock.sendall(start + payload)
+            self._send(start + payload)
         else:
-            self._sock.sendall(start)
-            self._sock.sendall(payload)
+            self._send(start)
+            self._send(payload)
+
+    def _send(self, data: bytes) -> None:
+        sent = os.write(self._answers, data)
+        while sent < len(data):
+            # A signal came when a part was written.
+            sent += os.write(self._answers, memoryview(data)[sent:])
 
     def _receive(self) -> bytes:
-        data = self._sock.recv(_CHUNK)
+        data = os.read(self._commands, _CHUNK)
         if not data:
-            raise EOFError("the agent closed the socket")
+            raise EOFError("the agent closed the pipe")
         return data
 
     def _fill(self, start: bytes, end: int) -> bytes:
@@ -76,8 +83,8 @@ class Channel:
         view: memoryview | bytearray = memoryview(buffer)
         filled = len(start)
         while filled < end:
-            count = self._sock.recv_into(view[filled:])
+            count = os.readv(self._commands, [view[filled:]])
             if not count:
-                raise EOFError("the agent closed the socket")
+                raise EOFError("the agent closed the pipe")
             filled += count
         return bytes(buffer)

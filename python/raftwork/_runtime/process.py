@@ -15,8 +15,8 @@ import signal
 import sys
 from typing import Any, Callable, NamedTuple, TextIO
 
-#: The descriptor of the agent's socket in every child.
-SOCKET_FD = 3
+#: The descriptors in every child of the pipes from the agent and to it.
+COMMANDS_FD, ANSWERS_FD = 3, 4
 
 SOFT_TIMEOUT_SIGNAL = signal.SIGUSR1
 
@@ -72,7 +72,8 @@ def become_child(parent: int) -> None:
     die_with(parent)
     collect_orphans()
     _prefer_for_oom_kill()
-    os.set_inheritable(SOCKET_FD, False)
+    os.set_inheritable(COMMANDS_FD, False)
+    os.set_inheritable(ANSWERS_FD, False)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.pthread_sigmask(signal.SIG_SETMASK, [])
     sys.stdin = open(0, closefd=False)  # noqa: SIM115 - for the life of the process

@@ -1,7 +1,7 @@
 """The zygote: a process with one thread and dill loaded, from which children are forked in 2 ms.
 
-It talks to the agent over one packet socket, in JSON: ``fork`` comes in with three descriptors
-(the child's socket, stdout, stderr); ``hello``, ``forked``, ``failed``, ``exited`` and ``notice``
+It talks to the agent over one packet socket, in JSON: ``fork`` comes in with four descriptors
+(for the child's commands, answers, stdout, stderr); ``hello``, ``forked``, ``failed``, ``exited`` and ``notice``
 go out. It is the parent of every child, so it alone can reap them: before it does, it kills
 whatever is left of the child's process group, while the number cannot have been used again.
 """
@@ -22,7 +22,7 @@ from typing import Any, NoReturn
 from raftwork._runtime import load, process
 
 _PACKET_BYTES = 4096
-_DESCRIPTORS = 3
+_DESCRIPTORS = 4
 
 
 class Zygote:
@@ -96,10 +96,11 @@ class Zygote:
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         os.setpgid(0, 0)
-        sock, stdout, stderr = fds
+        commands, answers, stdout, stderr = fds
         os.dup2(stdout, 1)
         os.dup2(stderr, 2)
-        os.dup2(sock, process.SOCKET_FD, inheritable=False)
+        os.dup2(commands, process.COMMANDS_FD, inheritable=False)
+        os.dup2(answers, process.ANSWERS_FD, inheritable=False)
         for end in (self._control, self._waker, self._wakes):
             end.close()
         for fd in fds:
@@ -113,13 +114,14 @@ class Zygote:
 
     def _exec_child(self, fds: list[int]) -> int:
         """Start a child as a new program: slower, but right when this process has threads."""
-        sock, stdout, stderr = fds
+        commands, answers, stdout, stderr = fds
         runtime = os.path.dirname(os.path.abspath(__file__))
         arguments = [sys.executable, runtime, "child", self._config_text, str(self._pid)]
         actions = [
             (os.POSIX_SPAWN_DUP2, stdout, 1),
             (os.POSIX_SPAWN_DUP2, stderr, 2),
-            (os.POSIX_SPAWN_DUP2, sock, process.SOCKET_FD),
+            (os.POSIX_SPAWN_DUP2, commands, process.COMMANDS_FD),
+            (os.POSIX_SPAWN_DUP2, answers, process.ANSWERS_FD),
         ]
         return os.posix_spawn(sys.executable, arguments, os.environ, file_actions=actions, setpgroup=0)
 
@@ -223,9 +225,11 @@ def main(config_text: str) -> None:
     null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
     control = socket.socket(fileno=_move_up(0))
     os.dup2(null, 0)
-    # Keeps the number free until a child puts the agent's socket there.
-    if null != process.SOCKET_FD:
-        os.dup2(null, process.SOCKET_FD, inheritable=False)
+    # Keeps the numbers free until a child puts its pipes there.
+    for number in (process.COMMANDS_FD, process.ANSWERS_FD):
+        if null != number:
+            os.dup2(null, number, inheritable=False)
+    if null not in (process.COMMANDS_FD, process.ANSWERS_FD):
         os.close(null)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     signal.signal(signal.SIGINT, signal.SIG_IGN)

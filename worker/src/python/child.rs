@@ -2,15 +2,15 @@
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::net::UnixStream as StdUnixStream;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::pipe::{PipeFlags, pipe_with};
+use rustix::pipe::{PipeFlags, fcntl_setpipe_size, pipe_with};
 use rustix::process::{Pid, Signal, kill_process, kill_process_group, pidfd_send_signal};
 use tokio::io::Interest;
-use tokio::net::UnixStream;
+use tokio::io::unix::AsyncFd;
+use tokio::net::unix::pipe;
 use tokio::sync::oneshot::{self, error::TryRecvError};
 
 use super::frame::{self, Answer};
@@ -18,9 +18,9 @@ use super::functions::KnownFunctions;
 use super::output::OutputPipe;
 use super::zygote::{Exit, ForkError, Forked, ZygoteHandle};
 
-/// A 1 MiB payload then takes one or two writes. The kernel caps it at `net.core.wmem_max`.
-const SOCKET_BUFFER_BYTES: usize = 1 << 20;
-/// What one read of a child's socket takes: all of a common answer.
+/// A 1 MiB payload then takes a few writes; 64 children use what the kernel lets one user have (`pipe-user-pages-soft`).
+const PIPE_BUFFER_BYTES: usize = 256 << 10;
+/// What one read of a child's answers takes: all of a common one.
 const READ_BYTES: usize = 4096;
 /// For questions that are answered at once.
 const NO_WAIT: Timespec = Timespec { tv_sec: 0, tv_nsec: 0 };
@@ -30,13 +30,18 @@ const OUTPUT_BUFFER_BYTES: usize = 64 * 1024;
 const READY_DEADLINE: Duration = Duration::from_secs(30);
 /// How long a child that was asked to end may take before it is killed.
 const EXIT_DEADLINE: Duration = Duration::from_secs(1);
-/// How long to wait for news of the end of a child whose socket is closed or that was killed.
+/// How long to wait for news of the end of a child whose pipe is closed or that was killed.
 const REAP_DEADLINE: Duration = Duration::from_secs(10);
 
 /// A living child. Dropping it kills its process group.
+///
+/// It is spoken to through two pipes, not one socket: whoever reads from a socket wakes up the other side, which may then
+/// write, although it only waits for something to read. That is two process switches for each task.
 #[derive(Debug)]
 pub(super) struct Child {
-    pub(super) socket: UnixStream,
+    commands: pipe::Sender,
+    /// Not a `pipe::Receiver`, which cannot be told that it has been emptied.
+    answers: AsyncFd<OwnedFd>,
     pub(super) stdout: OutputPipe,
     pub(super) stderr: OutputPipe,
     /// What was received and not yet understood.
@@ -70,12 +75,15 @@ pub(super) enum End {
 impl Child {
     /// Makes a child and waits until it answers.
     pub(super) async fn start(zygote: &ZygoteHandle) -> Result<Self, ForkError> {
-        let (socket, socket_end) = socket_pair()?;
+        let (commands, commands_end) = command_pipe()?;
+        let (answers, answers_end) = answer_pipe()?;
         let (stdout, stdout_end) = output_pipe()?;
         let (stderr, stderr_end) = output_pipe()?;
-        let Forked { pid, pidfd, exit } = zygote.fork([socket_end, stdout_end, stderr_end]).await?;
+        let ends = [commands_end, answers_end, stdout_end, stderr_end];
+        let Forked { pid, pidfd, exit } = zygote.fork(ends).await?;
         let mut child = Self {
-            socket,
+            commands,
+            answers,
             stdout,
             stderr,
             received: BytesMut::with_capacity(16 * 1024),
@@ -94,11 +102,11 @@ impl Child {
     async fn hand_shake(&mut self) -> io::Result<()> {
         let mut ping = frame::ping();
         while !ping.is_empty() {
-            self.socket.writable().await?;
+            self.commands.writable().await?;
             self.send_some(std::slice::from_mut(&mut ping))?;
         }
         loop {
-            self.socket.readable().await?;
+            drop(self.answers.readable().await?);
             match self.receive(0)? {
                 Some(Answer::Pong) => return Ok(()),
                 Some(_) => return Err(io::Error::other("the child spoke before it was asked")),
@@ -112,7 +120,7 @@ impl Child {
         self.process.pid
     }
 
-    /// Sends what the socket takes now, and shortens `parts` by it.
+    /// Sends what the pipe takes now, and shortens `parts` by it.
     pub(super) fn send_some(&self, parts: &mut [Bytes]) -> io::Result<()> {
         loop {
             let slices: Vec<io::IoSlice<'_>> =
@@ -120,7 +128,7 @@ impl Child {
             if slices.is_empty() {
                 return Ok(());
             }
-            let mut sent = match self.socket.try_write_vectored(&slices) {
+            let mut sent = match self.commands.try_write_vectored(&slices) {
                 Ok(sent) => sent,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
                 Err(error) => return Err(error),
@@ -152,20 +160,17 @@ impl Child {
 
     /// Reads once.
     ///
-    /// A read that does not fill its buffer has emptied the socket, and the socket then counts as not ready until the
-    /// kernel says otherwise. That saves the read that would find out.
+    /// A read that does not fill its buffer has emptied the pipe, and the pipe then counts as not ready until the kernel
+    /// says otherwise. That saves the read that would find out.
     fn read_some(&mut self) -> io::Result<usize> {
         let filled = self.received.len();
-        self.received.reserve(READ_BYTES);
-        if self.received.capacity() - filled > 2 * READ_BYTES {
-            // Room for a large frame, which need not be cleared first.
-            return self.socket.try_read_buf(&mut self.received);
-        }
-        self.received.resize(filled + READ_BYTES, 0);
+        // More if a large frame is on its way, for which `decode` has made room.
+        let room = (self.received.capacity() - filled).clamp(READ_BYTES, PIPE_BUFFER_BYTES);
+        self.received.resize(filled + room, 0);
         let mut count = 0;
-        let read = self.socket.try_io(Interest::READABLE, || {
-            count = rustix::io::read(&self.socket, &mut self.received[filled..])?;
-            let emptied = 0 < count && count < READ_BYTES;
+        let read = self.answers.try_io(Interest::READABLE, |answers| {
+            count = rustix::io::read(answers, &mut self.received[filled..])?;
+            let emptied = 0 < count && count < room;
             if emptied { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(()) }
         });
         self.received.truncate(filled + count);
@@ -201,7 +206,7 @@ impl Child {
 
     /// Waits for the end, killing first whatever still runs. `None` if there is no news of it.
     pub(super) async fn reap(&mut self) -> Option<End> {
-        // A child that only lost its socket is of no use any more either. A short wait lets one that
+        // A child that only lost its pipe is of no use any more either. A short wait lets one that
         // is dying already report its own cause.
         if let Ok(end) = tokio::time::timeout(Duration::from_millis(200), self.process.end()).await {
             return Some(end);
@@ -226,14 +231,15 @@ impl Child {
 
     /// Parts of the child that are waited on together.
     pub(super) fn split(&mut self) -> Parts<'_> {
-        let Self { socket, stdout, stderr, output_buffer, process, .. } = self;
-        Parts { socket, stdout, stderr, output_buffer, process }
+        let Self { commands, answers, stdout, stderr, output_buffer, process, .. } = self;
+        Parts { commands, answers, stdout, stderr, output_buffer, process }
     }
 }
 
 /// See [`Child::split`].
 pub(super) struct Parts<'a> {
-    pub(super) socket: &'a UnixStream,
+    pub(super) commands: &'a pipe::Sender,
+    pub(super) answers: &'a AsyncFd<OwnedFd>,
     pub(super) stdout: &'a mut OutputPipe,
     pub(super) stderr: &'a mut OutputPipe,
     pub(super) output_buffer: &'a mut [u8],
@@ -306,13 +312,26 @@ impl Drop for Process {
     }
 }
 
-fn socket_pair() -> io::Result<(UnixStream, OwnedFd)> {
-    let (ours, theirs) = StdUnixStream::pair()?;
-    for end in [&ours, &theirs] {
-        rustix::net::sockopt::set_socket_send_buffer_size(end, SOCKET_BUFFER_BYTES)?;
-    }
-    ours.set_nonblocking(true)?;
-    Ok((UnixStream::from_std(ours)?, theirs.into()))
+fn command_pipe() -> io::Result<(pipe::Sender, OwnedFd)> {
+    let (theirs, ours) = large_pipe()?;
+    Ok((pipe::Sender::from_owned_fd(ours)?, theirs))
+}
+
+fn answer_pipe() -> io::Result<(AsyncFd<OwnedFd>, OwnedFd)> {
+    let (ours, theirs) = large_pipe()?;
+    rustix::io::ioctl_fionbio(&ours, true)?;
+    #[expect(unsafe_code, reason = "tokio asks for a promise about the descriptor")]
+    // SAFETY: an `OwnedFd` is open for as long as it lives, is always the same descriptor, and lives in the `AsyncFd`.
+    let answers = unsafe { AsyncFd::register_with_interest(ours, Interest::READABLE) };
+    Ok((answers?, theirs))
+}
+
+/// The reading end and the writing end.
+fn large_pipe() -> io::Result<(OwnedFd, OwnedFd)> {
+    let (reader, writer) = pipe_with(PipeFlags::CLOEXEC)?;
+    // A user who has many pipes gets no larger ones; those of the usual size do too.
+    let _ = fcntl_setpipe_size(&writer, PIPE_BUFFER_BYTES);
+    Ok((reader, writer))
 }
 
 fn output_pipe() -> io::Result<(OutputPipe, OwnedFd)> {

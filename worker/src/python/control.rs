@@ -48,16 +48,16 @@ pub(super) fn packet_pair() -> io::Result<(UnixStream, OwnedFd)> {
     Ok((UnixStream::from_std(ours.into())?, theirs))
 }
 
-/// Asks for a child with these descriptors as its socket, stdout and stderr.
-pub(super) async fn send_fork(socket: &UnixStream, id: u64, ends: &[OwnedFd; 3]) -> io::Result<()> {
+/// Asks for a child with these descriptors for its commands, answers, stdout and stderr.
+pub(super) async fn send_fork(socket: &UnixStream, id: u64, ends: &[OwnedFd; 4]) -> io::Result<()> {
     let text = format!("{{\"op\":\"fork\",\"id\":{id}}}");
-    let fds = [ends[0].as_fd(), ends[1].as_fd(), ends[2].as_fd()];
+    let fds = [ends[0].as_fd(), ends[1].as_fd(), ends[2].as_fd(), ends[3].as_fd()];
     socket
         .async_io(Interest::WRITABLE, || {
-            let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(3))];
+            let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(4))];
             let mut ancillary = SendAncillaryBuffer::new(&mut space);
             let fits = ancillary.push(SendAncillaryMessage::ScmRights(&fds));
-            assert!(fits, "the space was made for three descriptors");
+            assert!(fits, "the space was made for four descriptors");
             let packet = [IoSlice::new(text.as_bytes())];
             sendmsg(socket, &packet, &mut ancillary, SendFlags::NOSIGNAL)?;
             Ok(())

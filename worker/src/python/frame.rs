@@ -66,7 +66,7 @@ pub(super) enum ErrorCode {
     Interrupted,
 }
 
-/// The child broke the protocol; most likely user code wrote to descriptor 3.
+/// The child broke the protocol; most likely user code wrote to descriptor 4.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(super) enum FrameError {
     #[error("a frame of {0} bytes is over the limit")]

@@ -12,7 +12,7 @@
 //! | `run` | one task on one child |
 //! | `watch` | pure: when to interrupt and when to kill |
 //! | `zygote`, `control`, `spawner` | the zygote's link, its messages, the thread that execs it |
-//! | `frame`, `functions` | pure: frames of descriptor 3, which functions a child knows |
+//! | `frame`, `functions` | pure: frames of descriptors 3 and 4, which functions a child knows |
 //! | `output`, `memory` | captured output, resident size of a process tree |
 //! | `report`, `pickle` | pure: the words and the pickled exception for a task that lost its child |
 

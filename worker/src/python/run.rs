@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use rustix::process::Signal;
-use tokio::io::Interest;
 
 use super::child::{Child, End, Parts};
 use super::frame::{self, Answer, ErrorReport, Usage};
@@ -42,7 +41,7 @@ enum Verdict {
 }
 
 enum Event {
-    Socket,
+    Pipe,
     Time,
     Cancelled,
     Ended,
@@ -94,7 +93,7 @@ async fn converse(child: &mut Child, job: &mut Job, watch: &mut Watch, result_by
         unsent.retain(|part| !part.is_empty());
         let deadline = watch.deadline().map_or(next_sample, |at| at.min(next_sample));
         let act = match next_event(child, job, deadline, !unsent.is_empty(), watch.cause().is_none()).await {
-            Event::Socket => match exchange(child, job, &mut unsent, result_bytes_max) {
+            Event::Pipe => match exchange(child, job, &mut unsent, result_bytes_max) {
                 Ok(None) => None,
                 Ok(Some(verdict)) => return verdict,
                 Err(_) => return Verdict::Lost,
@@ -131,13 +130,13 @@ async fn next_event(
     unsent: bool,
     may_be_cancelled: bool,
 ) -> Event {
-    let Parts { socket, stdout, stderr, output_buffer, process } = child.split();
+    let Parts { commands, answers, stdout, stderr, output_buffer, process } = child.split();
     let (stdout_buffer, stderr_buffer) = output_buffer.split_at_mut(output_buffer.len() / 2);
-    let interest = if unsent { Interest::READABLE | Interest::WRITABLE } else { Interest::READABLE };
     tokio::select! {
         biased;
         // An error shows itself again in the read that follows.
-        _ = socket.ready(interest) => Event::Socket,
+        _ = answers.readable() => Event::Pipe,
+        _ = commands.writable(), if unsent => Event::Pipe,
         () = tokio::time::sleep_until(deadline.into()) => Event::Time,
         () = job.cancel.cancelled(), if may_be_cancelled => Event::Cancelled,
         _ = process.end() => Event::Ended,

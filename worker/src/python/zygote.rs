@@ -100,7 +100,7 @@ pub(super) enum ForkError {
 }
 
 struct Request {
-    ends: [OwnedFd; 3],
+    ends: [OwnedFd; 4],
     reply: oneshot::Sender<Result<Forked, ForkError>>,
 }
 
@@ -112,8 +112,8 @@ pub(super) struct ZygoteHandle {
 }
 
 impl ZygoteHandle {
-    /// Makes a child with these descriptors as its socket, stdout and stderr.
-    pub(super) async fn fork(&self, ends: [OwnedFd; 3]) -> Result<Forked, ForkError> {
+    /// Makes a child with these descriptors for its commands, answers, stdout and stderr.
+    pub(super) async fn fork(&self, ends: [OwnedFd; 4]) -> Result<Forked, ForkError> {
         let (reply, answer) = oneshot::channel();
         self.requests.send(Request { ends, reply }).await.map_err(|_| ForkError::ShutDown)?;
         answer.await.map_err(|_| ForkError::ZygoteDied)?
@@ -248,7 +248,7 @@ impl Link {
                 self.living.insert(pid, on_exit);
                 self.made_a_child = true;
                 if let Some(reply) = self.waiting.remove(&id) {
-                    // If the asker has given up, the child sees its socket closed and ends.
+                    // If the asker has given up, the child sees its pipe closed and ends.
                     let _ = reply.send(Ok(Forked { pid, pidfd, exit }));
                 }
             }

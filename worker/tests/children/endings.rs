@@ -51,16 +51,19 @@ async fn a_kill_from_outside_is_a_crash_with_a_hint() {
 }
 
 #[tokio::test]
-async fn closing_the_agents_socket_or_writing_to_it_costs_one_child() {
+async fn closing_the_pipe_to_the_agent_or_writing_to_it_costs_one_child() {
     let pool = pool(1).await;
     for source in [
-        "import os, time\ndef f():\n os.close(3)\n time.sleep(60)",
-        "import os, time\ndef f():\n os.write(3, b'x' * 100)\n time.sleep(60)",
+        "import os, time\ndef f():\n os.close(4)\n time.sleep(60)",
+        "import os, time\ndef f():\n os.write(4, b'x' * 100)\n time.sleep(60)",
     ] {
         let error = error(&pool, job(source)).await;
         assert!(matches!(error.kind, JobErrorKind::Crash { .. }), "{error:?}");
         assert_healthy(&pool).await;
     }
+    // Without the pipe from the agent, the task can still be answered for.
+    run(&pool, job("import os\ndef f(): os.close(3)")).await.result.unwrap();
+    assert_healthy(&pool).await;
 }
 
 #[tokio::test]
