@@ -38,13 +38,11 @@ class Binaries:
 def build() -> Binaries:
     """Builds the node and the extension, as ``scripts/setup`` does but optimized."""
     say("building Raftwork (release)")
-    _cargo(["build", "--release", "--locked", "--workspace", "--lib", "--bin", "raftworkd"], ROOT)
-    return stage()
-
-
-def stage() -> Binaries:
-    """Copies the build that is there."""
-    release = ROOT / "target" / "release"
+    # In a target folder of its own: builds of another checkout or profile cannot be taken for this one.
+    target = TARGET / "build"
+    everything = ["--workspace", "--lib", "--bin", "raftworkd"]
+    _cargo(["build", "--release", "--locked", "--target-dir", str(target), *everything], ROOT)
+    release = target / "release"
     _copy(release / "raftworkd", BINARIES / "raftworkd")
     package = BINARIES / "python" / "raftwork"
     shutil.copytree(
@@ -93,9 +91,9 @@ def _exports() -> Dict[str, str]:
     """What ``scripts/setup`` would have cargo know: where RocksDB was built, which Python is meant."""
     if "ROCKSDB_LIB_DIR" in os.environ:
         return {}
-    script = "source scripts/setup >&2 && env -0"
+    script = "source scripts/setup --libraries >&2 && env -0"
     told = subprocess.run(["bash", "-c", script], cwd=ROOT, capture_output=True, check=False)
     if told.returncode != 0:
         raise Failed(f"scripts/setup failed:\n{told.stderr.decode(errors='replace')[-3000:]}")
     pairs = (pair.partition("=") for pair in told.stdout.decode().split("\0") if "=" in pair)
-    return {name: value for name, _, value in pairs if name != "CARGO_TARGET_DIR"}
+    return {name: value for name, _, value in pairs}
