@@ -40,7 +40,7 @@ impl State {
     /// [`DUE_PER_ENTRY_MAX`](crate::limits::DUE_PER_ENTRY_MAX) of it: as long as [`State::next_due`] is in the past,
     /// another entry is wanted.
     pub fn apply(&mut self, entry: &Entry, rows: &impl Rows) -> Applied {
-        let mut transition = Transition::new(self, rows);
+        let mut transition = Transition::new(self, rows, entry.commands.len());
         transition.advance(entry);
         let replies = entry.commands.iter().map(|command| transition.carry_out(command)).collect();
         let (events, changes) = transition.finish_entry();

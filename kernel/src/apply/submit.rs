@@ -21,6 +21,7 @@ impl<R: Rows> Transition<'_, R> {
         let function =
             self.function(&command.function).ok_or(Rejection::UnknownFunction(command.function))?;
         let fresh = self.fresh_items(command)?;
+        self.expect_tasks(fresh.len());
         for (id, args) in &fresh {
             self.accept(*id, command, &function.spec, (*args).clone());
         }

@@ -30,23 +30,25 @@ pub(super) struct Transition<'a, R> {
 }
 
 impl<'a, R: Rows> Transition<'a, R> {
-    pub(super) const fn new(state: &'a mut State, rows: &'a R) -> Self {
+    /// For an entry of so many commands.
+    pub(super) fn new(state: &'a mut State, rows: &'a R, commands: usize) -> Self {
         Self {
             state,
             rows,
             functions: BTreeMap::new(),
             task_rows: BTreeMap::new(),
             records: BTreeMap::new(),
-            touched: Vec::new(),
+            touched: Vec::with_capacity(commands),
             events: Vec::new(),
-            changes: Vec::new(),
+            // Most commands are about one task, whose row or record is written, and where it stands.
+            changes: Vec::with_capacity(2 * commands),
         }
     }
 
     pub(super) fn finish_entry(mut self) -> (Vec<Event>, Vec<Change>) {
         self.touched.sort_unstable();
         self.touched.dedup();
-        self.changes.reserve_exact(self.touched.len());
+        self.changes.reserve(self.touched.len());
         for id in self.touched {
             self.changes.push(match self.state.task(&id) {
                 Some(task) => Change::PutLive { id, task },
@@ -92,6 +94,12 @@ impl<'a, R: Rows> Transition<'a, R> {
     pub(super) fn put_function(&mut self, id: FunctionId, function: Function, code: bytes::Bytes) {
         self.functions.insert(id, Rc::new(function.clone()));
         self.changes.push(Change::PutFunction { id, function, code });
+    }
+
+    /// Makes room for what accepting so many tasks will write.
+    pub(super) fn expect_tasks(&mut self, tasks: usize) {
+        self.touched.reserve(tasks);
+        self.changes.reserve(2 * tasks);
     }
 
     pub(super) fn put_task_row(&mut self, id: TaskId, row: TaskRow) {
