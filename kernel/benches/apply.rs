@@ -8,7 +8,8 @@ use std::cell::RefCell;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 
-use workload::{OPERATIONS, Queue};
+use workload::operations::OPERATIONS;
+use workload::queue::Queue;
 
 fn queue_of(criterion: &mut Criterion, queued: usize) {
     let queue = RefCell::new(Queue::new(queued));

@@ -15,7 +15,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
-use workload::{OPERATIONS, Operation, Queue};
+use workload::operations::{OPERATIONS, Operation};
+use workload::queue::Queue;
 
 /// Lengths of the queue under which everything is measured: an operation should cost the same under all.
 const QUEUED: [usize; 2] = [0, 1_000_000];
