@@ -9,7 +9,8 @@ use super::clock::LogClock;
 use super::{LeaderAt, Leadership, Unavailable};
 use crate::dispatch::Dispatcher;
 use crate::group::RaftNode;
-use crate::raft::handle::{RaftStatus, Role, StatusWatch};
+use crate::raft::handle::Role;
+use crate::raft::{LeadershipWatch, RaftLeadership};
 use crate::replica::Replica;
 
 /// How long to wait before a barrier that failed is tried again.
@@ -103,30 +104,30 @@ impl ReignSeed {
 impl ReignKeeper {
     /// Follows Raft until it ends.
     pub(crate) async fn run(self, dispatcher: Dispatcher) {
-        let mut watch = self.raft.watch();
+        let mut watch = self.raft.leadership();
         let mut reigning = None;
         loop {
-            let status = watch.now();
-            let leads = status.role == Role::Leader;
-            if reigning.is_some_and(|term| !leads || term != status.term) {
-                self.end(&dispatcher, &status);
+            let now = watch.now();
+            let leads = now.role == Role::Leader;
+            if reigning.is_some_and(|term| !leads || term != now.term) {
+                self.end(&dispatcher, &now);
                 reigning = None;
             }
             if leads && reigning.is_none() {
-                reigning = self.begin(&dispatcher, status.term, &mut watch).await;
+                reigning = self.begin(&dispatcher, now.term, &mut watch).await;
                 continue;
             }
             if !leads {
-                self.follow(&status);
+                self.follow(&now);
             }
             if !watch.changed().await {
-                return self.end(&dispatcher, &status);
+                return self.end(&dispatcher, &now);
             }
         }
     }
 
     /// The state must hold everything that earlier leaders committed before its leases and its time are believed.
-    async fn begin(&self, dispatcher: &Dispatcher, term: u64, watch: &mut StatusWatch) -> Option<u64> {
+    async fn begin(&self, dispatcher: &Dispatcher, term: u64, watch: &mut LeadershipWatch) -> Option<u64> {
         if let Err(error) = self.raft.read_index().await {
             tracing::debug!(%error, term, "elected, but not yet confirmed");
             tokio::time::sleep(RETRY).await;
@@ -142,15 +143,15 @@ impl ReignKeeper {
         Some(term)
     }
 
-    fn end(&self, dispatcher: &Dispatcher, status: &RaftStatus) {
-        let leader = leader_at(status);
+    fn end(&self, dispatcher: &Dispatcher, now: &RaftLeadership) {
+        let leader = leader_at(now);
         self.state.send_replace(State::Following(leader.clone()));
         dispatcher.reign_ends(leader.as_ref().map(|leader| leader.url.as_str()));
-        tracing::info!(term = status.term, "this node leads no more");
+        tracing::info!(term = now.term, "this node leads no more");
     }
 
-    fn follow(&self, status: &RaftStatus) {
-        let leader = leader_at(status);
+    fn follow(&self, now: &RaftLeadership) {
+        let leader = leader_at(now);
         self.state.send_if_modified(|state| {
             let changed = !matches!(state, State::Following(known) if *known == leader);
             if changed {
@@ -162,8 +163,7 @@ impl ReignKeeper {
 }
 
 /// The leader that Raft knows; a node that has just lost its own leadership knows none.
-fn leader_at(status: &RaftStatus) -> Option<LeaderAt> {
-    let id = status.leader.filter(|leader| *leader != status.node)?;
-    let url = format!("http://{}", status.peers.get(&id)?.addr);
-    Some(LeaderAt { id, url })
+fn leader_at(now: &RaftLeadership) -> Option<LeaderAt> {
+    let (id, peer) = now.leader.as_ref().filter(|(leader, _)| *leader != now.node)?;
+    Some(LeaderAt { id: *id, url: format!("http://{}", peer.addr) })
 }

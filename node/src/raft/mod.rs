@@ -7,6 +7,7 @@
 pub mod handle;
 pub mod hello;
 pub mod image;
+pub mod leadership;
 mod link;
 pub mod log_store;
 mod members;
@@ -22,4 +23,5 @@ pub mod types;
 mod wire;
 
 pub use handle::RaftHandle;
+pub use leadership::{LeadershipWatch, RaftLeadership};
 pub use settings::RaftSettings;

@@ -10,13 +10,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use futures::{Stream, StreamExt};
-use openraft::async_runtime::watch::WatchReceiver;
 use raftwork_api::frame::{self, Frame, FrameError, FrameWriter};
 use serde::Serialize;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
+use super::leadership::LeadershipWatch;
 use super::transfer::{self, Incoming, Machine, SnapshotFiles};
 use super::types::{
     AppendError, AppendRequest, AppendResult, Fatal, Raft, Snapshot, SnapshotMeta, TransferError,
@@ -83,12 +83,7 @@ impl<SM: Machine> PeerServer<SM> {
 
     /// Resolves when Raft has ended: a peer does better to find nobody than somebody who answers nothing.
     async fn stopped(&self) {
-        let mut metrics = self.raft.metrics();
-        while metrics.borrow_and_update().running_state.is_ok() {
-            if metrics.changed().await.is_err() {
-                return;
-            }
-        }
+        LeadershipWatch::new(self.raft.server_metrics()).ended().await;
     }
 
     async fn vote(&self, request: VoteRequest, pre_vote: bool) -> Answer<Voted> {

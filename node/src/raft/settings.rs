@@ -55,6 +55,8 @@ impl RaftSettings {
             quorum_loss_probe_interval: Some(millis(self.election_max) * 2 + 100),
             // The state machine is not flushed with every entry: a restarted leader must be elected before it answers.
             enable_leader_restore: Some(false),
+            // Followers write while the leader does; waiting for more would be in vain, for entries are batched before.
+            broadcast_submitted_on_append: Some(true),
             snapshot_policy: SnapshotPolicy::LogsSinceLast(self.snapshot_every),
             max_in_snapshot_log_to_keep: self.keep_entries,
             // One purge for many entries: each costs a range tombstone and a look at the files.

@@ -82,6 +82,10 @@ pub type Raft<SM> = openraft::Raft<TypeConfig, SM>;
 pub type Metrics = openraft::RaftMetrics<TypeConfig>;
 /// Watches [`Metrics`].
 pub type MetricsWatch = alias::WatchReceiverOf<TypeConfig, Metrics>;
+/// The part of [`Metrics`] that changes with elections and memberships, and not with every entry.
+pub type ServerMetrics = openraft::metrics::RaftServerMetrics<TypeConfig>;
+/// Watches [`ServerMetrics`].
+pub type ServerMetricsWatch = alias::WatchReceiverOf<TypeConfig, ServerMetrics>;
 /// Why Raft has stopped.
 pub type Fatal = RaftFatal<TypeConfig>;
 

@@ -1,0 +1,59 @@
+//! Who leads, as Raft sees it.
+//!
+//! Followed apart from Raft's other metrics, which change several times with every entry: whoever watches those is woken
+//! as often, and that was a third of an idle follower's work per entry.
+
+use openraft::async_runtime::watch::WatchReceiver;
+
+use super::handle::{Role, role};
+use super::types::{NodeId, Peer, ServerMetrics, ServerMetricsWatch};
+
+/// Who leads, and what this node is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RaftLeadership {
+    /// This node.
+    pub node: NodeId,
+    /// What it is.
+    pub role: Role,
+    /// The term that it is in.
+    pub term: u64,
+    /// The leader that it knows, and where that is reached.
+    pub leader: Option<(NodeId, Peer)>,
+}
+
+/// Follows a node's [`RaftLeadership`].
+#[derive(Clone)]
+pub struct LeadershipWatch {
+    metrics: ServerMetricsWatch,
+}
+
+impl LeadershipWatch {
+    pub(super) fn new(metrics: ServerMetricsWatch) -> Self {
+        Self { metrics }
+    }
+
+    /// The leadership now.
+    pub fn now(&mut self) -> RaftLeadership {
+        leadership(&self.metrics.borrow_and_update())
+    }
+
+    /// Waits until it is perhaps another than [`LeadershipWatch::now`] last gave; false if Raft has ended.
+    pub async fn changed(&mut self) -> bool {
+        self.metrics.changed().await.is_ok()
+    }
+
+    /// Resolves when Raft has ended.
+    pub async fn ended(&mut self) {
+        while self.changed().await {}
+    }
+}
+
+fn leadership(metrics: &ServerMetrics) -> RaftLeadership {
+    let peer = |id| metrics.membership_config.nodes().find(|(known, _)| **known == id);
+    RaftLeadership {
+        node: metrics.id,
+        role: role(metrics.state),
+        term: metrics.vote.leader_id.term,
+        leader: metrics.current_leader.and_then(peer).map(|(id, peer)| (*id, peer.clone())),
+    }
+}
