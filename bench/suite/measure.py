@@ -11,6 +11,7 @@ from .say import say
 #: Cores that others may use while we measure.
 QUIET_CORES = 0.1
 _WINDOW = 1.0
+_PACE_STEPS = 3_000_000
 
 Components = Mapping[str, Sequence[int]]
 
@@ -73,6 +74,17 @@ def _owners(components: Components, processes: Dict[int, proc.Entry]) -> Iterato
 
 def _ours(processes: Dict[int, proc.Entry]) -> float:
     return proc.cpu_seconds(proc.family([os.getpid()], processes), processes)
+
+
+def pace() -> float:
+    """Millions of steps of a fixed loop per second, on one core: how fast the machine is just now.
+
+    A virtual machine is slowed by its neighbours without any sign of it in its own processor times.
+    """
+    began = time.perf_counter()
+    for _ in range(_PACE_STEPS):
+        pass
+    return _PACE_STEPS / (time.perf_counter() - began) / 1e6
 
 
 def other_cores(window: float = _WINDOW) -> float:

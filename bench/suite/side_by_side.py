@@ -7,19 +7,21 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple
 from .build import Binaries
 from .context import Context
 from .goals import GOALS, judge
-from .measure import Meter, wait_until_quiet
+from .measure import Meter, pace, wait_until_quiet
 from .peers import Peer, Running, all_peers
 from .peers.base import Work
 from .peers.raftwork import Raftwork
 from .report import Report, Table, number
 from .say import Failed, say
-from .stats import Spread, latencies, medians, ratio
+from .stats import Spread, latencies, median, medians, ratio
 
 _TITLES = {
     "end_to_end": "End to end: no-op tasks submitted and results fetched, per second",
     "latency": "Latency: submit to result, one task at a time, milliseconds",
     "submission": "Submission: acknowledged submits (puts, publishes) per second; nothing runs them",
 }
+#: Share by which the machine's own speed may differ between rows that are compared.
+_PACE_APART = 0.15
 _FIGURE = {"end_to_end": "rate", "latency": "p50_ms", "submission": "rate"}
 
 
@@ -120,11 +122,13 @@ def _round(context: Context, found: Comparison, peer: Peer, kinds: Sequence[str]
 def measure(context: Context, running: Running, work: Work) -> Dict[str, float]:
     """Does one work on a quiet machine; what it took, and what the processors did meanwhile."""
     wait_until_quiet(context.patience)
+    before = pace()
     size = context.size(work.kind, work.share, work.generator)
     with Meter(running.components()) as usage:
         answer = running.run(work, size)
     figures = figures_of(answer)
     figures["other_cores"] = usage.other_cores
+    figures["pace"] = (before + pace()) / 2
     items = answer.get("items") or len(answer.get("milliseconds", ()))
     if items:
         figures.update({f"cpu_us_{name}": value for name, value in usage.per_item(items).items()})
@@ -177,7 +181,19 @@ def _table(found: Comparison, kind: str) -> Table:
         table.add(_marked(row), row.work.how, peer.flushed, peer.copies, *shown, times, _cpu(middle))
     if any(_was_disturbed(row) for row in rows):
         table.notes.append("(*) others used more than 0.1 core of the machine in at least one round")
+    table.notes += _pace_notes(rows)
     return table
+
+
+def _pace_notes(rows: Sequence[Row]) -> List[str]:
+    """Which rows were measured while the machine itself was faster or slower than usual."""
+    paces = [(row, median([one["pace"] for one in row.rounds])) for row in rows]
+    usual = median([value for _, value in paces])
+    apart = [(row, value / usual) for row, value in paces if abs(value / usual - 1) > _PACE_APART]
+    return [
+        f"Machine at {share:.2f} of its usual speed for: {row.peer.title}, {row.work.how or row.work.kind}"
+        for row, share in apart
+    ]
 
 
 def _cpu(figures: Dict[str, float]) -> str:

@@ -1,7 +1,7 @@
 """The parts of the suite that decide: statistics, tables, goals, and what belongs to whom in the process table."""
 
 import os
-import time
+from types import SimpleNamespace
 
 import pytest
 from suite import measure, proc, stats
@@ -73,19 +73,30 @@ def test_numbers_are_for_people():
     assert [size(value) for value in (512, 2048, 3 << 20)] == ["512 B", "2.00 KiB", "3.00 MiB"]
 
 
-def test_a_meter_tells_components_apart():
-    with measure.Meter({"me": [os.getpid()]}) as usage:
-        end = time.process_time() + 0.05
-        while time.process_time() < end:
-            pass
-    assert usage.cpu["me"] >= 0.04
-    assert usage.per_item(10)["me"] == usage.cpu["me"] / 10 * 1e6
+def entry(pid, parent, own=1.0):
+    """A process whose ended children have used half a second."""
+    return proc.Entry(pid, parent, 0, own, 0.5, 0, False)
+
+
+def test_a_meter_tells_components_and_others_apart(monkeypatch):
+    me = os.getpid()
+    tables = [
+        {pid: entry(pid, parent) for pid, parent in ((me, 0), (2, me), (3, 2))},
+        {pid: entry(pid, parent, 1.0 + pid % 10) for pid, parent in ((2, me), (3, 2))} | {me: entry(me, 0)},
+    ]
+    busy = [100.0, 108.0]
+    monkeypatch.setattr(proc, "table", lambda: tables.pop(0))
+    monkeypatch.setattr(proc, "machine_busy_seconds", lambda: busy.pop(0))
+    clock = [10.0, 12.0]
+    monkeypatch.setattr(measure, "time", SimpleNamespace(monotonic=lambda: clock.pop(0)))
+    with measure.Meter({"worker": [2], "children": [3]}) as usage:
+        pass
+    # Eight seconds of work, of which two and three were ours.
+    assert usage == measure.Usage(2.0, {"worker": 2.0, "children": 3.0}, 1.5)
+    assert usage.per_item(10) == {"worker": 200_000.0, "children": 300_000.0}
 
 
 def test_a_family_has_all_descendants():
-    def entry(pid, parent):
-        return proc.Entry(pid, parent, 0, 1.0, 0.5, 0, False)
-
     processes = {pid: entry(pid, parent) for pid, parent in ((1, 0), (2, 1), (3, 2), (4, 1))}
     assert proc.family([2], processes) == {2, 3}
     assert proc.cpu_seconds([2, 3], processes) == 3.0
