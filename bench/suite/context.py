@@ -30,4 +30,5 @@ class Context:
         if generator:
             return _QUICK_GENERATOR_MS if self.quick else _GENERATOR_MS
         sizes = _QUICK_SIZES if self.quick else _SIZES
-        return int(sizes[kind] * (1.0 if self.quick else share))
+        # A quick run leaves out nothing of what is small already.
+        return int(sizes[kind] * (max(1.0, share) if self.quick else share))

@@ -25,6 +25,8 @@ _IN_FLIGHT = 4
 _ARGUMENT_BYTES = 16
 #: No worker has it.
 _NOBODYS_PYTHON = "3.1"
+#: Times the usual number of tasks: a second or more, for differences of a few per cent.
+_SHARE = 5.0
 #: How long a queue of tasks that can run is watched, in seconds.
 _DRAIN = 10.0
 
@@ -90,7 +92,7 @@ def _measure_speed(running: RunningRaftwork, context: Context) -> Dict[str, floa
     rates, idle = [], []
     for _ in range(context.rounds):
         wait_until_quiet(context.patience)
-        answer = running.driver.run("end_to_end", context.size("end_to_end"))
+        answer = running.driver.run("end_to_end", context.size("end_to_end", _SHARE))
         rates.append(answer["items"] / answer["seconds"])
         idle.append(latencies(running.driver.run("latency", context.size("latency"))["milliseconds"]))
     return {

@@ -17,7 +17,7 @@ def _work(workload: str, how: str, share: float = 1.0) -> Work:
     return Work("end_to_end", workload, how, share)
 
 
-_MAP = _work("end_to_end", "map")
+_MAP = _work("end_to_end", "map", 3.0)
 #: What is run on each cluster. One thing differs from the first at a time.
 _PLAN: Tuple[Tuple[Shape, Tuple[Work, ...]], ...] = (
     (

@@ -16,9 +16,10 @@ from ..say import say
 from ..stats import median, percentile
 from .base import Experiment
 
-#: Tasks of one ``map``: a few seconds each, so that its beginning and end weigh little.
-_CHUNK = 20_000
-_QUICK_CHUNK = 5_000
+#: Tasks of the first ``map``.
+_CHUNK = 2_000
+#: Seconds of the following ones: so long that their beginning and end weigh little.
+_CHUNK_SECONDS = 3.0
 #: How long results are kept, so that a run of minutes shows what a run of days would.
 _RETENTION = "60s"
 _MIB = 1 << 20
@@ -49,7 +50,7 @@ def run(context: Context, binaries: Binaries) -> Report:
     """One client at full speed, a second one that submits single tasks, and a look at everything each second."""
     seconds = context.minutes * 60
     data: Data = {}
-    chunk = _QUICK_CHUNK if context.quick else _CHUNK
+    chunk = _CHUNK
     with RunningRaftwork(binaries, Shape(), env={"BENCH_RETENTION": _RETENTION}) as running:
         began = time.monotonic()
         observer = _Observer(running.cluster, began, data)
@@ -58,6 +59,7 @@ def run(context: Context, binaries: Binaries) -> Report:
             while time.monotonic() - began < seconds:
                 answer = running.driver.run("end_to_end", chunk)
                 rate = answer["items"] / answer["seconds"]
+                chunk = int(rate * _CHUNK_SECONDS)
                 _series(data, "tasks/s").add(time.monotonic() - began, rate)
                 say(f"{time.monotonic() - began:.0f} of {seconds:.0f} s: {rate:,.0f} tasks/s")
     return Report([_table(data)], _plots(data), {name: vars(series) for name, series in data.items()})
