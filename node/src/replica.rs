@@ -87,7 +87,7 @@ impl Replica {
     pub fn standing(&self, id: &TaskId) -> Option<Standing> {
         let inner = self.read();
         if let (Some(status), Some(task)) = (inner.state.status(id), inner.state.task(id)) {
-            return Some(Standing::Live { status, task: task.clone() });
+            return Some(Standing::Live { status, task });
         }
         // Taken under the lock: a task that lives no more has its record in these rows.
         let rows = Arc::clone(&inner.rows);

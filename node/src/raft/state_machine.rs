@@ -72,7 +72,7 @@ impl StateMachine {
 
     fn apply_commands(&self, position: Position, bytes: &EntryBytes) -> Replies {
         // An entry that this build cannot read was committed by a newer one, or is damaged: skipping it would diverge.
-        let entry = raftwork_kernel::decode("entry", &bytes.0)
+        let entry = raftwork_kernel::decode_shared("entry", &bytes.0)
             .unwrap_or_else(|error| fatal_io("decode a committed entry", &error));
         let Applied { replies, events, .. } = self.replica.apply(position, &entry);
         if !events.is_empty() {

@@ -116,15 +116,23 @@ impl RowStore {
     /// # Errors
     /// When a row is damaged.
     pub fn restore(&self, scalars: Scalars) -> Result<State, OpenRowsError> {
-        let mut live = Vec::new();
-        for item in self.db.iterator_cf(self.column(Column::Live), IteratorMode::Start) {
-            let (key, value) = item
-                .map_err(|source| OpenRowsError::Database { path: self.folder.path().to_owned(), source })?;
-            let task: Task = decode("live task", &value).map_err(|source| self.damaged(source))?;
-            let key = key.as_ref().try_into().expect("every key of this column is a task id");
-            live.push((TaskId::from_bytes(key), task));
-        }
-        Ok(State::restore(scalars, live))
+        let mut failed = None;
+        let rows = self.db.iterator_cf(self.column(Column::Live), IteratorMode::Start);
+        // One at a time: all of them at once would double the memory of a start.
+        let live = rows.map_while(|row| self.live_task(row).map_err(|error| failed = Some(error)).ok());
+        let state = State::restore(scalars, live);
+        failed.map_or(Ok(state), Err)
+    }
+
+    fn live_task(
+        &self,
+        row: Result<(Box<[u8]>, Box<[u8]>), rocksdb::Error>,
+    ) -> Result<(TaskId, Task), OpenRowsError> {
+        let (key, value) =
+            row.map_err(|source| OpenRowsError::Database { path: self.folder.path().to_owned(), source })?;
+        let task = decode("live task", &value).map_err(|source| self.damaged(source))?;
+        let key = key.as_ref().try_into().expect("every key of this column is a task id");
+        Ok((TaskId::from_bytes(key), task))
     }
 
     fn checked<T: DeserializeOwned>(
