@@ -52,7 +52,7 @@ if [[ "$mode" == local ]]; then nodes=1; fi
 # shellcheck source=scripts/setup
 source "$root/scripts/setup" || exit 1
 
-# The daemon that was just built, not an older one of another profile.
-export RAFTWORKD="$root/target/debug/raftworkd"
+# The daemon that was just built, unless another is asked for.
+export RAFTWORKD="${RAFTWORKD:-$root/target/debug/raftworkd}"
 # exec: Ctrl-C and TERM reach the process that knows how to stop the cluster in order.
 exec "$root/.venv/bin/raftwork" dev -m "$mode" -w "$workers" -n "$nodes" --path "$PWD"

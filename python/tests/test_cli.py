@@ -240,6 +240,13 @@ def test_dev_finds_the_daemon(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     (tmp_path / "deep").mkdir()
     monkeypatch.chdir(tmp_path / "deep")
     assert find_raftworkd() == str(built)
+    optimised = tmp_path / "target" / "release" / "raftworkd"
+    optimised.parent.mkdir()
+    optimised.touch()
+    os.utime(optimised, (1, 1))
+    assert find_raftworkd() == str(built), "an older build of another profile"
+    os.utime(built, (0, 0))
+    assert find_raftworkd() == str(optimised)
 
 
 def test_dev_that_finds_no_cluster_says_how_to_start_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -105,10 +105,11 @@ def find_raftworkd() -> Optional[str]:
     if named:
         return named
     for folder in [Path.cwd(), *Path.cwd().parents]:
-        for profile in ("release", "debug"):
-            built = folder / "target" / profile / "raftworkd"
-            if built.is_file():
-                return str(built)
+        built = [folder / "target" / profile / "raftworkd" for profile in ("release", "debug")]
+        built = [daemon for daemon in built if daemon.is_file()]
+        if built:
+            # The newest: an optimised build of last week does not speak for today's sources.
+            return str(max(built, key=lambda daemon: daemon.stat().st_mtime))
     return shutil.which("raftworkd")
 
 
