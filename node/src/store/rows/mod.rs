@@ -26,6 +26,9 @@ pub use self::progress::{Progress, StoredMembers};
 use crate::store::fatal_io;
 use crate::store::folder::Folder;
 
+/// A key and its value.
+type RawRow = (Box<[u8]>, Box<[u8]>);
+
 const APPLIED: &[u8] = b"applied";
 const MEMBERS: &[u8] = b"members";
 
@@ -124,10 +127,7 @@ impl RowStore {
         failed.map_or(Ok(state), Err)
     }
 
-    fn live_task(
-        &self,
-        row: Result<(Box<[u8]>, Box<[u8]>), rocksdb::Error>,
-    ) -> Result<(TaskId, Task), OpenRowsError> {
+    fn live_task(&self, row: Result<RawRow, rocksdb::Error>) -> Result<(TaskId, Task), OpenRowsError> {
         let (key, value) =
             row.map_err(|source| OpenRowsError::Database { path: self.folder.path().to_owned(), source })?;
         let task = decode("live task", &value).map_err(|source| self.damaged(source))?;
@@ -249,11 +249,7 @@ impl RowStore {
         decode(what, value).unwrap_or_else(|error| fatal_io("decode a row", &self.damaged(error)))
     }
 
-    fn scan_prefix<'s>(
-        &'s self,
-        column: Column,
-        prefix: &'s [u8],
-    ) -> impl Iterator<Item = (Box<[u8]>, Box<[u8]>)> + 's {
+    fn scan_prefix<'s>(&'s self, column: Column, prefix: &'s [u8]) -> impl Iterator<Item = RawRow> + 's {
         let from = IteratorMode::From(prefix, rocksdb::Direction::Forward);
         self.db
             .iterator_cf(self.column(column), from)
