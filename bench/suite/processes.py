@@ -6,9 +6,9 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Callable, Dict, List, Mapping, Optional, Sequence
+from typing import Callable, Dict, Iterator, List, Mapping, Optional, Sequence
 
 from . import proc
 from .say import Failed
@@ -91,6 +91,17 @@ class Group:
     def __init__(self) -> None:
         self._stack = ExitStack()
         self.processes: Dict[str, Process] = {}
+
+    @classmethod
+    @contextmanager
+    def starting(cls) -> Iterator["Group"]:
+        """A new group, which is stopped again if the block fails."""
+        group = cls()
+        try:
+            yield group
+        except BaseException:
+            group.stop()
+            raise
 
     def add(self, process: Process) -> Process:
         """Takes a process in."""

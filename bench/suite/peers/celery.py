@@ -31,17 +31,13 @@ class Celery(Peer):
         self._python()
 
     def start(self) -> Driven:
-        group = Group()
-        try:
+        with Group.starting() as group:
             server = redis.Redis(group, self.folder, aof_always=self._always)
             env = {**server.env, "PYTHONPATH": str(DRIVERS), "BENCH_ACKS_LATE": "1" if self._always else "0"}
             command = [self._python(), "-m", "celery", "-A", "drive_celery", "worker", "-P", "prefork"]
             group.add(Process("worker", [*command, "-c", SLOTS, "-l", "WARNING"], self.folder, env))
             driver = Driver(self._python(), "drive_celery.py", self.folder, env, group)
             return Driven(group, driver, {"redis": redis.version()})
-        except BaseException:
-            group.stop()
-            raise
 
     def _python(self) -> Path:
         return environment("celery", _REQUIREMENTS)

@@ -25,15 +25,11 @@ class Etcd(Peer):
         self._binary()
 
     def start(self) -> Loaded:
-        group = Group()
-        try:
+        with Group.starting() as group:
             leader = self._start(group)
             version = version_of(self._binary(), ["--version"]).split()[-1]
             # More connections were slower: gRPC shares one between all callers.
             return Loaded(group, "etcd", ["--urls", leader, "--connections", 1], {"etcd": version})
-        except BaseException:
-            group.stop()
-            raise
 
     def _start(self, group: Group) -> str:
         ports = free_ports(2 * MEMBERS)

@@ -25,8 +25,7 @@ class Huey(Peer):
         self._python()
 
     def start(self) -> Driven:
-        group = Group()
-        try:
+        with Group.starting() as group:
             server = redis.Redis(group, self.folder)
             env = {**server.env, "PYTHONPATH": str(DRIVERS)}
             consumer = [self._python(), "-m", "huey.bin.huey_consumer"]
@@ -34,9 +33,6 @@ class Huey(Peer):
             group.add(Process("worker", command, self.folder, env))
             driver = Driver(self._python(), "drive_huey.py", self.folder, env, group)
             return Driven(group, driver, {"redis": redis.version()})
-        except BaseException:
-            group.stop()
-            raise
 
     def _python(self) -> Path:
         return environment("huey", ("huey==3.5.4", "redis==8.1.0"))

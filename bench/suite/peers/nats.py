@@ -23,8 +23,7 @@ class Nats(Peer):
         self._binary()
 
     def start(self) -> Loaded:
-        group = Group()
-        try:
+        with Group.starting() as group:
             ports = free_ports(3 * SERVERS)
             clients, routes, monitors = ports[:SERVERS], ports[SERVERS : 2 * SERVERS], ports[2 * SERVERS :]
             for number in range(1, SERVERS + 1):
@@ -34,9 +33,6 @@ class Nats(Peer):
             urls = ",".join(f"127.0.0.1:{port}" for port in clients)
             version = version_of(self._binary(), ["--version"]).split()[-1]
             return Loaded(group, "nats", ["--urls", urls, "--replicas", SERVERS], {"nats-server": version})
-        except BaseException:
-            group.stop()
-            raise
 
     def _start(self, group: Group, number: int, port: int, routes: List[int], monitor: int) -> None:
         peers = ", ".join(f"nats://127.0.0.1:{route}" for route in routes)

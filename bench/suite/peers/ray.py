@@ -20,16 +20,12 @@ class Ray(Peer):
         self._python()
 
     def start(self) -> Driven:
-        # Its sockets live below this folder, and their paths may have 107 characters.
-        place = tempfile.mkdtemp(prefix="bench-ray-")
-        group = Group()
-        group.on_stop(lambda: shutil.rmtree(place, ignore_errors=True))
-        env = {"BENCH_SLOTS": str(SLOTS), "BENCH_FOLDER": place, "RAY_USAGE_STATS_ENABLED": "0"}
-        try:
+        with Group.starting() as group:
+            # Its sockets live below this folder, and their paths may have 107 characters.
+            place = tempfile.mkdtemp(prefix="bench-ray-")
+            group.on_stop(lambda: shutil.rmtree(place, ignore_errors=True))
+            env = {"BENCH_SLOTS": str(SLOTS), "BENCH_FOLDER": place, "RAY_USAGE_STATS_ENABLED": "0"}
             return Driven(group, Driver(self._python(), "drive_ray.py", self.folder, env))
-        except BaseException:
-            group.stop()
-            raise
 
     def _python(self) -> Path:
         return environment("ray", ("ray==2.60.0",))

@@ -35,8 +35,7 @@ class Restate(Peer):
         self._python()
 
     def start(self) -> Driven:
-        group = Group()
-        try:
+        with Group.starting() as group:
             ingress, admins = self._start_servers(group)
             (port,) = free_ports(1)
             hypercorn = [
@@ -57,9 +56,6 @@ class Restate(Peer):
             driver = Driver(self._python(), "drive_restate.py", self.folder, {"BENCH_INGRESS": urls}, group)
             version = version_of(self._server(), ["--version"]).split()[1]
             return Driven(group, driver, {"restate-server": version})
-        except BaseException:
-            group.stop()
-            raise
 
     def _start_servers(self, group: Group) -> "tuple[List[int], List[int]]":
         count = self._nodes

@@ -25,8 +25,7 @@ class Rq(Peer):
         self._python()
 
     def start(self) -> Driven:
-        group = Group()
-        try:
+        with Group.starting() as group:
             server = redis.Redis(group, self.folder)
             env = {**server.env, "PYTHONPATH": str(DRIVERS)}
             command = [self._python().with_name("rq"), "worker", "-w", "rq.SimpleWorker", "--url", server.url, "bench"]
@@ -34,9 +33,6 @@ class Rq(Peer):
                 group.add(Process(f"worker{number}", [*command, "--quiet"], self.folder, env))
             driver = Driver(self._python(), "drive_rq.py", self.folder, env, group)
             return Driven(group, driver, {"redis": redis.version()})
-        except BaseException:
-            group.stop()
-            raise
 
     def _python(self) -> Path:
         return environment("rq", ("rq==3.0.0", "redis==8.1.0"))
