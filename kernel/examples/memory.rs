@@ -11,9 +11,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use bytes::Bytes;
 use raftwork_kernel::{
     Acquire, CodeHash, Command, Complete, Entry, Function, FunctionId, FunctionSpec, Language, LogTime,
-    Millis, Output, PythonVersion, Record, RequestId, RetryPolicy, Rows, State, Submit, TaskId, TaskOptions,
-    TaskRow, WallTime, WorkerId, limits,
+    Millis, Output, PythonVersion, RequestId, RetryPolicy, State, Submit, TaskId, TaskOptions, WallTime,
+    WorkerId, limits,
 };
+
+#[path = "../benches/workload/rows.rs"]
+mod rows;
+
+use rows::OneFunction;
 
 const PYTHON: PythonVersion = PythonVersion { major: 3, minor: 11 };
 
@@ -43,23 +48,6 @@ unsafe impl GlobalAlloc for Counting {
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
-
-/// One function, and no task row yet: nothing but the state is kept.
-struct OneFunction(Function);
-
-impl Rows for OneFunction {
-    fn function(&self, _: &FunctionId) -> Option<Function> {
-        Some(self.0.clone())
-    }
-
-    fn task(&self, _: &TaskId) -> Option<TaskRow> {
-        None
-    }
-
-    fn record(&self, _: &TaskId) -> Option<Record> {
-        None
-    }
-}
 
 fn main() {
     let tasks = std::env::args().nth(1).map_or(1_000_000, |text| text.parse().expect("a number of tasks"));

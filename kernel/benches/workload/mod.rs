@@ -2,3 +2,4 @@
 
 pub(crate) mod operations;
 pub(crate) mod queue;
+mod rows;

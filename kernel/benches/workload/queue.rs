@@ -3,29 +3,14 @@
 use bytes::Bytes;
 use raftwork_kernel::{
     Accepted, Acquire, Applied, CodeHash, Command, Complete, Entry, Function, FunctionId, FunctionSpec,
-    Language, LeaseRef, LogTime, Output, PythonVersion, Record, RequestId, RetryPolicy, Rows, State, Submit,
-    TaskId, TaskOptions, TaskRow, WallTime, WorkerId, limits,
+    Language, LeaseRef, LogTime, Output, PythonVersion, RequestId, RetryPolicy, State, Submit, TaskId,
+    TaskOptions, WallTime, WorkerId, limits,
 };
+
+use super::rows::OneFunction;
 
 pub(crate) const FUNCTION: FunctionId = FunctionId::from_u128(1);
 const PYTHON: PythonVersion = PythonVersion { major: 3, minor: 11 };
-
-/// The rows of a shell that has registered one function and finished nothing: what they cost is not the kernel's.
-struct OneFunction(Function);
-
-impl Rows for OneFunction {
-    fn function(&self, _: &FunctionId) -> Option<Function> {
-        Some(self.0.clone())
-    }
-
-    fn task(&self, _: &TaskId) -> Option<TaskRow> {
-        None
-    }
-
-    fn record(&self, _: &TaskId) -> Option<Record> {
-        None
-    }
-}
 
 /// A state in which `len` tasks are queued, between any two operations.
 pub(crate) struct Queue {
