@@ -330,8 +330,8 @@ impl<O: Clone, W> Roster<O, W> {
     }
 
     /// Leases to expire now, with whether each had started: all of a worker that was not heard from for a whole time to
-    /// live, grants whose start was not confirmed in time, and what its worker has not named for so long. A worker that is lost so, but still connected or waiting for
-    /// an answer, keeps its place.
+    /// live, grants whose start was not confirmed in time, and what its worker has not named for so long. A worker that is
+    /// lost so, but still connected or waiting for an answer, keeps its place.
     pub(super) fn overdue(&mut self, now: Instant) -> Vec<(LeaseRef, bool)> {
         let Timings { ttl, start_deadline, .. } = self.timings;
         let mut overdue = Vec::new();
