@@ -1,7 +1,5 @@
 //! `raftwork-chaos`: checks of a running cluster from the outside, trusting nothing that it says of itself.
 
-mod check;
-
 use std::io::Write;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -9,10 +7,9 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use clap::{Parser, Subcommand};
 use raftwork_api::Span;
+use raftwork_chaos::check::digests::{Verdict, judge};
 use raftwork_client::Client;
 use tokio::time::Instant;
-
-use self::check::digests::{Verdict, judge};
 
 const EXAMPLE: &str = "\
 Exit codes: 0 the claim holds; 1 it is broken, or could not be examined; 2 wrong usage.

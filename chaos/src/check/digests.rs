@@ -6,7 +6,7 @@ use raftwork_api::cluster::DigestInfo;
 
 /// What one look at all nodes shows.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Verdict {
+pub enum Verdict {
     /// All nodes are at the same index and have the same digest.
     Equal {
         /// The index.
@@ -24,7 +24,7 @@ pub(crate) enum Verdict {
 }
 
 /// Judges one look.
-pub(crate) fn judge(looks: &[DigestInfo]) -> Verdict {
+pub fn judge(looks: &[DigestInfo]) -> Verdict {
     let mut by_index: BTreeMap<u64, BTreeMap<u64, String>> = BTreeMap::new();
     for look in looks {
         by_index.entry(look.applied).or_default().insert(look.node, look.digest.clone());

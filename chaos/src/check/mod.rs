@@ -1,3 +1,3 @@
 //! Checkers: each invariant in a file of its own, pure over what was observed.
 
-pub(crate) mod digests;
+pub mod digests;

@@ -1,0 +1,209 @@
+//! The Raft log as it was read from the nodes' disks: the order in which everything really happened.
+//!
+//! Written down here in words of its own, payloads replaced by fingerprints: the checkers share no code with the state
+//! machine that carried it out.
+
+use raftwork_api::kernel::{FunctionId, PythonVersion, RequestId, TaskId, Token, WorkerId};
+use serde::{Deserialize, Serialize};
+
+use super::Fingerprint;
+
+/// One entry of the log, as some nodes hold it. If nodes hold different entries under one index, there is a line for each.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LogEntry {
+    /// Its place in the log, from 1.
+    pub index: u64,
+    /// The term of the leader that proposed it.
+    pub term: u64,
+    /// The nodes on whose disks it was found like this.
+    pub nodes: Vec<u64>,
+    /// Log time in milliseconds; `None` for an entry that is Raft's own (blank, or a membership).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log_ms: Option<u64>,
+    /// In order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub commands: Vec<LogCommand>,
+}
+
+/// One command.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum LogCommand {
+    /// A function.
+    Register {
+        /// Its id.
+        function: FunctionId,
+        /// Of its code.
+        code: Fingerprint,
+        /// Of everything else in its specification that is not below (name, language), so that a conflict can be told.
+        spec: Fingerprint,
+        /// What happens after a failure.
+        retry: Retry,
+        /// Longest run of one attempt, in milliseconds.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        run_max_ms: Option<u64>,
+        /// How long a finished task is kept, in milliseconds.
+        retention_ms: u64,
+        /// The Python that its tasks need.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        python: Option<PythonVersion>,
+    },
+    /// Tasks.
+    Submit {
+        /// What to run.
+        function: FunctionId,
+        /// Options of every item.
+        #[serde(default)]
+        options: Options,
+        /// In order.
+        items: Vec<LogItem>,
+    },
+    /// A worker wants tasks.
+    Acquire {
+        /// Who.
+        worker: WorkerId,
+        /// The request's id.
+        request: RequestId,
+        /// Most tasks wanted.
+        max: u16,
+        /// The worker's Python.
+        python: PythonVersion,
+    },
+    /// More time.
+    Extend {
+        /// Which task.
+        task: TaskId,
+        /// Under which token.
+        token: Token,
+        /// From then on, in milliseconds.
+        run_ms: u64,
+    },
+    /// A result.
+    Complete {
+        /// Which task.
+        task: TaskId,
+        /// Under which token.
+        token: Token,
+        /// Of the result.
+        result: Fingerprint,
+    },
+    /// A failure.
+    Fail {
+        /// Which task.
+        task: TaskId,
+        /// Under which token.
+        token: Token,
+        /// What kind.
+        kind: FailureKind,
+        /// Whether trying again can help.
+        retryable: bool,
+    },
+    /// Given back.
+    Release {
+        /// Which task.
+        task: TaskId,
+        /// Under which token.
+        token: Token,
+    },
+    /// Cancelled.
+    Cancel {
+        /// Which task.
+        task: TaskId,
+    },
+    /// Leases of a silent worker end: task, token, and whether it was known to have started.
+    Expire {
+        /// Which.
+        leases: Vec<(TaskId, Token, bool)>,
+    },
+    /// Finished tasks are dropped.
+    Forget {
+        /// Which.
+        tasks: Vec<TaskId>,
+    },
+}
+
+/// One task of a submit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LogItem {
+    /// Its id.
+    pub task: TaskId,
+    /// Of its arguments.
+    pub args: Fingerprint,
+}
+
+/// Options of a submit.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Options {
+    /// 0 to 9; 5 if left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub priority: Option<u8>,
+    /// Not before so many milliseconds after acceptance.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delay_ms: Option<u64>,
+    /// Instead of the function's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry: Option<Retry>,
+    /// Instead of the function's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run_max_ms: Option<u64>,
+    /// Instead of the function's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub python: Option<PythonVersion>,
+}
+
+impl Options {
+    /// The priority that a task with these options has.
+    pub fn priority(&self) -> u8 {
+        self.priority.unwrap_or(5)
+    }
+
+    /// The delay that a task with these options has, in milliseconds.
+    pub fn delay_ms(&self) -> u64 {
+        self.delay_ms.unwrap_or(0)
+    }
+
+    /// Whether both ask for the same: what is left out is its default.
+    pub fn same(&self, other: &Self) -> bool {
+        let filled = |options: &Self| Self {
+            priority: Some(options.priority()),
+            delay_ms: Some(options.delay_ms()),
+            ..*options
+        };
+        filled(self) == filled(other)
+    }
+}
+
+/// How often, and after which pauses, a failed attempt is tried again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Retry {
+    /// Failed attempts after which the task has failed.
+    pub max_attempts: u16,
+    /// Upper bound of the first pause, in milliseconds.
+    pub initial_ms: u32,
+    /// Upper bound of any pause, in milliseconds.
+    pub max_ms: u32,
+}
+
+/// Why an attempt failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FailureKind {
+    /// The function raised.
+    Exception,
+    /// It ran too long.
+    Timeout,
+    /// Its result could not be written down.
+    Unserializable,
+    /// Its code or arguments could not be loaded.
+    Load,
+    /// Its process died.
+    Crash,
+    /// Its process used too much memory.
+    OutOfMemory,
+    /// Its worker went away.
+    WorkerLost,
+}

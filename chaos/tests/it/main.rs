@@ -1,0 +1,5 @@
+//! What the checkers say of histories: right ones, wrong ones, and files that are none.
+
+#![expect(clippy::unwrap_used, reason = "helpers of tests; a panic is how a test says no")]
+
+mod histories;
