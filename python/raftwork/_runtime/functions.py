@@ -18,6 +18,7 @@ import dill
 
 from raftwork._context import TaskCancelled, TaskTimeout
 from raftwork._runtime.frames import KIND_SOURCE
+from raftwork._runtime.include import Include, Included
 
 #: How many functions a child keeps. The agent counts in step (``functions.rs``), so that it knows
 #: which functions it must send again.
@@ -33,7 +34,7 @@ class LoadFailure(Exception):
 class Function:
     """One function: its payload until it is loaded, then what to call."""
 
-    __slots__ = ("call", "code", "key", "kind", "main", "name")
+    __slots__ = ("call", "code", "include", "key", "kind", "main", "name")
 
     def __init__(self, key: bytes, kind: int, name: str, code: bytes) -> None:
         self.key = key
@@ -42,6 +43,8 @@ class Function:
         # Dropped after the first successful load: the callable is enough from then on.
         self.code: bytes | None = code
         self.call: Callable[..., Any] | None = None
+        # The modules that it has brought along.
+        self.include: Include | None = None
         # What this function has put into ``__main__``, while another function runs.
         self.main: dict[str, Any] = {}
 
@@ -84,7 +87,11 @@ class FunctionTable:
             if self._current is not None:
                 kept = self._baseline
                 self._current.main = {k: v for k, v in self._main.items() if k not in kept}
+                if self._current.include is not None:
+                    self._current.include.deactivate()
             self._reset_main(function.main)
+            if function.include is not None:
+                function.include.activate()
             self._current = function
         return function
 
@@ -99,7 +106,7 @@ def load(function: Function) -> Callable[..., Any]:
     if function.call is None:
         assert function.code is not None, "a payload is dropped only after it was loaded"
         try:
-            loaded = _load_source(function) if function.is_source else dill.loads(function.code)
+            loaded = _load_source(function) if function.is_source else _load_pickle(function, function.code)
         except (TaskTimeout, TaskCancelled, LoadFailure):
             raise
         except BaseException as error:
@@ -112,6 +119,18 @@ def load(function: Function) -> Callable[..., Any]:
     return function.call
 
 
+def _load_pickle(function: Function, code: bytes) -> Any:
+    loaded = dill.loads(code)
+    if not isinstance(loaded, Included):
+        return loaded
+    if function.include is None:
+        # Made active here, because the function runs next; from then on, whenever it is entered.
+        include = Include(loaded.archive)
+        include.activate()
+        function.include = include
+    return dill.loads(loaded.code)
+
+
 def explain(what: str, error: BaseException, pickled: bool = True) -> str:
     """Say why ``what`` could not be loaded, with the hint that most often helps."""
     text = f"{what} could not be loaded by {PYTHON}"
@@ -120,7 +139,8 @@ def explain(what: str, error: BaseException, pickled: bool = True) -> str:
     text += f": {type(error).__name__}: {error}"
     if isinstance(error, ModuleNotFoundError):
         return text + (
-            "; start the worker with `raftwork worker --path DIR`, where DIR holds that module, or install it there"
+            f"; ship it along with @client.function(include=['{error.name}']), or start the worker with "
+            "`raftwork worker --path DIR`, where DIR holds that module, or install it there"
         )
     if pickled:
         text += "; a payload made by another version of Python or dill often fails like this"

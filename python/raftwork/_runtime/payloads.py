@@ -94,9 +94,10 @@ def dump_json_result(value: Any) -> bytes:
 
 def dump_exception(error: BaseException, type_name: str, message: str, trace: str) -> bytes:
     """Pickle the exception itself if it survives a round trip, else one that carries its text."""
-    data = None if _is_ours(error) else _round_trip(error)
-    if data is not None:
-        return data
+    if not _is_ours(error):
+        data = _round_trip(error, error) or _round_trip(error, _Rebuilt(error))
+        if data is not None:
+            return data
     # A built-in class with attributes: every client can load it, with or without the package.
     substitute = RuntimeError(f"{type_name}: {message}")
     substitute.type_name = type_name  # type: ignore[attr-defined]
@@ -104,10 +105,26 @@ def dump_exception(error: BaseException, type_name: str, message: str, trace: st
     return pickle.dumps(substitute, protocol=4)
 
 
-def _round_trip(error: BaseException) -> bytes | None:
+class _Rebuilt:
+    """An exception as its class, arguments and attributes.
+
+    Exceptions unpickle by calling their class with ``args``. A class whose ``__init__`` takes other arguments than it
+    passes on, which is common, fails there although nothing is wrong with it; this way ``__init__`` is not called.
+    """
+
+    def __init__(self, error: BaseException) -> None:
+        self._parts = (BaseException.__new__, (type(error), *error.args), dict(error.__dict__))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return self._parts
+
+
+def _round_trip(error: BaseException, form: Any) -> bytes | None:
+    """The pickle of ``form``, if it loads as an exception like ``error``."""
     try:
-        data = _dumps(error)
-        same = type(dill.loads(data)).__name__ == type(error).__name__
+        data = _dumps(form)
+        copy = dill.loads(data)
+        same = type(copy).__name__ == type(error).__name__ and str(copy) == str(error)
     except BaseException:  # noqa: BLE001
         # Whatever the user's own pickling code raises, the task still gets its error.
         return None
