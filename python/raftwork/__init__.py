@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Dict, List
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from ._async import AsyncClient, AsyncFunction, AsyncHandle, AsyncMapResults
     from ._client import Client
     from ._context import Task, TaskCancelled, TaskTimeout, current_task
     from ._executor import Executor
@@ -32,7 +33,11 @@ if TYPE_CHECKING:
         ClientClosed,
         ClusterError,
         Conflict,
+        LargePayloadWarning,
+        MissingModuleWarning,
+        NoWorkerWarning,
         RaftworkError,
+        RaftworkWarning,
         Rejected,
         RemoteTraceback,
         SerializationError,
@@ -42,6 +47,7 @@ if TYPE_CHECKING:
         TaskFailed,
         TaskLoadError,
         TaskOutOfMemory,
+        TaskPending,
         TooLarge,
         Unavailable,
         UnknownFunction,
@@ -51,6 +57,7 @@ if TYPE_CHECKING:
     )
 
 _PLACES: Dict[str, List[str]] = {
+    "._async": ["AsyncClient", "AsyncFunction", "AsyncHandle", "AsyncMapResults"],
     "._client": ["Client"],
     "._context": ["Task", "TaskCancelled", "TaskTimeout", "current_task"],
     "._executor": ["Executor"],
@@ -62,7 +69,11 @@ _PLACES: Dict[str, List[str]] = {
         "ClientClosed",
         "ClusterError",
         "Conflict",
+        "LargePayloadWarning",
+        "MissingModuleWarning",
+        "NoWorkerWarning",
         "RaftworkError",
+        "RaftworkWarning",
         "Rejected",
         "RemoteTraceback",
         "SerializationError",
@@ -72,6 +83,7 @@ _PLACES: Dict[str, List[str]] = {
         "TaskFailed",
         "TaskLoadError",
         "TaskOutOfMemory",
+        "TaskPending",
         "TooLarge",
         "Unavailable",
         "UnknownFunction",
@@ -84,6 +96,10 @@ _PLACE_OF = {name: place for place, names in _PLACES.items() for name in names}
 
 __all__ = [
     "AlreadyFinished",
+    "AsyncClient",
+    "AsyncFunction",
+    "AsyncHandle",
+    "AsyncMapResults",
     "Client",
     "ClientClosed",
     "ClusterError",
@@ -91,8 +107,12 @@ __all__ = [
     "Executor",
     "Function",
     "Handle",
+    "LargePayloadWarning",
     "MapResults",
+    "MissingModuleWarning",
+    "NoWorkerWarning",
     "RaftworkError",
+    "RaftworkWarning",
     "Rejected",
     "RemoteTraceback",
     "SerializationError",
@@ -104,6 +124,7 @@ __all__ = [
     "TaskFailed",
     "TaskLoadError",
     "TaskOutOfMemory",
+    "TaskPending",
     "TaskTimeout",
     "TooLarge",
     "Unavailable",

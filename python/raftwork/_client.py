@@ -4,12 +4,11 @@ import json
 import sys
 import uuid
 import weakref
-from collections import OrderedDict
-from typing import TYPE_CHECKING, Any, Callable, Optional, Sequence, TypeVar, Union, overload
+from typing import TYPE_CHECKING, Any, Callable, Iterable, Iterator, Optional, Sequence, TypeVar, Union, overload
 
 from . import errors
 from ._core import Core
-from ._function import Function, FunctionOptions, retry_policy
+from ._function import Function, FunctionOptions, Functions, retry_policy
 from ._handle import Handle
 from ._results import Results, Waiter
 from ._span import Span, milliseconds, optional_milliseconds
@@ -26,9 +25,6 @@ if sys.version_info >= (3, 10):
 else:
     P = TypeVar("P")
 
-#: Plain functions whose pickled form is kept between submits; those of decorated functions always are.
-FUNCTIONS_KEPT = 128
-
 
 class Client:
     """A client of one cluster: thread-safe, with one connection that follows the leader.
@@ -42,7 +38,8 @@ class Client:
         self.urls = node_urls(url)
         self._core = Core(self.urls, milliseconds(patience) / 1000)
         self._results = Results(self._core)
-        self._functions: "OrderedDict[int, Function[Any, Any]]" = OrderedDict()
+        self._functions = Functions(self)
+        self._workers_checked = False
         # Runs at the latest when the interpreter ends, before the delivery thread could be cut off in Rust.
         self._finalizer = weakref.finalize(self, self._results.close)
 
@@ -59,6 +56,7 @@ class Client:
         retry_delay_max: Span = "60s",
         timeout: Optional[Span] = None,
         retention: Optional[Span] = None,
+        include: Optional[Sequence[str]] = None,
     ) -> "Callable[[Callable[P, R]], Function[P, R]]": ...
 
     def function(
@@ -71,15 +69,19 @@ class Client:
         retry_delay_max: Span = "60s",
         timeout: Optional[Span] = None,
         retention: Optional[Span] = None,
+        include: Optional[Sequence[str]] = None,
     ) -> Any:
         """Decorate a function, so that it can be submitted. Calling it still runs it here.
 
         ``retries``: tries after a failed first one; the pause before each doubles from ``retry_delay`` to
         ``retry_delay_max``. ``timeout``: longest run of one try; a task over it is stopped. ``retention``: how long its
         tasks and results are kept once they have ended (24 hours by default). Spans are seconds, or as in ``"30s"``.
+        ``include``: modules of this machine to ship along, by name or path; ``[]`` if workers have them all.
         """
         retry = retry_policy(retries, retry_delay, retry_delay_max)
-        options = FunctionOptions(name, retry, optional_milliseconds(timeout), optional_milliseconds(retention))
+        options = FunctionOptions(
+            name, retry, optional_milliseconds(timeout), optional_milliseconds(retention), include
+        )
 
         def decorate(function: Callable[..., Any]) -> Function[Any, Any]:
             return Function(self, function, options)
@@ -98,11 +100,41 @@ class Client:
             raise ValueError(f"{id!r} is not a task id such as 0190a5e4-7c3b-7cc1-8a54-2f6a5d1b9c3e") from None
         return Handle(self, task.bytes, watched=False)
 
-    def executor(self) -> "Executor":
-        """Return a ``concurrent.futures.Executor`` that runs calls on the cluster."""
+    def as_completed(self, handles: Iterable[Handle[R]], timeout: Optional[float] = None) -> Iterator[Handle[R]]:
+        """Iterate over handles as their tasks end, those that have ended first.
+
+        Raises ``TimeoutError`` if some have not ended ``timeout`` seconds after the first was asked for.
+        """
+        from ._arrivals import as_completed
+
+        return as_completed(self, handles, timeout)
+
+    def executor(self, max_workers: Optional[int] = None) -> "Executor":
+        """Return a ``concurrent.futures.Executor`` that runs calls on the cluster, at most ``max_workers`` at once."""
         from ._executor import Executor
 
-        return Executor(self)
+        return Executor(self, max_workers)
+
+    def register_function(self, function: Callable[..., Any]) -> str:
+        """Register a function and return its id, for ``run``. The name and form are those of Globus Compute."""
+        from ._shims import register_function
+
+        return register_function(self, function)
+
+    def run(self, *args: Any, function_id: str, endpoint_id: Any = None, **kwargs: Any) -> str:
+        """Submit a call of a registered function and return the task's id, in the form of Globus Compute.
+
+        ``endpoint_id`` is taken and ignored: any worker may run the task.
+        """
+        from ._shims import run
+
+        return run(self, function_id, args, kwargs)
+
+    def get_result(self, task_id: str) -> Any:
+        """Return the result of a task, raise its exception, or raise ``TaskPending`` if it has not ended."""
+        from ._shims import get_result
+
+        return get_result(self, task_id)
 
     def rest(self, method: str, path: str, body: Any = None) -> Any:
         """Send a plain HTTP request to whichever node answers, JSON in and out; see ``/docs`` on any node.
@@ -130,15 +162,16 @@ class Client:
 
     def _function_of(self, function: Callable[..., Any]) -> Function[Any, Any]:
         """The submittable form of any callable, the same one each time."""
-        if isinstance(function, Function):
-            return function
-        # By identity: equality is the caller's code. The value keeps the callable alive, so that its id stays its own.
-        key = id(function)
-        known = self._functions.pop(key, None) or Function(self, function, FunctionOptions())
-        self._functions[key] = known
-        if len(self._functions) > FUNCTIONS_KEPT:
-            self._functions.popitem(last=False)
-        return known
+        return function if isinstance(function, Function) else self._functions.of(function)
+
+    def _registered(self) -> None:
+        """A function was registered; the first time, warn if nobody could run it."""
+        if self._workers_checked:
+            return
+        self._workers_checked = True
+        from ._follow import warn_without_worker
+
+        warn_without_worker(self)
 
     def _expect(self, ids: Sequence[bytes], waiter: Waiter) -> None:
         """Deliver tasks that were submitted before."""

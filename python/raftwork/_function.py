@@ -2,9 +2,11 @@
 
 import copy
 import functools
+import pickle
 import sys
 import threading
-import warnings
+import weakref
+from collections import OrderedDict
 from typing import (
     TYPE_CHECKING,
     Any,
@@ -24,7 +26,7 @@ from typing import (
 from ._core import new_task_ids
 from ._handle import Handle
 from ._results import Waiter
-from ._serialize import LARGE_FUNCTION, captured, dump_arguments, dump_function
+from ._serialize import LARGE, dump_arguments, dump_function
 from ._span import Span, milliseconds, optional_milliseconds
 from .errors import UnknownFunction
 
@@ -57,6 +59,8 @@ class FunctionOptions(NamedTuple):
     retry: Optional[Retry] = None
     run_max_ms: Optional[int] = None
     retention_ms: Optional[int] = None
+    include: Optional[Sequence[str]] = None
+    """Modules to ship along; ``None``: none, and a warning of those that workers may not have."""
 
 
 class TaskOptions(NamedTuple):
@@ -74,6 +78,7 @@ class MapOptions(NamedTuple):
     in_flight: int = 20_000
     ordered: bool = True
     return_exceptions: bool = False
+    progress: bool = False
 
 
 def retry_policy(retries: Optional[int], delay: Span = "1s", delay_max: Span = "60s") -> Optional[Retry]:
@@ -91,10 +96,11 @@ class Function(Generic[P, R]):
     It is pickled and registered at the first submit, with the globals that it uses as they are then.
     """
 
-    def __init__(self, client: "Client", function: Callable[P, R], options: FunctionOptions) -> None:
-        functools.update_wrapper(self, function)
+    def __init__(self, client: "Client", function: Callable[P, R], options: FunctionOptions, kept: bool = True) -> None:
+        if kept:
+            functools.update_wrapper(self, function)
+            self._function = function
         self._client = client
-        self._function = function
         self._options = options
         self._task_options = TaskOptions()
         self._map_options = MapOptions()
@@ -118,15 +124,27 @@ class Function(Generic[P, R]):
         strings, are the same for every call, and so are keyword arguments. Tasks are submitted as fast as results are
         taken, so that a long or endless input needs little memory; the first ones are submitted before this returns.
         """
-        from ._map import MapResults, zip_arguments
+        from ._map import MapResults, count_calls, zip_arguments
 
-        return MapResults(self, zip_arguments(iterables, constants))
+        return MapResults(self, zip_arguments(iterables, constants), count_calls(iterables))
 
     def starmap(self, arguments: Iterable[Sequence[Any]]) -> "MapResults[R]":
         """As ``map``, with the positional arguments of each call in one tuple."""
-        from ._map import MapResults
+        from ._map import MapResults, count_calls
 
-        return MapResults(self, ((tuple(args), {}) for args in arguments))
+        return MapResults(self, ((tuple(args), {}) for args in arguments), count_calls((arguments,)))
+
+    def delay(self, *args: "P.args", **kwargs: "P.kwargs") -> Handle[R]:
+        """As ``submit``, under the name that Celery has for it."""
+        return self.submit(*args, **kwargs)
+
+    def apply_async(
+        self, args: Sequence[Any] = (), kwargs: Optional[Dict[str, Any]] = None, **options: Any
+    ) -> Handle[R]:
+        """As ``submit``, in Celery's form; see ``docs/from-celery.md`` for the options that it takes."""
+        from ._shims import celery_options
+
+        return self.options(**celery_options(options)).submit(*args, **(kwargs or {}))
 
     def options(
         self,
@@ -139,18 +157,20 @@ class Function(Generic[P, R]):
         in_flight: Optional[int] = None,
         ordered: Optional[bool] = None,
         return_exceptions: Optional[bool] = None,
+        progress: Optional[bool] = None,
     ) -> "Function[P, R]":
         """Return the same function with other options for what is submitted through it.
 
         ``priority`` is 0 to 9 (5 by default, higher starts first); ``delay`` holds the task back; ``retries`` and
         ``timeout`` replace those of the function. For ``map``: ``in_flight`` bounds the tasks submitted and not yet
-        taken; ``ordered=False`` gives results as they come; ``return_exceptions=True`` gives exceptions as results.
+        taken; ``ordered=False`` gives results as they come; ``return_exceptions=True`` gives exceptions as results;
+        ``progress=True`` draws a bar on standard error, if that is a terminal.
         """
         other = copy.copy(self)
         retry = retry_policy(retries, retry_delay)
         given = (priority, optional_milliseconds(delay), retry, optional_milliseconds(timeout))
         other._task_options = TaskOptions(*(_first(new, old) for new, old in zip(given, self._task_options)))
-        mapping = (in_flight, ordered, return_exceptions)
+        mapping = (in_flight, ordered, return_exceptions, progress)
         other._map_options = MapOptions(*(_first(new, old) for new, old in zip(mapping, self._map_options)))
         return other
 
@@ -192,7 +212,40 @@ class Function(Generic[P, R]):
         return other
 
     def __repr__(self) -> str:
-        return f"<raftwork function {getattr(self, '__qualname__', self._function)!s}>"
+        return f"<raftwork function {getattr(self, '__qualname__', self._registration.name)!s}>"
+
+
+class Functions:
+    """The submittable forms of plain callables that were submitted of late, so that each is pickled once.
+
+    Callables are not kept alive: what the caller has dropped, the object of a bound method above all, goes.
+    """
+
+    #: Forms that are kept. Those of decorated functions always are.
+    KEPT = 128
+
+    def __init__(self, client: "Client") -> None:
+        self._client = client
+        # By identity: equality is the caller's code. The weak reference tells whether the id still is the callable's.
+        self._known: "OrderedDict[int, Tuple[Callable[[], Any], Function[Any, Any]]]" = OrderedDict()
+
+    def of(self, function: Callable[..., Any]) -> Function[Any, Any]:
+        """The form of this callable, the same one as long as it is kept."""
+        alive, known = self._known.pop(id(function), (None, None))
+        if known is None or alive is None or alive() is not function:
+            alive, known = _weakly(function), Function(self._client, function, FunctionOptions(), kept=False)
+        self._known[id(function)] = (alive, known)
+        if len(self._known) > self.KEPT:
+            self._known.popitem(last=False)
+        return known
+
+
+def _weakly(function: Callable[..., Any]) -> Callable[[], Any]:
+    try:
+        return weakref.ref(function)
+    except TypeError:
+        # Instances of a class with slots: kept until others push it out.
+        return lambda: function
 
 
 class _Registration:
@@ -200,7 +253,9 @@ class _Registration:
 
     def __init__(self, client: "Client", function: Callable[..., Any], options: FunctionOptions) -> None:
         self._client = client
-        self._function = function
+        # Dropped once it was pickled.
+        self._function: Optional[Callable[..., Any]] = function
+        self.name = str(options.name or getattr(function, "__name__", type(function).__name__))
         self._options = options
         self._lock = threading.Lock()
         self._code: Optional[bytes] = None
@@ -214,7 +269,7 @@ class _Registration:
         with self._lock:
             if self._id is None or again:
                 self._id = self._client._core.register(
-                    str(self._options.name or getattr(self._function, "__name__", type(self._function).__name__)),
+                    self.name,
                     "pickle",
                     self._pickled(),
                     python=sys.version_info[:2],
@@ -222,24 +277,33 @@ class _Registration:
                     run_max_ms=self._options.run_max_ms,
                     retention_ms=self._options.retention_ms,
                 )
+                self._client._registered()
             return self._id
 
     def _pickled(self) -> bytes:
         if self._code is None:
-            self._code = dump_function(self._function)
-            if len(self._code) > LARGE_FUNCTION:
-                _warn_of_size(self._function, len(self._code))
+            assert self._function is not None, "a function is dropped only after it was pickled"
+            self._code = self._with_modules(dump_function(self._function))
+            if len(self._code) > LARGE:
+                from ._sizes import warn_of_function
+
+                warn_of_function(self._function, len(self._code))
+            self._function = None
         return self._code
+
+    def _with_modules(self, code: bytes) -> bytes:
+        from . import _modules
+
+        include = self._options.include
+        if include is None:
+            _modules.check_modules(self.name, code)
+        if not include:
+            return code
+        from ._runtime.include import Included
+
+        # Always by the names of modules that workers have: the included ones are importable only after this is loaded.
+        return pickle.dumps(Included(_modules.pack(include), code), protocol=4)
 
 
 def _first(new: Any, old: Any) -> Any:
     return old if new is None else new
-
-
-def _warn_of_size(function: Callable[..., Any], size: int) -> None:
-    names = ", ".join(name for name, value in captured(function) if not callable(value)) or "nothing by name"
-    warnings.warn(
-        f"function '{getattr(function, '__qualname__', function)}' takes {size >> 20} MiB pickled; "
-        f"it captures {names}. Pass large data as arguments, or load it inside the function",
-        stacklevel=5,
-    )

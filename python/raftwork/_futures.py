@@ -3,7 +3,7 @@
 import threading
 import uuid
 from concurrent.futures import Future, InvalidStateError
-from typing import TYPE_CHECKING, Any, Optional
+from typing import TYPE_CHECKING, Any, Optional, Protocol
 
 from ._outcome import Outcome
 from ._results import Waiter
@@ -17,6 +17,25 @@ else:
     _Future = Future
 
 
+class Sender(Protocol):
+    """Who may have the call still in its hands."""
+
+    def take_back(self, future: "TaskFuture") -> bool:
+        """Whether the call had not left this process; it never will then."""
+
+
+class Arrival(_Future, Waiter):
+    """The future of waiting for a task: done once the task has ended; to cancel it gives up waiting and no more."""
+
+    def ended(self, outcome: Outcome) -> None:
+        """Take the outcome; for the delivery thread."""
+        try:
+            self.set_result(outcome)
+        except InvalidStateError:
+            # Nobody waits any more.
+            pass
+
+
 class TaskFuture(_Future, Waiter):
     """The future of a task; unlike other futures, it can be cancelled while it runs.
 
@@ -27,6 +46,9 @@ class TaskFuture(_Future, Waiter):
         super().__init__()
         self._client = client
         self._bytes = id
+        self._executor: Optional[Sender] = None
+        # The executor has taken the call back before it left this process.
+        self._unsent = False
         # Set once the cluster has the task, or never will.
         self._accepted = threading.Event()
         self._ending = threading.Lock()
@@ -45,6 +67,8 @@ class TaskFuture(_Future, Waiter):
         """Cancel the task, running or not; ``False`` if it has ended otherwise."""
         if self.done():
             return self.cancelled()
+        if self._executor is not None and self._executor.take_back(self):
+            return self._end_cancelled()
         self._accepted.wait()
         try:
             self._client._core.cancel(self._bytes)
@@ -73,6 +97,16 @@ class TaskFuture(_Future, Waiter):
         except InvalidStateError:
             # Cancelled between the end of the task and now; the caller was told so, and that stands.
             pass
+
+    def _sent(self, error: Optional[BaseException]) -> None:
+        self._accepted.set()
+        if error is not None:
+            self.settle(None, error)
+
+    def _cancel_unstarted(self) -> None:
+        self._accepted.wait()
+        if not self.done() and not self.running():
+            self.cancel()
 
     def _end_cancelled(self) -> bool:
         if super().cancel():

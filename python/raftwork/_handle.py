@@ -1,7 +1,19 @@
 """A task, as the one who submitted it holds it."""
 
 import uuid
-from typing import TYPE_CHECKING, Any, Dict, Generator, Generic, Optional, TypeVar
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Dict,
+    Generator,
+    Generic,
+    Iterator,
+    Literal,
+    Optional,
+    TypeVar,
+    Union,
+    overload,
+)
 
 from ._outcome import Outcome
 from ._results import Waiter
@@ -13,6 +25,9 @@ if TYPE_CHECKING:
     from ._client import Client
 
 R = TypeVar("R")
+
+#: Statuses that a task never leaves.
+ENDED = ("completed", "failed", "parked", "cancelled")
 
 
 class Handle(Waiter, Generic[R]):
@@ -63,15 +78,42 @@ class Handle(Waiter, Generic[R]):
             return False
         return True
 
-    def logs(self) -> str:
-        """What the task has printed: standard output, then standard error, of each attempt that ended."""
-        attempts = self._client.rest("GET", f"/v1/tasks/{self.id}/logs")["attempts"]
-        return "".join(attempt["stdout"] + attempt["stderr"] for attempt in attempts)
+    @overload
+    def logs(self) -> str: ...
+
+    @overload
+    def logs(self, *, follow: Literal[True]) -> Iterator[str]: ...
+
+    @overload
+    def logs(self, *, follow: bool) -> Union[str, Iterator[str]]: ...
+
+    def logs(self, *, follow: bool = False) -> Union[str, Iterator[str]]:
+        """What the task has printed: standard output, then standard error, of each attempt that ended.
+
+        ``follow=True`` gives an iterator of pieces instead, one for each attempt as it ends, until the task has ended.
+        """
+        from ._follow import follow_logs, read_logs
+
+        return follow_logs(self) if follow else "".join(text for _, text in read_logs(self))
 
     def info(self) -> Dict[str, Any]:
         """Everything that the cluster knows of the task but its arguments and result."""
         info: Dict[str, Any] = self._client.rest("GET", f"/v1/tasks/{self.id}")
         return info
+
+    def why(self) -> str:
+        """Why the task is not running, or what became of it, in one sentence for people."""
+        from ._follow import why
+
+        return why(self.info())
+
+    def get(self, timeout: Optional[float] = None) -> R:
+        """As ``result``, under the name that Celery's results have."""
+        return self.result(timeout)
+
+    def ready(self) -> bool:
+        """Whether the task has ended; asks the cluster. The name is that of Celery's results."""
+        return self.done() or self.status() in ENDED
 
     def future(self) -> "Future[R]":
         """Return a ``concurrent.futures.Future`` of the result, for ``wait``, ``as_completed`` and the like."""
@@ -83,26 +125,54 @@ class Handle(Waiter, Generic[R]):
         return future
 
     def __await__(self) -> Generator[Any, None, R]:
-        """``await handle`` in any asyncio loop."""
+        """``await handle`` in any asyncio loop. Who stops waiting does not stop the task: see ``cancel``."""
         import asyncio
 
-        return asyncio.wrap_future(self.future()).__await__()
+        from ._futures import Arrival
+
+        if self._outcome is None:
+            arrival = Arrival()
+            self._client._expect([self._bytes], arrival)
+            self._outcome = yield from asyncio.wrap_future(arrival).__await__()
+        value: R = self._outcome.value()
+        return value
 
     def ended(self, outcome: Outcome) -> None:
         """Take the outcome; for the delivery thread."""
         self._outcome = outcome
 
     def _wait(self, timeout: Optional[float]) -> Outcome:
-        if self._outcome is None and not self._watched:
-            self._watched = True
-            self._client._expect([self._bytes], self)
-        if not self._client._results.wait_for(lambda: self._outcome is not None, timeout):
+        if not self._wait_and_tell(timeout):
             from concurrent.futures import TimeoutError as FutureTimeoutError
 
             # The built-in class from Python 3.11 on; before, what every user of futures catches.
             raise FutureTimeoutError(f"task {self.id} has not ended after {timeout} s; it goes on")
         assert self._outcome is not None, "the wait was for it"
         return self._outcome
+
+    def _wait_and_tell(self, timeout: Optional[float]) -> bool:
+        """Wait for the outcome; if it takes long, say once why the task does not run, if there is a reason to."""
+        from ._follow import PATIENCE, say_why_waiting
+
+        if timeout is not None and timeout <= PATIENCE:
+            return self._wait_quietly(timeout)
+        if self._wait_quietly(PATIENCE):
+            return True
+        say_why_waiting(self)
+        return self._wait_quietly(None if timeout is None else timeout - PATIENCE)
+
+    def _wait_quietly(self, timeout: Optional[float]) -> bool:
+        """Wait for the outcome; ``False`` if it does not come in time."""
+        if self._outcome is None and not self._watched:
+            self._watched = True
+            self._client._expect([self._bytes], self)
+        return self._client._results.wait_for(lambda: self._outcome is not None, timeout)
+
+    def _repr_html_(self) -> str:
+        """How a notebook shows it: with where it stands at this moment."""
+        from ._notebook import task_card
+
+        return task_card(self)
 
     def __repr__(self) -> str:
         state = "" if self._outcome is None else f" {self._outcome.status}"

@@ -1,10 +1,24 @@
 """One function over many arguments: a window of tasks that moves along the input."""
 
 from collections import deque
-from typing import TYPE_CHECKING, Any, Deque, Dict, Generic, Iterable, Iterator, List, Optional, Tuple, TypeVar
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Callable,
+    Deque,
+    Dict,
+    Generic,
+    Iterable,
+    Iterator,
+    List,
+    Optional,
+    Tuple,
+    TypeVar,
+)
 
 from ._core import new_task_ids
 from ._outcome import Outcome
+from ._progress import DRAW_EVERY, Bar
 from ._results import Waiter
 from ._serialize import dump_arguments
 from .errors import AlreadyFinished
@@ -27,7 +41,7 @@ class MapResults(Waiter, Generic[R]):
     An exception of one task is raised in its place, and iterating further gives the results after it.
     """
 
-    def __init__(self, function: "Function[Any, R]", calls: Iterator[Call]) -> None:
+    def __init__(self, function: "Function[Any, R]", calls: Iterator[Call], total: Optional[int] = None) -> None:
         self._function = function
         self._calls = calls
         self._options = function._map_options
@@ -43,7 +57,9 @@ class MapResults(Waiter, Generic[R]):
         self._outcomes: Dict[bytes, Outcome] = {}
         self._arrivals: Deque[bytes] = deque()
         self._taken = 0
+        self._failed = 0
         self._submitted = 0
+        self._bar = Bar(total) if self._options.progress else None
         self._fill()
 
     @property
@@ -63,13 +79,30 @@ class MapResults(Waiter, Generic[R]):
         """Return the next result, waiting for it; submit more as the window allows."""
         self._fill()
         if self._taken == self._submitted:
+            if self._bar is not None:
+                self._bar.close(self._taken, self._failed)
             raise StopIteration
         outcome = self._next_outcome()
         self._taken += 1
+        self._failed += outcome.status != "completed"
+        if self._bar is not None:
+            self._bar.show(self._taken, self._failed)
         if outcome.status != "completed" and self._options.return_exceptions:
             return outcome.exception()  # type: ignore[return-value]  # the caller asked for exceptions in place of results
         value: R = outcome.value()
         return value
+
+    def ready(self) -> bool:
+        """Whether ``next`` would neither wait nor submit."""
+        if not self._exhausted and self._size() is not None:
+            return False
+        if self._options.ordered:
+            return not self._order or self._order[0] in self._outcomes
+        return not self._open or bool(self._arrivals)
+
+    def _repr_html_(self) -> str:
+        """How a notebook shows it."""
+        return f"<div><b>map</b> {self.finished} of {self.submitted} submitted tasks have ended</div>"
 
     def cancel(self) -> None:
         """Submit nothing more, and cancel what has not ended; the results of cancelled tasks raise."""
@@ -91,17 +124,26 @@ class MapResults(Waiter, Generic[R]):
         if not self._options.ordered:
             self._arrivals.extend([outcome[0] for outcome in outcomes])
 
+    def _wait_for(self, condition: Callable[[], bool]) -> None:
+        results = self._function._client._results
+        if self._bar is None:
+            results.wait_for(condition, None)
+            return
+        while True:
+            self._bar.show(self._taken, self._failed)
+            if results.wait_for(condition, DRAW_EVERY):
+                return
+
     def _next_outcome(self) -> Outcome:
         # Most results are here when they are asked for; waiting takes a lock.
-        results = self._function._client._results
         if self._options.ordered:
             id = self._order[0]
             if id not in self._outcomes:
-                results.wait_for(lambda: id in self._outcomes, None)
+                self._wait_for(lambda: id in self._outcomes)
             self._order.popleft()
         else:
             if not self._arrivals:
-                results.wait_for(lambda: bool(self._arrivals), None)
+                self._wait_for(lambda: bool(self._arrivals))
             id = self._arrivals.popleft()
             del self._open[id]
         return self._outcomes.pop(id)
@@ -109,11 +151,16 @@ class MapResults(Waiter, Generic[R]):
     def _fill(self) -> None:
         """Submit until the window is full or the input ends."""
         while not self._exhausted:
-            # A part of the window at most, so that workers have the rest while it is filled up.
-            size = max(1, min(self._submit_items, self._options.in_flight // WINDOW_PARTS))
-            if self._options.in_flight - (self._submitted - self._taken) < size:
+            size = self._size()
+            if size is None:
                 return
             self._submit(size)
+
+    def _size(self) -> Optional[int]:
+        """How many tasks the next submit has; ``None`` while the window is too full for it."""
+        # A part of the window at most, so that workers have the rest while it is filled up.
+        size = max(1, min(self._submit_items, self._options.in_flight // WINDOW_PARTS))
+        return size if self._options.in_flight - (self._submitted - self._taken) >= size else None
 
     def _submit(self, most: int) -> None:
         from ._function import SUBMIT_BYTES, SUBMIT_ITEMS
@@ -159,6 +206,16 @@ def zip_arguments(iterables: Tuple[Any, ...], constants: Dict[str, Any]) -> Iter
 
 def _iterate(argument: Any) -> Optional[Iterator[Any]]:
     """An iterator over what is many values; ``None`` for what is one."""
-    if isinstance(argument, (str, bytes, bytearray)) or not isinstance(argument, Iterable):
+    return iter(argument) if _is_many(argument) else None
+
+
+def count_calls(iterables: Tuple[Any, ...]) -> Optional[int]:
+    """How many calls a ``map`` makes, if its input knows that."""
+    many = [argument for argument in iterables if _is_many(argument)]
+    if not many or not all(hasattr(argument, "__len__") for argument in many):
         return None
-    return iter(argument)
+    return min(len(argument) for argument in many)
+
+
+def _is_many(argument: Any) -> bool:
+    return isinstance(argument, Iterable) and not isinstance(argument, (str, bytes, bytearray))

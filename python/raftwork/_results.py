@@ -1,5 +1,6 @@
 """Delivery of ended tasks: one thread for each client passes them to whoever waits."""
 
+import os
 import threading
 import time
 from typing import TYPE_CHECKING, Callable, Dict, List, Optional, Sequence, Tuple
@@ -25,6 +26,14 @@ class Waiter:
             self.ended(outcome)
 
 
+def forked() -> RuntimeError:
+    """What is raised in a process that has only a copy of the client."""
+    return RuntimeError(
+        "this raftwork client was made before a fork and does not work in the child process; "
+        "make a new Client there, or start processes with the 'spawn' method"
+    )
+
+
 class Results:
     """Who waits for which task.
 
@@ -33,6 +42,8 @@ class Results:
 
     def __init__(self, core: "Core") -> None:
         self._core = core
+        # Threads do not survive a fork, and locks may have been copied while they were held.
+        self._pid = os.getpid()
         # Tasks that were submitted together share one tuple.
         self._waiters: Dict[bytes, Tuple[Waiter, ...]] = {}
         self._condition = threading.Condition()
@@ -41,6 +52,7 @@ class Results:
 
     def expect(self, ids: Sequence[bytes], waiter: Waiter) -> List[bytes]:
         """Deliver these tasks to ``waiter`` as they end; return those that nobody had expected before."""
+        self._check_process()
         with self._condition:
             if self._closed:
                 raise RuntimeError("this raftwork client is closed")
@@ -62,6 +74,7 @@ class Results:
 
     def wait_for(self, condition: Callable[[], bool], timeout: Optional[float]) -> bool:
         """Wait until ``condition()`` holds; ``False`` if it does not within ``timeout`` seconds."""
+        self._check_process()
         deadline = None if timeout is None else time.monotonic() + timeout
         with self._condition:
             while not condition():
@@ -73,13 +86,19 @@ class Results:
             return True
 
     def close(self) -> None:
-        """End the delivery thread, and tell all who wait."""
+        """End the delivery thread, and tell all who wait. In a forked copy of this process, nothing."""
+        if os.getpid() != self._pid:
+            return
         with self._condition:
             self._closed = True
         self._core.close()
         if self._thread is not None and self._thread is not threading.current_thread():
             self._thread.join(timeout=5)
         self._end_all()
+
+    def _check_process(self) -> None:
+        if os.getpid() != self._pid:
+            raise forked()
 
     def _start(self) -> None:
         if self._thread is None:

@@ -5,18 +5,17 @@ refer to ``__main__``, which means nothing on a worker. Functions always go thro
 along exactly the globals that they use.
 """
 
-import inspect
 import io
 import json
 import pickle
 import sys
-import types
-from typing import Any, Callable, Dict, List, Sequence, Tuple
+from typing import Any, Callable, Dict, Sequence, Tuple
 
 from .errors import SerializationError
 
-#: A function larger than this has probably captured data that belongs into its arguments.
-LARGE_FUNCTION = 1 << 20
+#: A pickled function or pickled arguments larger than this are warned of: every copy of them passes through the log of
+#: every node.
+LARGE = 1 << 20
 
 
 def dump_function(function: Callable[..., Any]) -> bytes:
@@ -26,14 +25,24 @@ def dump_function(function: Callable[..., Any]) -> bytes:
     try:
         data = dill.dumps(function, recurse=True)
     except Exception as error:
-        raise SerializationError(_explain(function, error)) from error
+        from ._explain import explain_function
+
+        raise SerializationError(explain_function(function, error)) from error
     assert isinstance(data, bytes)
     return data
 
 
 def dump_arguments(args: Sequence[Any], kwargs: Dict[str, Any]) -> bytes:
-    """Pickle the pair ``(args, kwargs)``."""
-    pair = (tuple(args), kwargs)
+    """Pickle the pair ``(args, kwargs)``; raise ``SerializationError`` naming what cannot be pickled."""
+    data = _dump_pair((tuple(args), kwargs))
+    if len(data) > LARGE:
+        from ._sizes import warn_of_arguments
+
+        warn_of_arguments(args, kwargs, len(data))
+    return data
+
+
+def _dump_pair(pair: Tuple[Sequence[Any], Dict[str, Any]]) -> bytes:
     try:
         data = pickle.dumps(pair, protocol=5)
         if b"__main__" not in data:
@@ -46,7 +55,9 @@ def dump_arguments(args: Sequence[Any], kwargs: Dict[str, Any]) -> bytes:
     try:
         data = dill.dumps(pair, protocol=5, recurse=True)
     except Exception as error:
-        raise SerializationError(_explain_arguments(args, kwargs, error)) from error
+        from ._explain import explain_arguments
+
+        raise SerializationError(explain_arguments(*pair, error)) from error
     assert isinstance(data, bytes)
     return data
 
@@ -84,47 +95,3 @@ def _class_here(kind: Any, *args: Any) -> Any:
         if isinstance(known, type):
             return known
     return dill._dill._create_type(kind, *args)
-
-
-def captured(function: Callable[..., Any]) -> List[Tuple[str, Any]]:
-    """The closure variables and globals that a function uses, with their names."""
-    try:
-        variables = inspect.getclosurevars(inspect.unwrap(function))
-    except TypeError:
-        return []
-    return [*variables.nonlocals.items(), *variables.globals.items()]
-
-
-def _explain(function: Callable[..., Any], error: Exception) -> str:
-    name = getattr(function, "__qualname__", repr(function))
-    for variable, value in captured(function):
-        if not isinstance(value, types.ModuleType) and not _can_dill(value):
-            return (
-                f"cannot pickle function '{name}': it uses '{variable}', a {_type_name(value)}, which cannot be "
-                f"pickled ({error}); make it inside the function, or pass what it is made from as an argument"
-            )
-    return f"cannot pickle function '{name}': {error}"
-
-
-def _explain_arguments(args: Sequence[Any], kwargs: Dict[str, Any], error: Exception) -> str:
-    named = [(f"argument {index}", value) for index, value in enumerate(args)]
-    named += [(f"argument '{name}'", value) for name, value in kwargs.items()]
-    for place, value in named:
-        if not _can_dill(value):
-            return f"cannot pickle {place}, a {_type_name(value)}: {error}"
-    return f"cannot pickle the arguments: {error}"
-
-
-def _can_dill(value: Any) -> bool:
-    import dill
-
-    try:
-        dill.dumps(value, recurse=True)
-    except Exception:
-        return False
-    return True
-
-
-def _type_name(value: Any) -> str:
-    kind = type(value)
-    return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"

@@ -36,6 +36,10 @@ class AlreadyFinished(Rejected):
     """The task had ended before."""
 
 
+class TaskPending(RaftworkError):
+    """The task has not ended, so there is no result to get; see ``Client.get_result``."""
+
+
 class Conflict(Rejected):
     """The id is taken by another task or function."""
 
@@ -50,6 +54,22 @@ class ClientClosed(RaftworkError, RuntimeError):
 
 class SerializationError(RaftworkError, TypeError):
     """A function or its arguments cannot be pickled; the message names the part that cannot."""
+
+
+class RaftworkWarning(UserWarning):
+    """Something that works, and will surprise."""
+
+
+class LargePayloadWarning(RaftworkWarning):
+    """A function or its arguments are large: they are copied to every node, and kept as long as the task is."""
+
+
+class MissingModuleWarning(RaftworkWarning):
+    """A function needs a module of this machine that workers may not have."""
+
+
+class NoWorkerWarning(RaftworkWarning):
+    """No worker that is connected can run what was submitted; it waits for one."""
 
 
 class RemoteTraceback(Exception):

@@ -24,6 +24,7 @@ class FakeCore:
         self.ends: Dict[bytes, Ended] = {}
         self.watched: Set[bytes] = set()
         self.hold = False
+        self.queued: Set[bytes] = set()
         self.gate = threading.Event()
         self.gate.set()
         self.at_gate = False
@@ -92,7 +93,9 @@ class FakeCore:
         """As the core."""
         if id not in self.tasks:
             raise errors.UnknownTask("there is no such task")
-        return self.ends[id][1] if id in self.ends else "running"
+        if id in self.ends:
+            return self.ends[id][1]
+        return "queued" if id in self.queued else "running"
 
     def cancel(self, id: bytes) -> None:
         """As the core."""

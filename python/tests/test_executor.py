@@ -1,6 +1,11 @@
 """The executor behaves as one of the standard library."""
 
 import concurrent.futures
+import functools
+import gc
+import os
+import subprocess
+import sys
 import threading
 from concurrent.futures import FIRST_COMPLETED, as_completed, wait
 
@@ -94,14 +99,6 @@ def test_shutdown_waits_for_every_future(client: Client, core: FakeCore) -> None
         executor.submit(abs, 1)
 
 
-def test_shutdown_can_cancel_what_is_open(client: Client, core: FakeCore) -> None:
-    core.hold = True
-    executor = client.executor()
-    futures = [executor.submit(abs, -n) for n in range(10)]
-    executor.shutdown(cancel_futures=True)
-    assert all(future.cancelled() for future in futures)
-
-
 def test_shutdown_without_waiting_still_delivers(client: Client, core: FakeCore) -> None:
     core.hold = True
     executor = client.executor()
@@ -128,3 +125,128 @@ def test_callbacks_run(client: Client) -> None:
     with client.executor() as executor:
         executor.submit(abs, -1).add_done_callback(lambda _: seen.set())
         assert seen.wait(5)
+
+
+def test_max_workers_bounds_what_is_with_the_cluster(client: Client, core: FakeCore) -> None:
+    core.hold = True
+    with client.executor(max_workers=2) as executor:
+        futures = [executor.submit(abs, -n) for n in range(5)]
+        for submitted in (2, 4, 5):
+            wait_until(functools.partial(lambda count: len(core.tasks) == count, submitted))
+            assert not futures[submitted - 1].done()
+            core.run(list(core.tasks))
+            assert [future.result(5) for future in futures[:submitted]] == list(range(submitted))
+    with pytest.raises(ValueError, match="max_workers must be greater than 0"):
+        client.executor(0)
+
+
+def test_what_waits_here_is_cancelled_without_asking(client: Client, core: FakeCore) -> None:
+    core.hold = True
+    executor = client.executor(max_workers=1)
+    first, second, third = (executor.submit(abs, -n) for n in range(3))
+    wait_until(lambda: len(core.tasks) == 1)
+    assert second.cancel() and second.cancelled()
+    core.run(list(core.tasks))
+    assert first.result(5) == 0
+    wait_until(lambda: len(core.tasks) == 2)
+    core.run(list(core.tasks))
+    assert third.result(5) == 2
+    executor.shutdown()
+
+
+def test_shutdown_cancels_what_has_not_started_and_no_more(client: Client, core: FakeCore) -> None:
+    core.hold = True
+    executor = client.executor()
+    running, queued = executor.submit(abs, -1), executor.submit(abs, -2)
+    wait_until(lambda: len(core.tasks) == 2)
+    core.queued = {queued._bytes}
+    executor.shutdown(wait=False, cancel_futures=True)
+    assert queued.cancelled() and not running.done()
+    core.run(list(core.tasks))
+    assert running.result(5) == 1
+
+
+def test_map_in_chunks_makes_a_task_of_each(client: Client, core: FakeCore) -> None:
+    with client.executor() as executor:
+        assert list(executor.map(pow, range(10), range(10), chunksize=4)) == [n**n for n in range(10)]
+        with pytest.raises(ValueError, match="chunksize"):
+            executor.map(abs, [1], chunksize=0)
+    assert len(core.tasks) == 3
+
+
+def test_an_executor_that_nobody_holds_finishes_its_calls(client: Client, core: FakeCore) -> None:
+    core.hold = True
+    executor = client.executor()
+    future, thread = executor.submit(abs, -1), None
+    thread = executor._calls.batcher._thread
+    del executor
+    gc.collect()
+    assert thread is not None
+    thread.join(5)
+    assert not thread.is_alive()
+    core.run(list(core.tasks))
+    assert future.result(5) == 1
+
+
+AT_EXIT = """
+import sys, time, threading
+sys.path.insert(0, sys.argv[1])
+import raftwork, raftwork._client
+from fake_core import FakeCore
+core = FakeCore()
+core.hold = True
+raftwork._client.Core = lambda urls, patience: core
+executor = raftwork.Client("http://fake:1").executor()
+executor.submit(abs, -1).add_done_callback(lambda future: print("done", future.result()))
+def later():
+    while not core.tasks:
+        time.sleep(0.01)
+    print("ending")
+    core.run(list(core.tasks))
+threading.Thread(target=later, daemon=True).start()
+"""
+
+
+def test_an_interpreter_that_ends_waits_for_its_calls() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", AT_EXIT, os.path.dirname(__file__)], capture_output=True, text=True, timeout=60
+    )
+    assert done.stdout == "ending\ndone 1\n", done.stderr
+
+
+FORKED = """
+import os, sys
+sys.path.insert(0, sys.argv[1])
+import raftwork, raftwork._client
+from fake_core import FakeCore
+core = FakeCore()
+core.hold = True
+raftwork._client.Core = lambda urls, patience: core
+client = raftwork.Client("http://fake:1")
+executor = client.executor()
+handle, future = client.submit(abs, -1), executor.submit(abs, -2)
+pid = os.fork()
+if pid == 0:
+    for use in (handle.result, lambda: executor.submit(abs, 1), lambda: client.submit(abs, 1)):
+        try:
+            use()
+        except RuntimeError as error:
+            assert "fork" in str(error), error
+        else:
+            sys.exit(7)
+    sys.exit(42)  # an orderly exit: it must not wait for the parent's calls
+assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 42
+core.hold = False
+core.run(list(core.tasks))
+assert (handle.result(5), future.result(5)) == (1, 2)
+"""
+
+
+def test_a_forked_copy_refuses_at_once_and_leaves_in_order() -> None:
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", FORKED, os.path.dirname(__file__)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr

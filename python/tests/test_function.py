@@ -1,8 +1,10 @@
 """Decorated functions, handles and maps, against a fake cluster."""
 
 import asyncio
+import gc
 import itertools
 import pickle
+import weakref
 from typing import Iterator
 
 import pytest
@@ -232,3 +234,51 @@ def _drain(results: "raftwork.MapResults[int]") -> Iterator[object]:
 def test_a_handle_does_not_pickle_its_client(client: Client) -> None:
     with pytest.raises(TypeError):
         pickle.dumps(raftwork.Handle(client, some_id(), watched=False))
+
+
+def test_handles_come_as_their_tasks_end(client: Client, core: FakeCore) -> None:
+    core.hold = True
+    handles = [client.submit(abs, -n) for n in range(3)]
+    core.run([handles[1]._bytes])
+    handles[1].result(5)
+    ended = client.as_completed(handles, timeout=5)
+    assert next(ended) == handles[1]
+    for handle in (handles[2], handles[0]):
+        core.run([handle._bytes])
+        assert next(ended) == handle and handle.done()
+    assert list(ended) == []
+
+
+def test_as_completed_says_how_many_are_late(client: Client, core: FakeCore) -> None:
+    from concurrent.futures import TimeoutError as FutureTimeoutError
+
+    core.hold = True
+    with pytest.raises(FutureTimeoutError, match=r"2 \(of 2\) tasks have not ended"):
+        list(client.as_completed([client.submit(abs, -n) for n in range(2)], timeout=0.01))
+
+
+class Counter:
+    def __init__(self) -> None:
+        self.count = 1
+
+    def get(self) -> int:
+        return self.count
+
+
+@pytest.mark.filterwarnings("ignore::raftwork.MissingModuleWarning")
+def test_a_plain_function_is_pickled_once_and_an_object_each_time(client: Client, core: FakeCore) -> None:
+    counter = Counter()
+    assert client.submit(counter.get).result(5) == 1
+    counter.count = 2
+    assert client.submit(counter.get).result(5) == 2
+    assert client._function_of(abs) is client._function_of(abs)
+
+
+@pytest.mark.filterwarnings("ignore::raftwork.MissingModuleWarning")
+def test_a_submitted_object_is_not_kept_alive(client: Client) -> None:
+    counter = Counter()
+    gone = weakref.ref(counter)
+    client.submit(counter.get).result(5)
+    del counter
+    gc.collect()
+    assert gone() is None

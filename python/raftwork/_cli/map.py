@@ -64,19 +64,17 @@ def _run(arguments: argparse.Namespace) -> int:
 
     function = load(arguments.target)
     with connect(arguments) as client:
-        submittable = client._function_of(function).options(
+        submittable = client.function(include=arguments.include)(function).options(
             timeout=arguments.timeout,
             retries=arguments.retries,
             priority=arguments.priority,
             ordered=not arguments.unordered,
             return_exceptions=True,
+            # Results and a bar would overwrite each other on one terminal.
+            progress=not sys.stdout.isatty(),
         )
-        results = submittable.map(iter(inputs(arguments)))
-        failed = 0
-        for number, value in enumerate(results, start=1):
-            failed += _print_one(value, arguments.json)
-            if sys.stderr.isatty() and number % 100 == 0:
-                print(f"\r{number} of {results.submitted} submitted", end="", file=sys.stderr, flush=True)
+        results = submittable.map(inputs(arguments))
+        failed = sum(_print_one(value, arguments.json) for value in results)
     if failed:
         warn(f"{failed} of {results.submitted} tasks failed")
     return FAILED if failed else DONE

@@ -28,6 +28,9 @@ def add_parser(commands: Any) -> None:
 
 def add_task_options(parser: argparse.ArgumentParser) -> None:
     """Add what a submit may ask for."""
+    parser.add_argument(
+        "--include", action="append", default=[], metavar="MODULE", help="ship a local module along; repeatable"
+    )
     parser.add_argument("--timeout", metavar="SPAN", help="longest run of one try, as in 30s")
     parser.add_argument("--retries", type=int, metavar="N", help="tries after a failed first one (default: 0)")
     parser.add_argument("--priority", type=int, choices=range(10), metavar="0..9", help="higher starts first; 5")
@@ -38,7 +41,7 @@ def _run(arguments: argparse.Namespace) -> int:
 
     function = load(arguments.target)
     with connect(arguments) as client:
-        submittable = client._function_of(function).options(
+        submittable = client.function(include=arguments.include)(function).options(
             timeout=arguments.timeout, retries=arguments.retries, priority=arguments.priority
         )
         handle = submittable.submit(*arguments.args, **dict(arguments.kw))
