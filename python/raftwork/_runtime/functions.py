@@ -137,14 +137,22 @@ def explain(what: str, error: BaseException, pickled: bool = True) -> str:
     if pickled:
         text += f" with dill {dill.__version__}"
     text += f": {type(error).__name__}: {error}"
-    if isinstance(error, ModuleNotFoundError):
-        return text + (
-            f"; ship it along with @client.function(include=['{error.name}']), or start the worker with "
-            "`raftwork worker --path DIR`, where DIR holds that module, or install it there"
-        )
+    hint = hint_for(error)
+    if hint:
+        return f"{text}; {hint}"
     if pickled:
         text += "; a payload made by another version of Python or dill often fails like this"
     return text
+
+
+def hint_for(error: BaseException) -> str:
+    """What helps against an exception that has one common cause; empty for others."""
+    if not isinstance(error, ModuleNotFoundError):
+        return ""
+    return (
+        f"ship it along with @client.function(include=['{error.name}']), or start the worker with "
+        "`raftwork worker --path DIR`, where DIR holds that module, or install it there"
+    )
 
 
 def _load_source(function: Function) -> Callable[..., Any]:

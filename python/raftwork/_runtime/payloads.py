@@ -16,7 +16,7 @@ from typing import Any
 import dill
 
 from raftwork._context import TaskCancelled, TaskTimeout
-from raftwork._runtime.functions import LoadFailure, explain
+from raftwork._runtime.functions import LoadFailure, explain, hint_for
 
 Arguments = tuple[Sequence[Any], dict[str, Any]]
 
@@ -79,7 +79,8 @@ def dump_pickled_result(value: Any) -> bytes:
     except Exception as error:
         name = type(value).__name__
         raise ResultFailure(
-            f"the result of type '{name}' cannot be pickled: {type(error).__name__}: {error}"
+            f"the result of type '{name}' cannot be pickled: {type(error).__name__}: {error}; "
+            "return plain data, or what the result is made from"
         ) from error
 
 
@@ -132,7 +133,10 @@ def _round_trip(error: BaseException, form: Any) -> bytes | None:
 
 
 def describe(error: BaseException) -> tuple[str, str, str]:
-    """Return type name, message and traceback text of an exception, whatever its methods do."""
+    """Return type name, message and traceback text of an exception, whatever its methods do.
+
+    An exception that has one common remedy gets it as a note, which travels with it.
+    """
     kind = type(error)
     module = kind.__module__
     short = module in ("builtins", "__main__") or _is_ours(error)
@@ -141,6 +145,11 @@ def describe(error: BaseException) -> tuple[str, str, str]:
         message = str(error)
     except BaseException as broken:  # noqa: BLE001 - user code, so anything
         message = f"<the exception's text is not available: {type(broken).__name__}>"
+    hint = hint_for(error)
+    if hint:
+        message += f"; {hint}"
+        # As ``add_note`` does, which older Pythons do not have.
+        error.__dict__.setdefault("__notes__", []).append(hint)
     try:
         trace = "".join(traceback.format_exception(kind, error, _user_frames(error.__traceback__)))
     except BaseException as broken:  # noqa: BLE001 - user code, so anything

@@ -18,7 +18,14 @@ pub(super) fn crash(exit: Exit, python: PythonVersion) -> (JobErrorKind, String)
         (Some(code), None) => format!("exited with code {code}"),
         (None, None) => "closed its connection to the worker".into(),
     };
-    let hint = hint(signal, python).map_or_else(String::new, |hint| format!("; {hint}"));
+    let hint = match (exit_code, signal) {
+        (Some(_), None) => Some(
+            "the function, or a library that it uses, ended the process: let it raise an exception instead"
+                .into(),
+        ),
+        _ => hint(signal, python),
+    };
+    let hint = hint.map_or_else(String::new, |hint| format!("; {hint}"));
     let mib = peak_rss >> 20;
     let message = format!("the process that ran the task {end} (peak memory {mib} MiB){hint}");
     (JobErrorKind::Crash { exit_code, signal }, message)
@@ -30,7 +37,11 @@ fn hint(signal: Option<i32>, python: PythonVersion) -> Option<String> {
         libc::SIGSEGV | libc::SIGBUS | libc::SIGILL => Some(format!(
             "a crash in native code, or a function pickled by another Python than this worker's {major}.{minor}"
         )),
-        libc::SIGKILL => Some("the worker did not send it: most likely the kernel ran out of memory".into()),
+        libc::SIGKILL => Some(
+            "the worker did not send it: most likely the kernel ran out of memory; start workers with fewer --slots, or \
+             with a --memory-limit that stops the task that takes too much"
+                .into(),
+        ),
         libc::SIGABRT => Some("native code gave up, often on a failed assertion or allocation".into()),
         _ => None,
     }
@@ -41,11 +52,15 @@ pub(super) fn stopped(kind: &JobErrorKind, ran_for_ms: u128, answered: bool) -> 
     let how = if answered { "it was interrupted" } else { "its process was killed" };
     match kind {
         JobErrorKind::Timeout => {
-            format!("the task ran longer than its timeout ({ran_for_ms} ms) and {how}")
+            format!(
+                "the task ran longer than its timeout ({ran_for_ms} ms) and {how}; give it a longer timeout, or less \
+                 work"
+            )
         }
         JobErrorKind::Cancelled => format!("the task was cancelled and {how}"),
         JobErrorKind::OutOfMemory { limit, peak } => format!(
-            "the task's processes used {} MiB of memory, more than the limit of {} MiB, and were killed",
+            "the task's processes used {} MiB of memory, more than the limit of {} MiB, and were killed; let it \
+             hold less at once, or start workers with a higher --memory-limit",
             peak >> 20,
             limit >> 20
         ),
@@ -106,6 +121,10 @@ mod tests {
     fn an_exit_names_the_code() {
         let exit = Exit { code: Some(3), signal: None, peak_rss: 0 };
         let (_, message) = crash(exit, PYTHON);
-        assert_eq!(message, "the process that ran the task exited with code 3 (peak memory 0 MiB)");
+        assert_eq!(
+            message,
+            "the process that ran the task exited with code 3 (peak memory 0 MiB); the function, or a library that it \
+             uses, ended the process: let it raise an exception instead"
+        );
     }
 }
