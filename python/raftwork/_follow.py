@@ -51,7 +51,7 @@ def why(info: Dict[str, Any]) -> str:
     if status == "running":
         return f"it runs on worker {info.get('worker_id')}"
     reason = info.get("waiting_for")
-    return f"it waits for {reason}" if reason else "it waits for its turn"
+    return f"it waits: {reason}" if reason else "it waits for its turn"
 
 
 def waiting_reason(handle: "Handle[Any]") -> Optional[str]:
@@ -67,7 +67,7 @@ def say_why_waiting(handle: "Handle[Any]") -> None:
     """Tell whoever waits at a terminal or reads a log."""
     reason = waiting_reason(handle)
     if reason is not None:
-        print(f"raftwork: task {handle.id} waits for {reason}", file=sys.stderr, flush=True)
+        print(f"raftwork: task {handle.id} waits: {reason}", file=sys.stderr, flush=True)
 
 
 def warn_without_worker(client: "Client") -> None:

@@ -49,7 +49,7 @@ def test_logs_are_followed_until_the_task_has_ended(client: Client, core: FakeCo
     ("info", "sentence"),
     [
         ({"status": "queued"}, "it waits for its turn"),
-        ({"status": "queued", "waiting_for": "a worker with Python 3.12"}, "it waits for a worker with Python 3.12"),
+        ({"status": "queued", "waiting_for": "no worker with Python 3.12"}, "it waits: no worker with Python 3.12"),
         ({"status": "running", "worker_id": "w"}, "it runs on worker w"),
         ({"status": "completed"}, "it is completed"),
         (
@@ -74,14 +74,13 @@ def test_who_waits_for_long_is_told_the_reason(
 
     def info() -> Dict[str, Any]:
         core.run([handle._bytes])
-        return {"status": "queued", "waiting_for": "a worker with Python 3.12 (workers: 3.11 x4)"}
+        return {"status": "queued", "waiting_for": "no worker with Python 3.12 (workers: 3.11 x4)"}
 
     answers[handle.id] = info
     monkeypatch.setattr(_follow, "PATIENCE", 0.01)
     assert handle.result(30) == 1
     assert (
-        capsys.readouterr().err
-        == f"raftwork: task {handle.id} waits for a worker with Python 3.12 (workers: 3.11 x4)\n"
+        capsys.readouterr().err == f"raftwork: task {handle.id} waits: no worker with Python 3.12 (workers: 3.11 x4)\n"
     )
 
 

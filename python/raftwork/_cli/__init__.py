@@ -10,11 +10,11 @@ import sys
 from typing import Optional, Sequence
 
 from .. import __version__
-from . import cluster, dev, functions, map, run, tasks, worker, workers
+from . import cluster, completion, dev, functions, map, run, tasks, top, worker, workers
 from ._common import EXIT_CODES, FAILED, MISSING, UNREACHABLE, warn
 from ._errors import CommandError
 
-_COMMANDS = (dev, worker, run, map, tasks, functions, workers, cluster)
+_COMMANDS = (dev, worker, run, map, tasks, functions, workers, cluster, top, completion)
 
 _EPILOG = f"""\
 start with:

@@ -4,6 +4,7 @@ import argparse
 import contextlib
 import datetime
 import json
+import re
 import sys
 from typing import TYPE_CHECKING, Any, Callable, Dict, Iterable, Iterator, List, Optional, Sequence, TextIO, Tuple
 
@@ -100,6 +101,18 @@ def value_of(text: str) -> Any:
         return json.loads(text)
     except ValueError:
         return text
+
+
+_SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(B|KiB|MiB|GiB|)\s*", re.IGNORECASE)
+_SIZES = {"": 1, "b": 1, "kib": 1 << 10, "mib": 1 << 20, "gib": 1 << 30}
+
+
+def size(text: str) -> int:
+    """Bytes, as in ``512MiB``, for argparse."""
+    match = _SIZE.fullmatch(text)
+    if match is None:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a size; write 512MiB, 2GiB or a number of bytes")
+    return int(float(match[1]) * _SIZES[match[2].lower()])
 
 
 def keyword(text: str) -> Tuple[str, Any]:

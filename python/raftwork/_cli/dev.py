@@ -10,7 +10,7 @@ from typing import Any, List
 from .._dev import processes
 from .._dev.layout import Cluster, Layout
 from .._dev.supervisor import Supervisor, plan
-from ._common import DONE, FAILED, add_command, print_json
+from ._common import DONE, FAILED, add_command, print_json, size
 from ._dev_actions import actions, print_processes
 from ._errors import CommandError
 
@@ -24,6 +24,17 @@ _EXAMPLES = """\
 Data and logs are in ./.raftwork (local: ./.raftwork-local); a second start finds them again.
 The last line printed is: ready URL[,URL...]
 """
+
+_SCREEN = """\
+export RAFTWORK_URL={urls}
+
+try it     raftwork run math:factorial 20
+           python -c 'from raftwork import Client; print(sum(Client().function(abs).map(range(-1000, 0))))'
+watch it   raftwork top
+           {url}/docs                        every REST call, to be tried out
+break it   {leader}
+           raftwork dev status; raftwork dev restart all
+stop it    Ctrl-C, or from elsewhere: raftwork dev stop        logs: {logs}"""
 
 _DETACHED_READY_WITHIN = 120.0
 
@@ -39,6 +50,7 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("--slots", type=_number(1), metavar="N", help="slots of each worker (default: processors)")
     parser.add_argument("--prefetch", type=_number(0), metavar="N", help="tasks each worker holds beyond its slots")
     parser.add_argument("--path", action="append", default=[], metavar="DIR", help="modules for workers; repeatable")
+    parser.add_argument("--memory-limit", type=size, metavar="SIZE", help="of one task, as in 512MiB (default: none)")
     parser.add_argument("--data", metavar="DIR", help="default: ./.raftwork, or ./.raftwork-local")
     parser.add_argument("-d", "--detach", action="store_true", help="return once the cluster is ready")
     parser.add_argument("--json", action="store_true", help="print JSON, for scripts")
@@ -98,12 +110,18 @@ def _up(arguments: argparse.Namespace, layout: Layout) -> int:
 def _worker_options(arguments: argparse.Namespace) -> List[str]:
     """What every worker is told, as its command line."""
     options = ["--mode", "pull" if arguments.mode == "pull" else "push"]
-    for name in ("slots", "prefetch"):
+    for name in ("slots", "prefetch", "memory_limit"):
         if getattr(arguments, name) is not None:
-            options += [f"--{name}", str(getattr(arguments, name))]
+            options += [f"--{name.replace('_', '-')}", str(getattr(arguments, name))]
     for folder in arguments.path:
         options += ["--path", str(Path(folder).resolve())]
     return options
+
+
+def _break(cluster: Cluster) -> str:
+    if len(cluster.nodes()) < 3:
+        return "raftwork dev kill w1              a worker; its task runs again elsewhere"
+    return "raftwork dev kill leader          kill -9; another node leads within about 1.5 s, and nothing is lost"
 
 
 def _is_running(layout: Layout) -> bool:
@@ -123,10 +141,7 @@ def _print_ready(arguments: argparse.Namespace, layout: Layout, cluster: Cluster
         print_json({"urls": urls, "processes": pids, "logs": str(layout.logs)})
     else:
         print_processes(layout, cluster)
-        print(f"\nAPI docs   {urls[0]}/docs        logs   {layout.logs}")
-        print("try it     raftwork run FILE.py:FUNCTION ARG...")
-        print("break it   raftwork dev kill leader      (another node takes over)")
-        print(f"export RAFTWORK_URL={','.join(urls)}\n")
+        print("\n" + _SCREEN.format(url=urls[0], urls=",".join(urls), logs=layout.logs, leader=_break(cluster)) + "\n")
     print("ready " + ",".join(urls), flush=True)
 
 

@@ -67,6 +67,8 @@ def report(task: str, value: Any, error: Any, as_json: bool) -> int:
         print_json({"task_id": task, "error": describe(error)})
     else:
         warn(f"task {task} failed: {describe(error)['type']}: {error}")
+        for note in getattr(error, "__notes__", []):
+            warn(note)
         if error.__cause__ is not None:
             print(getattr(error.__cause__, "traceback", "").rstrip(), file=sys.stderr)
     return FAILED

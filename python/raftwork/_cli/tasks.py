@@ -25,7 +25,8 @@ _EXAMPLES = """\
   raftwork tasks list --status failed --limit 20
   raftwork tasks show TASK_ID
   raftwork tasks result TASK_ID --wait 30s
-  raftwork tasks logs TASK_ID
+  raftwork tasks logs -f TASK_ID
+  raftwork tasks explain TASK_ID              why is it not running?
   raftwork tasks cancel TASK_ID TASK_ID
 """
 
@@ -43,7 +44,9 @@ def add_parser(commands: Any) -> None:
     _add_action(actions, "show", "Show everything that is known of a task.", _show)
     result = _add_action(actions, "result", "Print the result of a task.", _result)
     result.add_argument("--wait", type=span, default=0.0, metavar="SPAN", help="wait for it, as in 30s")
-    _add_action(actions, "logs", "Print what a task has printed.", _logs)
+    logs = _add_action(actions, "logs", "Print what a task has printed.", _logs)
+    logs.add_argument("-f", "--follow", action="store_true", help="go on until the task has ended")
+    _add_action(actions, "explain", "Say why a task is not running, or how it ended.", _explain)
     cancel = add_command(actions, "cancel", "Cancel tasks.", "  raftwork tasks cancel TASK_ID TASK_ID\n", _cancel)
     cancel.add_argument("ids", nargs="+", metavar="TASK_ID")
     add_cluster_options(cancel)
@@ -115,7 +118,7 @@ def _show(arguments: argparse.Namespace) -> int:
             ("finished", task.get("finished_at")),
             ("worker", task.get("worker_id")),
             ("token", task["token"] or None),
-            ("tries ended", ", ".join(f"{count} {name}" for name, count in counters.items() if count)),
+            ("tries ended", _counted(counters)),
             ("error", error and f"{error['kind']}: {error['type']}: {error['message']}"),
         ]
     )
@@ -142,9 +145,33 @@ def _result(arguments: argparse.Namespace) -> int:
         return report(handle.id, handle.result() if error is None else None, error, arguments.json)
 
 
+_SINGULAR = {"failures": "failure", "crashes": "crash", "losses": "loss", "returns": "return"}
+
+
+def _counted(counters: Dict[str, int]) -> str:
+    return ", ".join(f"{count} {name if count > 1 else _SINGULAR[name]}" for name, count in counters.items() if count)
+
+
+def _explain(arguments: argparse.Namespace) -> int:
+    from .._follow import why
+
+    with connect(arguments) as client:
+        info = client.get(arguments.id).info()
+    because = why(info)
+    if arguments.json:
+        print_json({"task_id": info["task_id"], "status": info["status"], "why": because})
+    else:
+        print(f"task {info['task_id']}: {because}")
+    return DONE
+
+
 def _logs(arguments: argparse.Namespace) -> int:
     with connect(arguments) as client:
         handle = client.get(arguments.id)
+        if arguments.follow:
+            for piece in handle.logs(follow=True):
+                print_json({"text": piece}) if arguments.json else print(piece, end="", flush=True)
+            return DONE
         attempts = client.rest("GET", f"/v1/tasks/{handle.id}/logs")["attempts"]
     if arguments.json:
         print_json(attempts)

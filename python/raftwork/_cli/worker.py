@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from .._urls import node_urls
-from ._common import add_command
+from ._common import add_command, size
 from ._errors import CommandError
 
 _EXAMPLES = """\
@@ -31,7 +31,17 @@ def add_parser(commands: Any) -> None:
         "--path", action="append", default=[], metavar="DIR", help="folder with modules that functions need; repeatable"
     )
     parser.add_argument("--preload", action="append", default=[], metavar="MODULE", help="import it once; repeatable")
-    parser.add_argument("--memory-limit", type=int, metavar="BYTES", help="largest memory of one task's processes")
+    add_child_options(parser)
+
+
+def add_child_options(parser: argparse.ArgumentParser) -> None:
+    """Add what bounds the processes that run tasks."""
+    text = "a task whose processes use more is stopped, as in 2GiB (default: no limit)"
+    parser.add_argument("--memory-limit", type=size, metavar="SIZE", help=text)
+    text = "replace a process after so many tasks"
+    parser.add_argument("--recycle-tasks", type=int, metavar="N", dest="max_tasks_per_child", help=text)
+    text = "replace a process that uses more after a task"
+    parser.add_argument("--recycle-memory", type=size, metavar="SIZE", dest="max_rss_per_child", help=text)
 
 
 def config(arguments: argparse.Namespace) -> str:
@@ -46,6 +56,8 @@ def config(arguments: argparse.Namespace) -> str:
         "path_dirs": [str(Path(folder).resolve()) for folder in arguments.path],
         "preload": arguments.preload,
         "memory_limit": arguments.memory_limit,
+        "max_tasks_per_child": arguments.max_tasks_per_child,
+        "max_rss_per_child": arguments.max_rss_per_child,
     }
     if arguments.slots is not None:
         values["slots"] = arguments.slots
