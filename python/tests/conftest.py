@@ -45,7 +45,9 @@ class Cluster:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        said = self.run("dev", "-d", "-w", "2", "-n", "3", "--slots", "2", "--path", str(folder))
+        said = self.run(
+            "dev", "-d", "-w", "2", "-n", "3", "--slots", "2", "--memory-limit", "600MiB", "--path", str(folder)
+        )
         last = said.splitlines()[-1]
         assert last.startswith("ready "), said
         self.urls = last[len("ready ") :].split(",")
