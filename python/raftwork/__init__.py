@@ -15,12 +15,18 @@
 Names are loaded when they are first used, so that ``import raftwork`` costs next to nothing.
 """
 
+from __future__ import annotations
+
 import importlib
-from typing import TYPE_CHECKING, Any, Dict, List
 
 __version__ = "0.1.0"
 
+# As type checkers know it from ``typing``, which takes longer to load than all of this.
+TYPE_CHECKING = False
+
 if TYPE_CHECKING:
+    from typing import Any
+
     from ._async import AsyncClient, AsyncFunction, AsyncHandle, AsyncMapResults
     from ._client import Client
     from ._context import Task, TaskCancelled, TaskTimeout, current_task
@@ -56,7 +62,7 @@ if TYPE_CHECKING:
         WorkerLost,
     )
 
-_PLACES: Dict[str, List[str]] = {
+_PLACES: dict[str, list[str]] = {
     "._async": ["AsyncClient", "AsyncFunction", "AsyncHandle", "AsyncMapResults"],
     "._client": ["Client"],
     "._context": ["Task", "TaskCancelled", "TaskTimeout", "current_task"],
@@ -146,5 +152,5 @@ def __getattr__(name: str) -> Any:
     return value
 
 
-def __dir__() -> List[str]:
+def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -101,6 +102,10 @@ before = set(sys.modules)
 import raftwork
 loaded = set(sys.modules) - before
 assert not loaded & {"dill", "asyncio", "concurrent.futures", "raftwork._core", "raftwork._client"}, loaded
+# Each of these takes milliseconds, and a script that only defines functions needs none.
+heavy = {"typing", "re", "enum", "ssl", "socket", "http", "urllib", "logging", "inspect", "pickle", "json", "argparse"}
+assert not {name for name in loaded if name.partition(".")[0] in heavy}, loaded
+assert [name for name in loaded if name.startswith("raftwork")] == ["raftwork"], loaded
 assert set(raftwork.__all__) <= set(dir(raftwork))
 for name in raftwork.__all__:
     getattr(raftwork, name)
@@ -124,3 +129,12 @@ def test_spans_are_read(text: "str | float", expected: int) -> None:
 def test_what_is_no_span_is_refused(text: "str | float") -> None:
     with pytest.raises(ValueError, match="length of time"):
         milliseconds(text)
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="older Pythons write signatures in another way")
+def test_the_page_of_the_api_is_what_the_docstrings_say() -> None:
+    script = Path(__file__).resolve().parents[2] / "scripts" / "api_reference.py"
+    if not script.exists():
+        pytest.skip("the tests run without the checkout")
+    done = subprocess.run([sys.executable, str(script), "--check"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
