@@ -10,6 +10,7 @@ steps=(
   "fmt      quick  Rust code is formatted"
   "shell    quick  shell scripts pass shellcheck"
   "ruff     quick  Python code passes ruff"
+  "types    quick  Python types hold, and the stubs describe the extension"
   "clippy   quick  Rust code passes clippy, without a warning"
   "rust     quick  tests of the Rust crates"
   "doctest  full   examples in Rust documentation"
@@ -26,6 +27,10 @@ steps=(
 step_fmt() { cargo fmt --all --check; }
 step_shell() { shellcheck --external-sources ./*.sh .ci/run scripts/setup bench/run; }
 step_ruff() { ruff check python scripts examples bench; }
+step_types() {
+  mypy
+  MYPYPATH=python python -m mypy.stubtest raftwork._core
+}
 step_clippy() { cargo clippy --locked --workspace --all-targets -- -D warnings; }
 step_rust() { cargo test --locked --workspace --no-fail-fast --lib --bins --tests; }
 step_doctest() { cargo test --locked --workspace --doc; }

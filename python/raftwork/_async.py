@@ -83,6 +83,7 @@ class AsyncClient:
         timeout: Optional[Span] = None,
         retention: Optional[Span] = None,
         include: Optional[Sequence[str]] = None,
+        requirements: Sequence[str] = (),
     ) -> "Callable[[Callable[P, R]], AsyncFunction[P, R]]": ...
 
     def function(self, function: Optional[Callable[..., Any]] = None, **options: Any) -> Any:

@@ -57,6 +57,7 @@ class Client:
         timeout: Optional[Span] = None,
         retention: Optional[Span] = None,
         include: Optional[Sequence[str]] = None,
+        requirements: Sequence[str] = (),
     ) -> "Callable[[Callable[P, R]], Function[P, R]]": ...
 
     def function(
@@ -70,6 +71,7 @@ class Client:
         timeout: Optional[Span] = None,
         retention: Optional[Span] = None,
         include: Optional[Sequence[str]] = None,
+        requirements: Sequence[str] = (),
     ) -> Any:
         """Decorate a function, so that it can be submitted. Calling it still runs it here.
 
@@ -77,10 +79,12 @@ class Client:
         ``retry_delay_max``. ``timeout``: longest run of one try; a task over it is stopped. ``retention``: how long its
         tasks and results are kept once they have ended (24 hours by default). Spans are seconds, or as in ``"30s"``.
         ``include``: modules of this machine to ship along, by name or path; ``[]`` if workers have them all.
+        ``requirements``: packages as pip names them, as in ``["numpy==2.1"]``; a worker that has not seen the list
+        before installs them into an environment that it keeps. That is part of the first task's run, and its timeout.
         """
         retry = retry_policy(retries, retry_delay, retry_delay_max)
         options = FunctionOptions(
-            name, retry, optional_milliseconds(timeout), optional_milliseconds(retention), include
+            name, retry, optional_milliseconds(timeout), optional_milliseconds(retention), include, tuple(requirements)
         )
 
         def decorate(function: Callable[..., Any]) -> Function[Any, Any]:

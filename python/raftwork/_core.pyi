@@ -1,18 +1,21 @@
 """The Rust part: a connection to the cluster, and the worker agent."""
 
-from typing import List, Optional, Sequence, Tuple
+from typing import List, Optional, Sequence, Tuple, final
+
+__all__ = ["Core", "__version__", "new_task_ids", "run_worker"]
 
 __version__: str
 
-Retry = Tuple[int, int, int]
+_Retry = Tuple[int, int, int]
 """Attempts, first pause and longest pause in milliseconds."""
 
-Error = Tuple[str, str, str, str, Optional[bytes], Optional[int], Optional[int], Optional[int], Optional[int]]
+_Error = Tuple[str, str, str, str, Optional[bytes], Optional[int], Optional[int], Optional[int], Optional[int]]
 """Kind, type name, message, traceback, pickled exception, exit code, signal, memory limit, memory peak."""
 
-Ended = Tuple[bytes, str, Optional[bytes], Optional[Error]]
+_Ended = Tuple[bytes, str, Optional[bytes], Optional[_Error]]
 """Task id, status, result, error."""
 
+@final
 class Core:
     """One connection to whichever node leads. Methods release the GIL, and raise classes of ``raftwork.errors``."""
 
@@ -24,7 +27,7 @@ class Core:
         code: bytes,
         *,
         python: Optional[Tuple[int, int]] = None,
-        retry: Optional[Retry] = None,
+        retry: Optional[_Retry] = None,
         run_max_ms: Optional[int] = None,
         retention_ms: Optional[int] = None,
     ) -> bytes: ...
@@ -37,11 +40,11 @@ class Core:
         watch: bool = True,
         priority: Optional[int] = None,
         delay_ms: Optional[int] = None,
-        retry: Optional[Retry] = None,
+        retry: Optional[_Retry] = None,
         run_max_ms: Optional[int] = None,
     ) -> int: ...
     def watch(self, ids: Sequence[bytes]) -> None: ...
-    def finished(self) -> Optional[List[Ended]]: ...
+    def finished(self) -> Optional[List[_Ended]]: ...
     def status(self, id: bytes) -> str: ...
     def cancel(self, id: bytes) -> None: ...
     def rest(self, method: str, path: str, body: Optional[bytes] = None) -> Tuple[int, bytes]: ...

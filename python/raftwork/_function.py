@@ -61,6 +61,8 @@ class FunctionOptions(NamedTuple):
     retention_ms: Optional[int] = None
     include: Optional[Sequence[str]] = None
     """Modules to ship along; ``None``: none, and a warning of those that workers may not have."""
+    requirements: Sequence[str] = ()
+    """Packages that workers install for it, as pip names them."""
 
 
 class TaskOptions(NamedTuple):
@@ -297,12 +299,14 @@ class _Registration:
         include = self._options.include
         if include is None:
             _modules.check_modules(self.name, code)
-        if not include:
+        requirements = self._options.requirements
+        if not include and not requirements:
             return code
         from ._runtime.include import Included
 
         # Always by the names of modules that workers have: the included ones are importable only after this is loaded.
-        return pickle.dumps(Included(_modules.pack(include), code), protocol=4)
+        archive = _modules.pack(include) if include else b""
+        return pickle.dumps(Included(code, archive, requirements), protocol=4)
 
 
 def _first(new: Any, old: Any) -> Any:

@@ -11,7 +11,7 @@ E = TypeVar("E", bound=errors.TaskError)
 
 
 class TaskFailure(NamedTuple):
-    """What is known of a failure; the fields of ``_core.Error``."""
+    """What is known of a failure; the fields of ``_core._Error``."""
 
     kind: str
     type_name: str
@@ -25,7 +25,7 @@ class TaskFailure(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """How a task ended; the fields of ``_core.Ended``."""
+    """How a task ended; the fields of ``_core._Ended``."""
 
     id: bytes
     status: str

@@ -66,6 +66,8 @@ class Cluster:
         """Run Python in the cluster's folder."""
         urls = ",".join(getattr(self, "urls", []))
         environment = {**os.environ, "RAFTWORK_URL": urls, "PYTHONWARNINGS": "error"}
+        # What workers keep for their user stays with the test.
+        environment["XDG_CACHE_HOME"] = str(self.folder / "cache")
         environment.setdefault("RAFTWORKD", str(ROOT / "target" / "debug" / "raftworkd"))
         return subprocess.run(
             [sys.executable, *arguments],

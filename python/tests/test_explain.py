@@ -155,7 +155,7 @@ def test_included_modules_are_importable_where_they_are_not(local: Path, client:
     [function] = core.functions.values()
     # As a worker does, in a process that has no such folder.
     said = run_as_worker(function["code"], "2")
-    assert said == "4 seven\n"
+    assert said == "4 seven gone\n"
 
 
 WORKER = """
@@ -163,7 +163,7 @@ def main():
     # Everything here, because the table empties this module.
     import os, sys
     from raftwork._runtime import load as load_parts
-    load_parts("frames", "include", "functions")
+    load_parts("frames", "include", "environment", "functions")
     from raftwork._runtime.functions import Function, FunctionTable, load
     table, results, argument = FunctionTable(), [], int(sys.argv[1])
     keys = [b"%d" % number for number in range(len(sys.argv) - 2)]
@@ -173,6 +173,10 @@ def main():
         results.append(load(table.enter(key))(argument))
         import mypackage
         results.append(open(os.path.join(os.path.dirname(mypackage.__file__), "data.txt")).read())
+    # One that brought nothing must not meet what others did.
+    source = b"def look(_):\\n    try:\\n        import mypackage\\n    except ImportError:\\n        return 'gone'\\n"
+    table.add(Function(b"plain", 1, "look", source))
+    results.append(load(table.enter(b"plain"))(0))
     print(*dict.fromkeys(results))
 main()
 """
@@ -208,7 +212,7 @@ def test_two_versions_of_an_included_module_do_not_mix(local: Path, client: Clie
     (local / "mypackage" / "data.txt").write_text("eight")
     client.function(include=["mypackage"])(report).submit(2)
     first, second = (function["code"] for function in core.functions.values())
-    assert run_as_worker(first, second, "2") == "4 seven 400 eight\n"
+    assert run_as_worker(first, second, "2") == "4 seven 400 eight gone\n"
 
 
 def test_a_module_object_is_no_culprit() -> None:

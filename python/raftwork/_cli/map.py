@@ -64,7 +64,7 @@ def _run(arguments: argparse.Namespace) -> int:
 
     function = load(arguments.target)
     with connect(arguments) as client:
-        submittable = client.function(include=arguments.include)(function).options(
+        submittable = client.function(include=arguments.include, requirements=arguments.requirements)(function).options(
             timeout=arguments.timeout,
             retries=arguments.retries,
             priority=arguments.priority,

@@ -31,6 +31,8 @@ def add_task_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--include", action="append", default=[], metavar="MODULE", help="ship a local module along; repeatable"
     )
+    text = "have workers install a package for it, as pip names it; repeatable"
+    parser.add_argument("--requirement", action="append", default=[], metavar="NAME", dest="requirements", help=text)
     parser.add_argument("--timeout", metavar="SPAN", help="longest run of one try, as in 30s")
     parser.add_argument("--retries", type=int, metavar="N", help="tries after a failed first one (default: 0)")
     parser.add_argument("--priority", type=int, choices=range(10), metavar="0..9", help="higher starts first; 5")
@@ -41,7 +43,7 @@ def _run(arguments: argparse.Namespace) -> int:
 
     function = load(arguments.target)
     with connect(arguments) as client:
-        submittable = client.function(include=arguments.include)(function).options(
+        submittable = client.function(include=arguments.include, requirements=arguments.requirements)(function).options(
             timeout=arguments.timeout, retries=arguments.retries, priority=arguments.priority
         )
         handle = submittable.submit(*arguments.args, **dict(arguments.kw))

@@ -33,7 +33,7 @@ def _start() -> None:
 
         main(*arguments)
     else:
-        load_parts("frames", "include", "functions", "payloads")
+        load_parts("frames", "include", "environment", "functions", "payloads")
         from raftwork._runtime.child import exec_main
 
         exec_main(*arguments)

@@ -87,7 +87,7 @@ class Child:
         _set_current(None)
         failure = None if error is None else (_error_kind(error), *payloads.describe(error), error)
         process.flush_streams(self._stdout, self._stderr)
-        leftovers = frames.LEFTOVERS if process.left_processes() else 0
+        leftovers = frames.LEFTOVERS if process.left_processes() or self._functions.is_spent() else 0
         peak = self._peak(elapsed)
         if failure is None:
             self._channel.write(frames.RESULT, leftovers, frames.RESULT_HEADER.pack(elapsed, peak), result)

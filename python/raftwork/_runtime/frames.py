@@ -13,7 +13,7 @@ FUNC, RUN, RESULT, ERROR, STARTED, PING, EXIT = range(1, 8)
 
 #: RUN: the agent wants a STARTED frame before the function is called.
 WANT_STARTED = 1
-#: RESULT and ERROR: the task left processes behind, so this child must not run another.
+#: RESULT and ERROR: the task left processes or compiled modules behind, so this child must not run another.
 LEFTOVERS = 1
 
 KIND_DILL, KIND_SOURCE = 0, 1

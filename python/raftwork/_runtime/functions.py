@@ -17,8 +17,9 @@ from typing import Any, Callable
 import dill
 
 from raftwork._context import TaskCancelled, TaskTimeout
+from raftwork._runtime.environment import EnvironmentFailure, site_packages
 from raftwork._runtime.frames import KIND_SOURCE
-from raftwork._runtime.include import Include, Included
+from raftwork._runtime.include import Include, Included, unpack
 
 #: How many functions a child keeps. The agent counts in step (``functions.rs``), so that it knows
 #: which functions it must send again.
@@ -95,6 +96,11 @@ class FunctionTable:
             self._current = function
         return function
 
+    def is_spent(self) -> bool:
+        """Whether this process must run nothing else: it has loaded compiled modules of one function's own."""
+        include = None if self._current is None else self._current.include
+        return include is not None and include.is_native()
+
     def _reset_main(self, additions: dict[str, Any]) -> None:
         self._main.clear()
         self._main.update(self._baseline)
@@ -109,6 +115,8 @@ def load(function: Function) -> Callable[..., Any]:
             loaded = _load_source(function) if function.is_source else _load_pickle(function, function.code)
         except (TaskTimeout, TaskCancelled, LoadFailure):
             raise
+        except EnvironmentFailure as error:
+            raise LoadFailure(str(error)) from error
         except BaseException as error:
             raise LoadFailure(explain("the function", error, not function.is_source)) from error
         if not callable(loaded):
@@ -125,7 +133,10 @@ def _load_pickle(function: Function, code: bytes) -> Any:
         return loaded
     if function.include is None:
         # Made active here, because the function runs next; from then on, whenever it is entered.
-        include = Include(loaded.archive)
+        folders = [unpack(loaded.archive)] if loaded.archive else []
+        if loaded.requirements:
+            folders.append(site_packages(loaded.requirements))
+        include = Include(folders)
         include.activate()
         function.include = include
     return dill.loads(loaded.code)

@@ -1,7 +1,8 @@
-"""Modules that travel with a function: unpacked once on each machine, importable while that function runs.
+"""Modules that are one function's own: importable while that function runs.
 
-Two functions may bring different versions of one module. Each sees its own: what it has imported from its archive is
-taken out of ``sys.modules`` before another function runs, and put back when it runs again.
+They travel with it in an archive, or are packages that it asks for. Two functions may have different versions of one
+module. Each sees its own: what it has imported from there is taken out of ``sys.modules`` before another function runs,
+and put back when it runs again.
 """
 
 from __future__ import annotations
@@ -15,23 +16,28 @@ import sys
 import tempfile
 import types
 import zipfile
+from collections.abc import Sequence
 from typing import Any
 
 
 class Included:
-    """What stands in the place of a function that brings modules: its pickle, and their archive."""
+    """What stands in the place of a function that has modules of its own: its pickle, and where they come from."""
 
-    def __init__(self, archive: bytes, code: bytes) -> None:
-        self.archive = archive
+    def __init__(self, code: bytes, archive: bytes = b"", requirements: Sequence[str] = ()) -> None:
         self.code = code
+        self.archive = archive
+        self.requirements = tuple(requirements)
 
 
 class Include:
-    """The unpacked modules of one archive, and which of them are imported."""
+    """The folders with the modules of one function, and which of them are imported."""
 
-    def __init__(self, archive: bytes) -> None:
-        self.folder = unpack(archive)
-        self._tops = {name.partition(".")[0] for name in os.listdir(self.folder)}
+    def __init__(self, folders: list[str]) -> None:
+        self.folders = folders
+        names = {name.partition(".")[0] for folder in folders for name in os.listdir(folder)}
+        # The worker's own are used for these, whatever else came along.
+        self._tops = names - {"raftwork", "dill", "pip", "setuptools", "_distutils_hack", "__pycache__"}
+        self._native = False
         # While another function runs: what was imported of them, and what they hide of this worker's own.
         self._modules: dict[str, types.ModuleType] = {}
         self._hidden: dict[str, types.ModuleType] = {}
@@ -40,15 +46,21 @@ class Include:
         """Make the modules importable, in front of everything else."""
         self._hidden = self._take_out()
         sys.modules.update(self._modules)
-        sys.path.insert(0, self.folder)
+        sys.path[:0] = self.folders
         importlib.invalidate_caches()
 
     def deactivate(self) -> None:
         """Take the modules away again."""
-        if self.folder in sys.path:
-            sys.path.remove(self.folder)
+        sys.path[:] = [place for place in sys.path if place not in self.folders]
         self._modules = self._take_out()
         sys.modules.update(self._hidden)
+
+    def is_native(self) -> bool:
+        """Whether compiled modules were imported: a process cannot load another version of those."""
+        if not self._native:
+            loaded = [module for name, module in sys.modules.items() if name.partition(".")[0] in self._tops]
+            self._native = any(str(getattr(module, "__file__", "")).endswith(".so") for module in loaded)
+        return self._native
 
     def _take_out(self) -> dict[str, Any]:
         names = [name for name in sys.modules if name.partition(".")[0] in self._tops]
@@ -57,7 +69,7 @@ class Include:
 
 def unpack(archive: bytes) -> str:
     """The folder with the files of an archive; made once for each machine and user, and found again by content."""
-    parent = _cache_folder()
+    parent = cache_folder("include")
     folder = os.path.join(parent, hashlib.sha256(archive).hexdigest()[:32])
     if os.path.isdir(folder):
         return folder
@@ -74,6 +86,7 @@ def unpack(archive: bytes) -> str:
     return folder
 
 
-def _cache_folder() -> str:
+def cache_folder(kind: str) -> str:
+    """The folder of this user for what can be made again."""
     cache = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
-    return os.path.join(cache, "raftwork", "include")
+    return os.path.join(cache, "raftwork", kind)

@@ -202,7 +202,7 @@ def hello(config: process.Config) -> dict[str, Any]:
     try:
         import dill
 
-        load("frames", "include", "functions", "payloads", "child")
+        load("frames", "include", "environment", "functions", "payloads", "child")
         message["dill"] = dill.__version__
     except ImportError as error:
         message["error"] = f"{error}; install it with: {sys.executable} -m pip install dill"

@@ -72,6 +72,31 @@ async fn more_functions_than_a_child_keeps_are_sent_again() {
 }
 
 #[tokio::test]
+async fn a_slot_has_its_share_of_the_processors_and_leaves_no_core_files() {
+    let mut options = options(2);
+    options.cpus_per_slot = 3;
+    let pool = Pool::start(options).await.unwrap();
+    // Set before Python starts: libraries read them when they are loaded.
+    let threads =
+        "import os\ndef f(): return [os.environ[n] for n in ('OMP_NUM_THREADS', 'OPENBLAS_NUM_THREADS')]";
+    assert_eq!(result(&pool, job(threads)).await, "['3', '3']");
+    let core = "import resource\ndef f(): return resource.getrlimit(resource.RLIMIT_CORE)";
+    assert_eq!(result(&pool, job(core)).await, "(0, 0)");
+}
+
+#[tokio::test]
+async fn a_preloaded_module_is_imported_once_for_all_children() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("slow_to_load.py"), "import os\nLOADED_IN = os.getpid()\n").unwrap();
+    let mut options = options(2);
+    options.path_dirs = vec![folder.path().to_owned()];
+    options.preload = vec!["slow_to_load".to_owned()];
+    let pool = Pool::start(options).await.unwrap();
+    let source = "import os\ndef f():\n import slow_to_load\n return slow_to_load.LOADED_IN == os.getppid()";
+    assert_eq!(result(&pool, job(source)).await, "True");
+}
+
+#[tokio::test]
 async fn a_worn_child_is_replaced_between_tasks() {
     let mut by_tasks = options(1);
     by_tasks.recycle = Recycle { max_tasks: Some(2), max_rss: None };
