@@ -1,5 +1,6 @@
 """One function over many arguments: a window of tasks that moves along the input."""
 
+import time
 from collections import deque
 from typing import (
     TYPE_CHECKING,
@@ -17,6 +18,7 @@ from typing import (
 )
 
 from ._core import new_task_ids
+from ._handle import Handle
 from ._outcome import Outcome
 from ._progress import DRAW_EVERY, Bar
 from ._results import Waiter
@@ -59,6 +61,7 @@ class MapResults(Waiter, Generic[R]):
         self._taken = 0
         self._failed = 0
         self._submitted = 0
+        self._told = False
         self._bar = Bar(total) if self._options.progress else None
         self._fill()
 
@@ -125,14 +128,20 @@ class MapResults(Waiter, Generic[R]):
             self._arrivals.extend([outcome[0] for outcome in outcomes])
 
     def _wait_for(self, condition: Callable[[], bool]) -> None:
+        from . import _follow
+
         results = self._function._client._results
-        if self._bar is None:
-            results.wait_for(condition, None)
-            return
-        while True:
-            self._bar.show(self._taken, self._failed)
-            if results.wait_for(condition, DRAW_EVERY):
-                return
+        begun = time.monotonic()
+        while not results.wait_for(condition, _follow.PATIENCE if self._bar is None else DRAW_EVERY):
+            if self._bar is not None:
+                self._bar.show(self._taken, self._failed)
+            if not self._told and time.monotonic() - begun >= _follow.PATIENCE:
+                self._told = True
+                _follow.say_why_waiting(Handle(self._function._client, self._oldest(), watched=True))
+
+    def _oldest(self) -> bytes:
+        """The task that is out for longest."""
+        return self._order[0] if self._options.ordered else next(iter(self._open))
 
     def _next_outcome(self) -> Outcome:
         # Most results are here when they are asked for; waiting takes a lock.

@@ -229,7 +229,9 @@ def test_dev_takes_other_ports_if_the_usual_ones_are_taken(tmp_path: Path, capsy
         layout.ports(5)
 
 
-def test_dev_finds_the_daemon(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_dev_finds_the_daemon(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setenv("RAFTWORKD", "/somewhere/raftworkd")
     assert find_raftworkd() == "/somewhere/raftworkd"
     monkeypatch.delenv("RAFTWORKD")
@@ -245,8 +247,13 @@ def test_dev_finds_the_daemon(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     optimised.touch()
     os.utime(optimised, (1, 1))
     assert find_raftworkd() == str(built), "an older build of another profile"
+    assert find_raftworkd(release=True) == str(optimised), "asked for"
     os.utime(built, (0, 0))
     assert find_raftworkd() == str(optimised)
+    optimised.unlink()
+    assert find_raftworkd(release=True) is None
+    assert _main("dev", "--release", "--data", str(tmp_path / "none")) == 1
+    assert "cargo build --release" in capsys.readouterr().err
 
 
 def test_dev_that_finds_no_cluster_says_how_to_start_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

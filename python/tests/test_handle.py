@@ -4,13 +4,15 @@ import datetime
 import io
 import json
 import sys
+import threading
+import uuid
 from typing import Any, Dict, List, Optional, Tuple
 
 import pytest
 from fake_core import FakeCore
 
 import raftwork
-from raftwork import Client, _follow
+from raftwork import Client, _follow, _progress
 from raftwork._progress import Bar, line
 
 
@@ -82,6 +84,24 @@ def test_who_waits_for_long_is_told_the_reason(
     assert (
         capsys.readouterr().err == f"raftwork: task {handle.id} waits: no worker with Python 3.12 (workers: 3.11 x4)\n"
     )
+
+
+def test_who_waits_for_a_map_is_told_once(
+    client: Client,
+    core: FakeCore,
+    answers: Dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    core.hold = True
+    results = client._function_of(abs).map([-1, -2])
+    first, second = results._order
+    answers[str(uuid.UUID(bytes=first))] = lambda: core.run([first]) or {"status": "queued", "waiting_for": "its delay"}
+    monkeypatch.setattr(_follow, "PATIENCE", 0.01)
+    assert next(results) == 1
+    threading.Timer(0.05, core.run, ([second],)).start()
+    assert next(results) == 2
+    assert capsys.readouterr().err.count("waits: its delay") == 1
 
 
 def test_a_notebook_shows_the_status_and_escapes_what_users_wrote(client: Client, answers: Dict[str, Any]) -> None:
@@ -168,6 +188,7 @@ def test_map_draws_a_bar_if_asked_to(client: Client, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(sys, "stderr", terminal)
     function = client._function_of(abs)
     assert sum(function.map([-1, -2])) == 3 and terminal.getvalue() == ""
+    monkeypatch.setattr(_progress, "DRAW_EVERY", 0.0)
     assert sum(function.options(progress=True).map([-1, -2])) == 3
-    assert "2/2" in terminal.getvalue() and terminal.getvalue().endswith("\n")
+    assert "1/2" in terminal.getvalue() and "2/2" in terminal.getvalue() and terminal.getvalue().endswith("\n")
     assert sum(function.options(progress=True, ordered=False).map(iter([-1, -2]))) == 3

@@ -51,6 +51,7 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("--prefetch", type=_number(0), metavar="N", help="tasks each worker holds beyond its slots")
     parser.add_argument("--path", action="append", default=[], metavar="DIR", help="modules for workers; repeatable")
     parser.add_argument("--memory-limit", type=size, metavar="SIZE", help="of one task, as in 512MiB (default: none)")
+    parser.add_argument("--release", action="store_true", help="start the optimised build, for measuring")
     parser.add_argument("--data", metavar="DIR", help="default: ./.raftwork, or ./.raftwork-local")
     parser.add_argument("-d", "--detach", action="store_true", help="return once the cluster is ready")
     parser.add_argument("--json", action="store_true", help="print JSON, for scripts")
@@ -93,7 +94,7 @@ def _layout(arguments: argparse.Namespace) -> Layout:
 
 def _up(arguments: argparse.Namespace, layout: Layout) -> int:
     nodes = 1 if arguments.mode == "local" else arguments.nodes
-    cluster = plan(layout, arguments.mode, nodes, arguments.workers, _worker_options(arguments))
+    cluster = plan(layout, arguments.mode, nodes, arguments.workers, _worker_options(arguments), arguments.release)
     supervisor = Supervisor(layout, cluster)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: supervisor.stop.set())

@@ -99,18 +99,22 @@ class Layout:
         self.config.write_text("\n".join(lines))
 
 
-def find_raftworkd() -> Optional[str]:
-    """The node daemon: ``$RAFTWORKD``, a build of the checkout around the current folder, or the one on the path."""
+def find_raftworkd(release: bool = False) -> Optional[str]:
+    """The node daemon: ``$RAFTWORKD``, a build of the checkout around the current folder, or the one on the path.
+
+    ``release``: only an optimised build of a checkout.
+    """
     named = os.environ.get("RAFTWORKD")
-    if named:
+    if named and not release:
         return named
+    profiles = ("release",) if release else ("release", "debug")
     for folder in [Path.cwd(), *Path.cwd().parents]:
-        built = [folder / "target" / profile / "raftworkd" for profile in ("release", "debug")]
+        built = [folder / "target" / profile / "raftworkd" for profile in profiles]
         built = [daemon for daemon in built if daemon.is_file()]
         if built:
             # The newest: an optimised build of last week does not speak for today's sources.
             return str(max(built, key=lambda daemon: daemon.stat().st_mtime))
-    return shutil.which("raftworkd")
+    return None if release else shutil.which("raftworkd")
 
 
 def _is_free(port: int) -> bool:

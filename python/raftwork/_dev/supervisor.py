@@ -14,9 +14,16 @@ from .layout import Cluster, Layout, Process, find_raftworkd
 READY_WITHIN = 60.0
 
 
-def plan(layout: Layout, mode: str, nodes: int, workers: int, worker_options: List[str]) -> Cluster:
+def plan(
+    layout: Layout, mode: str, nodes: int, workers: int, worker_options: List[str], release: bool = False
+) -> Cluster:
     """What to start: nodes first, then workers. Writes the configuration."""
-    daemon = find_raftworkd()
+    daemon = find_raftworkd(release)
+    if daemon is None and release:
+        raise CommandError(
+            "there is no optimised raftworkd in this checkout; build it (some minutes, once): "
+            "source scripts/setup && cargo build --release -p raftwork-node"
+        )
     if daemon is None:
         raise CommandError("cannot find raftworkd; build it (cargo build -p raftwork-node), or name it in $RAFTWORKD")
     ports = layout.ports(nodes)
