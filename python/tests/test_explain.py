@@ -135,7 +135,7 @@ def test_modules_are_found_in_a_pickle_and_strings_are_not(local: Path) -> None:
     for protocol in (0, 2, 4, 5):
         assert "mypackage" in modules_of(dill.dumps(jobs.report, protocol=protocol))
         assert "mypackage" in modules_of(dill.dumps([Sum(), Sum()], protocol=protocol))
-    assert local_place("os") is None and local_place("pytest") is None and local_place("raftwork") is not None
+    assert local_place("os") is None and local_place("pytest") is None
     assert local_place("alone") == os.path.realpath(local / "alone.py")
 
 
