@@ -2,6 +2,7 @@
 
 import shutil
 import subprocess
+import sys
 from typing import Dict, List
 
 import pytest
@@ -33,7 +34,9 @@ def ask(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
     if shutil.which(shell) is None:
         pytest.skip(f"there is no {shell} here")
     script = tmp_path_factory.mktemp("completion") / f"raftwork.{shell}"
-    said = subprocess.run(["raftwork", "completion", shell], capture_output=True, text=True, check=True)
+    said = subprocess.run(
+        [sys.executable, "-m", "raftwork", "completion", shell], capture_output=True, text=True, check=True
+    )
     script.write_text(said.stdout)
     return Ask(shell, str(script))
 
