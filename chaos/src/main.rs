@@ -8,6 +8,7 @@ use anyhow::{Context, bail};
 use clap::{Parser, Subcommand};
 use raftwork_api::Span;
 use raftwork_chaos::check::digests::{Verdict, judge};
+use raftwork_chaos::{CheckOptions, check_file, exit_code};
 use raftwork_client::Client;
 use tokio::time::Instant;
 
@@ -29,6 +30,7 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    Check(CheckOptions),
     /// Do all nodes hold the same state, byte for byte?
     Digests {
         /// Base URL of every node.
@@ -42,8 +44,25 @@ enum Command {
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    let Command::Digests { urls, patience } = Arguments::parse().command;
-    match digests(&urls, patience.into()).await {
+    match Arguments::parse().command {
+        Command::Check(options) => judged(&options),
+        Command::Digests { urls, patience } => equal(&urls, patience).await,
+    }
+}
+
+/// Checks a history; what cannot be read is unknown, not violated.
+fn judged(options: &CheckOptions) -> ExitCode {
+    check_file(options).map_or_else(
+        |error| {
+            let _ = writeln!(std::io::stderr(), "raftwork-chaos: {error:#}");
+            exit_code(raftwork_chaos::check::Verdict::Unknown)
+        },
+        exit_code,
+    )
+}
+
+async fn equal(urls: &[String], patience: Span) -> ExitCode {
+    match digests(urls, patience.into()).await {
         Ok(applied) => {
             let nodes = urls.len();
             let _ = writeln!(std::io::stdout(), "{nodes} nodes hold the same state as of entry {applied}");

@@ -12,7 +12,7 @@ use super::Fingerprint;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LogEntry {
-    /// Its place in the log, from 1.
+    /// Its place in the log; the first entry has 0 or 1.
     pub index: u64,
     /// The term of the leader that proposed it.
     pub term: u64,

@@ -3,3 +3,6 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests; a panic is how a test says no")]
 
 mod histories;
+mod long;
+mod script;
+mod wrong;

@@ -1,0 +1,42 @@
+//! I7: the tasks that exist are those that the log accepted, and stand where it left them.
+
+use super::dossier::{Act, Saw};
+use super::evidence::Evidence;
+use super::verdict::{Finding, Inquiry, Invariant, Story};
+use crate::history::Phase;
+
+pub(super) fn check(evidence: &Evidence) -> Finding {
+    let mut inquiry = Inquiry::into(Invariant::Conservation);
+    if let Err(why) = evidence.log.whole() {
+        inquiry.missing(why);
+        return inquiry.close("");
+    }
+    let settled = evidence.phase(Phase::Settled).unwrap_or(u64::MAX);
+    let (mut accepted, mut ended, mut read) = (0_u64, 0_u64, 0_u64);
+    for (task, dossier) in &evidence.tasks {
+        let last = dossier.last_moment();
+        accepted += u64::from(last.is_some());
+        ended +=
+            u64::from(last.is_some_and(|last| last.sight.is_none_or(|sight| sight.status.is_terminal())));
+        for (deed, sight) in dossier.sights() {
+            let Some(last) = last else {
+                let headline = format!("task {task} is seen, but the log never accepted it");
+                inquiry.violated(|| Story { headline, steps: vec![deed.step(*task)] });
+                continue;
+            };
+            // Once all has settled, nothing moves any more: stale reads show the end of the log, too.
+            if deed.from > settled && matches!(deed.act, Act::Read { .. }) {
+                read += 1;
+                if last.sight.is_some_and(|expected| !expected.agrees(&sight)) {
+                    let headline = format!("task {task} does not stand where the log left it");
+                    let steps = vec![last.step(*task), deed.step(*task)];
+                    inquiry.violated(|| Story { headline, steps });
+                }
+            }
+        }
+        debug_assert!(dossier.facts.iter().all(|fact| !matches!(fact.saw, Saw::Unknown)));
+    }
+    let live = accepted - ended;
+    inquiry
+        .close(format!("{accepted} accepted = {ended} ended + {live} live, {read} of them read at the end"))
+}

@@ -1,0 +1,55 @@
+//! I14: every planned fault happened, and enough was asked; otherwise a run proves nothing, whatever it did not find.
+
+use std::collections::BTreeSet;
+
+use super::evidence::Evidence;
+use super::verdict::{Finding, Inquiry, Invariant};
+use crate::history::FaultStep;
+
+pub(super) fn check(evidence: &Evidence) -> Finding {
+    let mut inquiry = Inquiry::into(Invariant::Coverage);
+    let happened = happened(evidence);
+    let absent: Vec<&str> = evidence
+        .run
+        .faults
+        .iter()
+        .map(String::as_str)
+        .filter(|name| !happened.contains(name) && !evidence.run.skipped.contains_key(*name))
+        .collect();
+    if !absent.is_empty() {
+        inquiry.missing(format!("planned faults that never happened: {}", absent.join(", ")));
+    }
+    let wanted = evidence.run.wanted;
+    let got = [
+        ("answered operations", evidence.counts.answered(), wanted.operations),
+        ("leader changes", leader_changes(evidence), wanted.leader_changes),
+        ("expired leases", evidence.log.expiries, wanted.expiries),
+        ("refused stale reports", evidence.counts.stale, wanted.stale_refusals),
+    ];
+    for (what, got, wanted) in got {
+        if got < wanted {
+            inquiry.missing(format!("{got} {what}, where {wanted} were wanted"));
+        }
+    }
+    if evidence.torn {
+        inquiry.missing("the history is torn: the harness was stopped while it wrote");
+    }
+    let skipped: Vec<String> =
+        evidence.run.skipped.iter().map(|(name, why)| format!("{name} ({why})")).collect();
+    let skipped =
+        if skipped.is_empty() { String::new() } else { format!("; skipped: {}", skipped.join(", ")) };
+    let numbers: Vec<String> = got.iter().map(|(what, got, _)| format!("{got} {what}")).collect();
+    inquiry.close(format!("{} kinds of fault, {}{skipped}", happened.len(), numbers.join(", ")))
+}
+
+/// Names of the faults that took effect.
+pub(crate) fn happened(evidence: &Evidence) -> BTreeSet<&str> {
+    let took_effect = |step| matches!(step, FaultStep::Stop { happened: true });
+    let faults = evidence.faults.iter().filter(|(_, fault)| took_effect(fault.step));
+    faults.map(|(_, fault)| fault.name.as_str()).collect()
+}
+
+/// Times that the leadership was seen to change.
+pub(crate) fn leader_changes(evidence: &Evidence) -> u64 {
+    evidence.leaders.windows(2).filter(|pair| pair[0].1 != pair[1].1).count() as u64
+}

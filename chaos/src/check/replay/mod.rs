@@ -1,0 +1,87 @@
+//! Replays the Raft log through a naive model, and notes what it implies for every task.
+
+mod model;
+
+pub(crate) use self::model::Model;
+
+use crate::history::LogEntry;
+
+/// Milliseconds by which an entry may be stamped before the one that it follows in the log: one leader stamps and proposes
+/// several at once. Log time is the highest stamp so far, so that does no harm; a new leader begins above it.
+const STAMP_SKEW_MS: u64 = 1_000;
+
+/// How much of the log a history holds.
+#[derive(Debug, Default)]
+pub(crate) struct Log {
+    /// Index of the last entry.
+    pub(crate) last: u64,
+    /// Why the log cannot be replayed to its end, if it cannot.
+    pub(crate) incomplete: Option<String>,
+    /// Two different entries under one index.
+    pub(crate) forks: Vec<(LogEntry, LogEntry)>,
+    /// Entries whose log time is less than one before: index, time, time before.
+    pub(crate) back_in_time: Vec<(u64, u64, u64)>,
+    /// Leases that were ended because their worker was silent.
+    pub(crate) expiries: u64,
+    /// The latest log time, and the term that it is of.
+    latest: (u64, u64),
+    before: Option<LogEntry>,
+}
+
+impl Log {
+    /// Takes the next line; true if the model is to apply it.
+    pub(crate) fn accept(&mut self, entry: &LogEntry) -> bool {
+        // Raft numbers from 0 or from 1; the first entry is its own membership.
+        let is_first = self.before.is_none() && entry.index <= 1;
+        if !is_first && (self.before.is_none() || entry.index != self.last + 1) {
+            self.again(entry);
+            return false;
+        }
+        self.last = entry.index;
+        if let Some(log_ms) = entry.log_ms {
+            let (latest, term) = self.latest;
+            let skew = if term == entry.term { STAMP_SKEW_MS } else { 0 };
+            if log_ms.saturating_add(skew) < latest {
+                self.back_in_time.push((entry.index, log_ms, latest));
+            }
+            if log_ms >= latest {
+                self.latest = (log_ms, entry.term);
+            }
+        }
+        self.before = Some(entry.clone());
+        self.incomplete.is_none()
+    }
+
+    /// A line that does not carry on: another node's copy, or a gap.
+    fn again(&mut self, entry: &LogEntry) {
+        match &self.before {
+            Some(before) if before.index == entry.index => {
+                let alike = before.term == entry.term
+                    && before.log_ms == entry.log_ms
+                    && before.commands == entry.commands;
+                if !alike {
+                    self.forks.push((before.clone(), entry.clone()));
+                }
+            }
+            Some(_) | None => {
+                let last = self.last;
+                self.incomplete.get_or_insert_with(|| {
+                    format!(
+                        "the log has entry {} after entry {last}: the ones between are missing",
+                        entry.index
+                    )
+                });
+                self.last = self.last.max(entry.index);
+                self.before = Some(entry.clone());
+            }
+        }
+    }
+
+    /// Whether there is a whole log to hold answers against, or why not.
+    pub(crate) fn whole(&self) -> Result<(), String> {
+        if self.before.is_none() {
+            return Err("the history holds no Raft log".to_owned());
+        }
+        self.incomplete.clone().map_or(Ok(()), Err)
+    }
+}

@@ -1,0 +1,453 @@
+//! What the cluster should do with each command: a second opinion, written from the guarantees and not from the server.
+//!
+//! Naive on purpose: plain maps of jobs, two ordered sets to find the next one. It knows fingerprints, never payloads.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use raftwork_api::kernel::{FunctionId, PythonVersion, RequestId, Status, TaskId, WorkerId};
+
+use crate::check::dossier::{Act, Fact, Moment, Saw, Sight};
+use crate::check::evidence::request_of;
+use crate::history::{FailureKind, Fingerprint, LogCommand, LogEntry, LogItem, Options, Refusal, Retry};
+
+/// Milliseconds that a worker has to report a missed deadline before the state machine acts itself.
+const RUN_GRACE_MS: u64 = 15_000;
+/// Witnessed crashes, and lost workers, after which a task is parked.
+const CRASHES_MAX: u16 = 3;
+const LOSSES_MAX: u16 = 20;
+/// Most due tasks that one entry moves.
+const DUE_MAX: usize = 1024;
+/// Most tasks that one acquire hands out.
+const ACQUIRE_MAX: u16 = 1024;
+/// Bounds of a submit.
+const ITEMS_MAX: usize = 10_000;
+const PRIORITY_MAX: u8 = 9;
+const ATTEMPTS_MAX: u16 = 1000;
+
+/// What the replay tells of an entry.
+#[derive(Debug, Default)]
+pub(crate) struct Told {
+    /// Commands with their answers, by task.
+    pub(crate) facts: Vec<(TaskId, Fact)>,
+    /// Tasks that stand elsewhere now.
+    pub(crate) moments: Vec<(TaskId, Moment)>,
+    /// Leases that were ended as silent.
+    pub(crate) expiries: u64,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+struct Function {
+    code: Fingerprint,
+    spec: Fingerprint,
+    retry: Retry,
+    run_max_ms: Option<u64>,
+    retention_ms: u64,
+    python: Option<PythonVersion>,
+}
+
+#[derive(Debug)]
+struct Job {
+    request: Fingerprint,
+    seq: u64,
+    priority: u8,
+    python: Option<PythonVersion>,
+    retry: Retry,
+    run_max_ms: Option<u64>,
+    retention_ms: u64,
+    token: u64,
+    failures: u16,
+    crashes: u16,
+    losses: u16,
+    at: At,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum At {
+    Pause(u64),
+    Ready,
+    Held(WorkerId, RequestId, Option<u64>),
+    Ended(Status, Option<Fingerprint>, u64),
+}
+
+impl Job {
+    const fn attempts(&self) -> u16 {
+        self.failures + self.crashes + self.losses
+    }
+
+    fn sight(&self) -> Sight {
+        let (status, result) = match self.at {
+            At::Pause(_) => (Status::Waiting, None),
+            At::Ready => (Status::Queued, None),
+            At::Held(..) => (Status::Running, None),
+            At::Ended(status, result, _) => (status, result),
+        };
+        Sight { status, token: Some(self.token), attempts: Some(u32::from(self.attempts())), result }
+    }
+}
+
+/// The state that the log implies.
+#[derive(Debug, Default)]
+pub(crate) struct Model {
+    now: u64,
+    tokens: u64,
+    seqs: u64,
+    functions: HashMap<FunctionId, Function>,
+    jobs: HashMap<TaskId, Job>,
+    /// By the Python that they need: best priority first, then in the order of acceptance.
+    ready: BTreeMap<Option<PythonVersion>, BTreeSet<(u8, u64, TaskId)>>,
+    due: BTreeSet<(u64, TaskId)>,
+    held: HashMap<(WorkerId, RequestId), BTreeSet<(u64, TaskId)>>,
+    touched: BTreeSet<TaskId>,
+}
+
+/// An answer: a status where it names one, or a refusal with the newest token where it names that.
+type Answer = Result<Option<Status>, (Refusal, Option<u64>)>;
+
+fn saw(answer: Answer) -> Saw {
+    match answer {
+        Ok(status) => Saw::Ok(status),
+        Err((code, current)) => Saw::Refused(code, current),
+    }
+}
+
+impl Model {
+    /// Carries out one entry.
+    pub(crate) fn apply(&mut self, entry: &LogEntry) -> Told {
+        let mut told = Told::default();
+        let Some(log_ms) = entry.log_ms else { return told };
+        self.advance(log_ms);
+        for command in &entry.commands {
+            self.carry_out(command, entry.index, &mut told);
+        }
+        for task in core::mem::take(&mut self.touched) {
+            let sight = self.jobs.get(&task).map(Job::sight);
+            told.moments.push((task, Moment { index: entry.index, sight }));
+        }
+        told
+    }
+
+    fn advance(&mut self, log_ms: u64) {
+        self.now = self.now.max(log_ms);
+        for _ in 0..DUE_MAX {
+            let Some(&(due, task)) = self.due.first() else { return };
+            if due > self.now {
+                return;
+            }
+            if matches!(self.jobs[&task].at, At::Pause(_)) {
+                self.put(task, At::Ready);
+            } else {
+                self.charge(task, FailureKind::Timeout, true);
+            }
+        }
+    }
+
+    fn carry_out(&mut self, command: &LogCommand, index: u64, told: &mut Told) {
+        let mut note = |task: TaskId, act: Act, answer: Answer| {
+            told.facts.push((task, Fact { index, act, saw: saw(answer) }));
+        };
+        match command {
+            LogCommand::Register { function, code, spec, retry, run_max_ms, retention_ms, python } => {
+                let (code, spec, retry, python) = (*code, *spec, *retry, *python);
+                let (run_max_ms, retention_ms) = (*run_max_ms, *retention_ms);
+                let new = Function { code, spec, retry, run_max_ms, retention_ms, python };
+                if retry.max_attempts <= ATTEMPTS_MAX {
+                    self.functions.entry(*function).or_insert(new);
+                }
+            }
+            LogCommand::Submit { function, options, items } => {
+                let answer = self.submit(*function, options, items);
+                for item in items {
+                    let request = request_of(*function, options, item.args);
+                    note(item.task, Act::Submit { request, delay_ms: options.delay_ms() }, answer);
+                }
+            }
+            LogCommand::Acquire { worker, request, max, python } => {
+                for (task, token) in self.acquire(*worker, *request, *max, *python) {
+                    let attempt = self.jobs[&task].attempts() + 1;
+                    note(task, Act::Grant { token, attempt }, Ok(None));
+                }
+            }
+            LogCommand::Extend { task, token, run_ms } => {
+                note(*task, Act::Extend { token: token.0 }, self.extend(*task, token.0, *run_ms));
+            }
+            LogCommand::Complete { task, token, result } => {
+                let answer = self.complete(*task, token.0, *result);
+                note(*task, Act::Complete { token: token.0, result: *result }, answer);
+            }
+            LogCommand::Fail { task, token, kind, retryable } => {
+                let answer = self.fail(*task, token.0, *kind, *retryable);
+                note(*task, Act::Fail { token: token.0 }, answer);
+            }
+            LogCommand::Release { task, token } => {
+                note(*task, Act::Release { token: token.0 }, self.release(*task, token.0));
+            }
+            LogCommand::Cancel { task } => note(*task, Act::Cancel, self.cancel(*task)),
+            LogCommand::Expire { leases } => {
+                for (task, token, started) in leases {
+                    told.expiries += u64::from(self.expire(*task, token.0, *started));
+                }
+            }
+            LogCommand::Forget { tasks } => tasks.iter().for_each(|task| self.forget(*task)),
+        }
+    }
+
+    fn submit(&mut self, function: FunctionId, options: &Options, items: &[LogItem]) -> Answer {
+        let too_many_attempts = options.retry.is_some_and(|retry| retry.max_attempts > ATTEMPTS_MAX);
+        if items.len() > ITEMS_MAX || options.priority() > PRIORITY_MAX || too_many_attempts {
+            return Err((Refusal::TooLarge, None));
+        }
+        let Some(spec) = self.functions.get(&function).cloned() else {
+            return Err((Refusal::UnknownFunction, None));
+        };
+        let mut wanted: BTreeMap<TaskId, Fingerprint> = BTreeMap::new();
+        let mut fresh = Vec::new();
+        for item in items {
+            let request = request_of(function, options, item.args);
+            let before = self.jobs.get(&item.task).map(|job| job.request);
+            let known = before.or_else(|| wanted.get(&item.task).copied());
+            match known {
+                Some(known) if known != request => return Err((Refusal::TaskConflict, None)),
+                Some(_) => {}
+                None => fresh.push((item.task, request)),
+            }
+            wanted.insert(item.task, request);
+        }
+        for (task, request) in fresh {
+            self.accept(task, request, &spec, options);
+        }
+        Ok(None)
+    }
+
+    fn accept(&mut self, task: TaskId, request: Fingerprint, spec: &Function, options: &Options) {
+        self.seqs += 1;
+        let at = match options.delay_ms() {
+            0 => At::Ready,
+            delay => At::Pause(self.now.saturating_add(delay)),
+        };
+        let job = Job {
+            request,
+            seq: self.seqs,
+            priority: options.priority(),
+            python: options.python.or(spec.python),
+            retry: options.retry.unwrap_or(spec.retry),
+            run_max_ms: options.run_max_ms.or(spec.run_max_ms),
+            retention_ms: spec.retention_ms,
+            token: 0,
+            failures: 0,
+            crashes: 0,
+            losses: 0,
+            // Nowhere yet: `put` takes it from where it was to where it is.
+            at: At::Ended(Status::Waiting, None, u64::MAX),
+        };
+        self.jobs.insert(task, job);
+        self.put(task, at);
+    }
+
+    /// Moves a job; the ordered sets follow.
+    fn put(&mut self, task: TaskId, at: At) {
+        let job = self.jobs.get_mut(&task).expect("only jobs that exist are moved");
+        let rank = (PRIORITY_MAX - job.priority, job.seq, task);
+        match job.at {
+            At::Pause(due) => {
+                self.due.remove(&(due, task));
+            }
+            At::Ready => {
+                self.ready.entry(job.python).or_default().remove(&rank);
+            }
+            At::Held(worker, request, until) => {
+                until.map(|until| self.due.remove(&(until, task)));
+                let held = self.held.entry((worker, request)).or_default();
+                held.remove(&(job.token, task));
+                if held.is_empty() {
+                    self.held.remove(&(worker, request));
+                }
+            }
+            At::Ended(..) => {}
+        }
+        job.at = at;
+        match at {
+            At::Pause(due) => {
+                self.due.insert((due, task));
+            }
+            At::Ready => {
+                self.ready.entry(job.python).or_default().insert(rank);
+            }
+            At::Held(worker, request, until) => {
+                self.due.extend(until.map(|until| (until, task)));
+                self.held.entry((worker, request)).or_default().insert((job.token, task));
+            }
+            At::Ended(..) => {}
+        }
+        self.touched.insert(task);
+    }
+
+    fn acquire(
+        &mut self,
+        worker: WorkerId,
+        request: RequestId,
+        max: u16,
+        python: PythonVersion,
+    ) -> Vec<(TaskId, u64)> {
+        if let Some(held) = self.held.get(&(worker, request)) {
+            return held.iter().map(|(token, task)| (*task, *token)).collect();
+        }
+        let mut granted = Vec::new();
+        for _ in 0..max.min(ACQUIRE_MAX) {
+            let heads = [None, Some(python)];
+            let heads = heads.iter().filter_map(|python| self.ready.get(python)?.first());
+            let Some(&(.., task)) = heads.min() else { break };
+            // Off the list first: the token is part of where a lease is listed.
+            self.put(task, At::Ended(Status::Queued, None, u64::MAX));
+            self.tokens += 1;
+            let job = self.jobs.get_mut(&task).expect("a ready job exists");
+            job.token = self.tokens;
+            let until = job.run_max_ms.map(|run| self.now.saturating_add(run).saturating_add(RUN_GRACE_MS));
+            self.put(task, At::Held(worker, request, until));
+            granted.push((task, self.tokens));
+        }
+        granted
+    }
+
+    /// Where the task stands, if the token is the newest of a task that has not ended; or the refusal.
+    fn newest(&self, task: TaskId, token: u64) -> Result<At, (Refusal, Option<u64>)> {
+        let job = self.jobs.get(&task).ok_or((Refusal::UnknownTask, None))?;
+        match job.at {
+            At::Ended(..) if job.token == token => Err((Refusal::AlreadyFinished, None)),
+            at if job.token == token && token != 0 => Ok(at),
+            At::Pause(_) | At::Ready | At::Held(..) | At::Ended(..) => {
+                Err((Refusal::StaleLease, Some(job.token)))
+            }
+        }
+    }
+
+    /// How the task ended under this very token.
+    fn ended_under(&self, task: TaskId, token: u64) -> Option<Status> {
+        let job = self.jobs.get(&task).filter(|job| job.token == token)?;
+        match job.at {
+            At::Ended(status, ..) => Some(status),
+            At::Pause(_) | At::Ready | At::Held(..) => None,
+        }
+    }
+
+    fn end(&mut self, task: TaskId, status: Status, result: Option<Fingerprint>) {
+        let expires = self.now.saturating_add(self.jobs[&task].retention_ms);
+        self.put(task, At::Ended(status, result, expires));
+    }
+
+    fn complete(&mut self, task: TaskId, token: u64, result: Fingerprint) -> Answer {
+        if self.ended_under(task, token) == Some(Status::Completed) {
+            return Ok(Some(Status::Completed));
+        }
+        self.newest(task, token)?;
+        self.end(task, Status::Completed, Some(result));
+        Ok(Some(Status::Completed))
+    }
+
+    fn fail(&mut self, task: TaskId, token: u64, kind: FailureKind, retryable: bool) -> Answer {
+        if let Some(status @ (Status::Failed | Status::Parked)) = self.ended_under(task, token) {
+            return Ok(Some(status));
+        }
+        if matches!(self.newest(task, token)?, At::Held(..)) {
+            self.charge(task, kind, retryable);
+        }
+        Ok(Some(match self.jobs[&task].at {
+            At::Ended(status, ..) => status,
+            At::Pause(_) | At::Ready | At::Held(..) => Status::Waiting,
+        }))
+    }
+
+    fn charge(&mut self, task: TaskId, kind: FailureKind, retryable: bool) {
+        let job = self.jobs.get_mut(&task).expect("only jobs that exist are charged");
+        let pause = match kind {
+            FailureKind::WorkerLost => {
+                job.losses += 1;
+                if job.losses >= LOSSES_MAX { Err(Status::Parked) } else { Ok(0) }
+            }
+            FailureKind::Crash | FailureKind::OutOfMemory => {
+                job.crashes += 1;
+                let parked = job.crashes >= CRASHES_MAX;
+                if parked { Err(Status::Parked) } else { Ok(pause_ms(job.retry, task, job.crashes)) }
+            }
+            FailureKind::Exception
+            | FailureKind::Timeout
+            | FailureKind::Unserializable
+            | FailureKind::Load => {
+                job.failures += 1;
+                let again = retryable && job.failures < job.retry.max_attempts;
+                if again { Ok(pause_ms(job.retry, task, job.failures)) } else { Err(Status::Failed) }
+            }
+        };
+        match pause {
+            Ok(0) => self.put(task, At::Ready),
+            Ok(pause) => self.put(task, At::Pause(self.now.saturating_add(pause))),
+            Err(status) => self.end(task, status, None),
+        }
+    }
+
+    fn extend(&mut self, task: TaskId, token: u64, run_ms: u64) -> Answer {
+        let At::Held(worker, request, _) = self.newest(task, token)? else {
+            return Err((Refusal::StaleLease, Some(token)));
+        };
+        let until = self.now.saturating_add(run_ms).saturating_add(RUN_GRACE_MS);
+        self.put(task, At::Held(worker, request, Some(until)));
+        Ok(Some(Status::Running))
+    }
+
+    fn release(&mut self, task: TaskId, token: u64) -> Answer {
+        if matches!(self.newest(task, token)?, At::Held(..)) {
+            self.put(task, At::Ready);
+        }
+        Ok(Some(Status::Queued))
+    }
+
+    fn cancel(&mut self, task: TaskId) -> Answer {
+        match self.jobs.get(&task).map(|job| job.at) {
+            None => Err((Refusal::UnknownTask, None)),
+            Some(At::Ended(Status::Cancelled, ..)) => Ok(Some(Status::Cancelled)),
+            Some(At::Ended(..)) => Err((Refusal::AlreadyFinished, None)),
+            Some(At::Pause(_) | At::Ready | At::Held(..)) => {
+                self.end(task, Status::Cancelled, None);
+                Ok(Some(Status::Cancelled))
+            }
+        }
+    }
+
+    fn expire(&mut self, task: TaskId, token: u64, started: bool) -> bool {
+        let held = matches!(self.newest(task, token), Ok(At::Held(..)));
+        if held && started {
+            self.charge(task, FailureKind::WorkerLost, true);
+        } else if held {
+            self.put(task, At::Ready);
+        }
+        held
+    }
+
+    fn forget(&mut self, task: TaskId) {
+        let due = self
+            .jobs
+            .get(&task)
+            .is_some_and(|job| matches!(job.at, At::Ended(_, _, expires) if expires <= self.now));
+        if due {
+            self.jobs.remove(&task);
+            self.touched.insert(task);
+        }
+    }
+}
+
+/// The pause after the given number of failures: exponential, half of it certain and half of it drawn from a hash of task
+/// and number ("equal jitter"), as the guarantees of retries describe it.
+fn pause_ms(retry: Retry, task: TaskId, failures: u16) -> u64 {
+    let doublings = u32::from(failures.saturating_sub(1)).min(31);
+    let bound = (u64::from(retry.initial_ms) << doublings).min(u64::from(retry.max_ms));
+    let (high, low) = task.as_uuid().as_u64_pair();
+    let half = bound / 2;
+    bound - half + split_mix(low ^ high.rotate_left(32) ^ u64::from(failures)) % (half + 1)
+}
+
+/// One step of `SplitMix64` (Steele, Lea and Flood, "Fast splittable pseudorandom number generators", 2014).
+const fn split_mix(seed: u64) -> u64 {
+    let mut z = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}

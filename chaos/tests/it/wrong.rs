@@ -1,0 +1,365 @@
+//! One wrong history for each invariant: the right name must come out. And a right one: silence.
+
+use raftwork_api::kernel::{Status, Token};
+use raftwork_chaos::check::{Invariant, Verdict};
+use raftwork_chaos::history::{Call, Event, LogCommand, Options, Outcome, Phase, Refusal, Reply, Wanted};
+
+use crate::script::{FUNCTION, Script, args, clean, end, items, result, task};
+
+/// A history of a task that ends well, with room for something wrong before the end.
+fn ended() -> Script {
+    let mut script = clean();
+    end(&mut script);
+    script
+}
+
+#[track_caller]
+fn expect(script: &Script, invariant: Invariant) {
+    let violated = script.violated();
+    assert!(violated.contains(&invariant), "{invariant} is broken; found: {violated:?}");
+    let judgement = script.judge();
+    let finding = judgement.findings.iter().find(|finding| finding.invariant == invariant).unwrap();
+    assert!(!finding.stories[0].steps.is_empty(), "a violation tells what led to it: {finding:?}");
+    assert_eq!(judgement.verdict().exit_code(), 1);
+}
+
+#[test]
+fn a_right_history_passes_everything() {
+    let judgement = ended().judge();
+    let not_passed: Vec<_> =
+        judgement.findings.iter().filter(|finding| finding.verdict != Verdict::Pass).collect();
+    assert!(not_passed.is_empty(), "{not_passed:#?}");
+    assert_eq!(judgement.verdict().exit_code(), 0);
+}
+
+#[test]
+fn i1_an_acknowledged_submit_that_the_log_lacks() {
+    let mut script = ended();
+    script.submit_as(9, args(9), None);
+    expect(&script, Invariant::Durable);
+}
+
+#[test]
+fn i1_an_acknowledged_submit_that_a_node_does_not_know() {
+    let mut script = clean();
+    script.read_nothing(1);
+    expect(end(&mut script), Invariant::Durable);
+}
+
+#[test]
+fn i2_a_task_with_two_outcomes() {
+    let mut script = ended();
+    script.read_result(1, result(99));
+    expect(&script, Invariant::OneEnding);
+}
+
+#[test]
+fn i2_a_task_that_lives_again() {
+    let mut script = ended();
+    script.read(1, Status::Running, 1, 0);
+    expect(&script, Invariant::OneEnding);
+}
+
+#[test]
+fn i3_a_token_that_is_given_twice() {
+    let mut script = clean();
+    script.submit(3).grant(3, 4, 1).submit(4).told_grant(4, 4, 1);
+    expect(end(&mut script), Invariant::Tokens);
+}
+
+#[test]
+fn i3_a_token_that_falls() {
+    let mut script = clean();
+    script.submit(3).told_grant(3, 9, 1).submit(4).told_grant(4, 8, 1);
+    expect(end(&mut script), Invariant::Tokens);
+}
+
+#[test]
+fn i4_a_report_under_an_old_token_that_is_accepted() {
+    let mut script = clean();
+    script.submit(3).grant(3, 4, 1);
+    script.log(LogCommand::Release { task: task(3), token: Token(4) }).grant(3, 5, 1);
+    script.log(LogCommand::Complete { task: task(3), token: Token(4), result: result(3) });
+    script.told_complete(3, 4);
+    expect(end(&mut script), Invariant::Fencing);
+}
+
+#[test]
+fn i4_by_the_log_alone_a_report_under_an_old_token_that_is_accepted() {
+    let mut script = clean();
+    script.submit(3).grant(3, 4, 1);
+    // The second grant went to a worker that nobody records.
+    script.log(LogCommand::Release { task: task(3), token: Token(4) }).log(crate::script::acquire(77));
+    script.log(LogCommand::Complete { task: task(3), token: Token(4), result: result(3) });
+    script.told_complete(3, 4);
+    expect(end(&mut script), Invariant::Fencing);
+}
+
+#[test]
+fn i5_a_number_of_attempts_that_falls() {
+    let mut script = clean();
+    script.submit(3).read(3, Status::Queued, 0, 2).read(3, Status::Queued, 0, 1);
+    expect(end(&mut script), Invariant::Forward);
+}
+
+#[test]
+fn i6_a_key_that_names_two_tasks() {
+    let mut script = clean();
+    for n in [3, 4] {
+        script.log(LogCommand::Submit { function: FUNCTION, options: Options::default(), items: items(n) });
+        script.submit_as(n, args(n), Some("order-17"));
+    }
+    expect(end(&mut script), Invariant::Keys);
+}
+
+#[test]
+fn i6_a_task_that_is_accepted_with_two_requests() {
+    let mut script = clean();
+    script.submit(3).submit_as(3, args(99), Some("order-17"));
+    expect(end(&mut script), Invariant::Keys);
+}
+
+#[test]
+fn i7_a_task_that_nobody_submitted() {
+    let mut script = ended();
+    script.read(9, Status::Queued, 0, 0);
+    expect(&script, Invariant::Conservation);
+}
+
+#[test]
+fn i7_a_task_that_does_not_stand_where_the_log_left_it() {
+    let mut script = ended();
+    script.read(1, Status::Cancelled, 1, 0);
+    expect(&script, Invariant::Conservation);
+}
+
+#[test]
+fn i8_nodes_with_different_states() {
+    let mut script = ended();
+    script.digest(3, "other");
+    expect(&script, Invariant::Replicas);
+}
+
+#[test]
+fn i8_nodes_with_different_logs() {
+    let mut script = ended();
+    let entries = script.entries();
+    let mut other = entries[1].clone();
+    (other.nodes, other.term) = (vec![3], 2);
+    entries.insert(2, other);
+    expect(&script, Invariant::Replicas);
+}
+
+#[test]
+fn i9_an_attempt_that_is_counted_twice() {
+    let mut script = clean();
+    script.submit(3).grant(3, 4, 2);
+    expect(end(&mut script), Invariant::Attempts);
+}
+
+#[test]
+fn i10_log_time_that_goes_back() {
+    let mut script = ended();
+    let entries = script.entries();
+    (entries[4].term, entries[4].log_ms) = (2, Some(1));
+    expect(&script, Invariant::Time);
+}
+
+#[test]
+fn i10_stamps_of_one_leader_may_pass_each_other() {
+    let mut script = ended();
+    script.entries()[4].log_ms = Some(1);
+    assert_eq!(script.violated(), []);
+}
+
+#[test]
+fn i10_a_task_that_starts_before_its_time() {
+    let mut script = clean();
+    let options = Options { delay_ms: Some(60_000), ..Options::default() };
+    script.log(LogCommand::Submit { function: FUNCTION, options, items: items(3) });
+    script.call(
+        Call::Submit { function: FUNCTION, key: None, options, items: items(3) },
+        Outcome::Ok(Reply::Submitted { tasks: vec![task(3)], created: None }),
+    );
+    script.told_grant(3, 4, 1);
+    expect(end(&mut script), Invariant::Time);
+}
+
+#[test]
+fn i11_a_task_that_never_ends() {
+    let mut script = clean();
+    script.submit(3);
+    expect(end(&mut script), Invariant::Liveness);
+}
+
+#[test]
+fn i11_a_run_that_is_stuck() {
+    let mut script = ended();
+    script.event(Event::Phase(Phase::Stuck));
+    expect(&script, Invariant::Liveness);
+}
+
+#[test]
+fn i12_an_old_effect_that_the_register_took() {
+    let mut script = clean();
+    script.effect(2, 3, true).effect(2, 2, true);
+    expect(end(&mut script), Invariant::Effects);
+}
+
+#[test]
+fn i12_an_effect_of_another_attempt_than_the_one_that_completed() {
+    let mut script = clean();
+    script.effect(2, 2, true);
+    expect(end(&mut script), Invariant::Effects);
+}
+
+#[test]
+fn i13_a_task_that_overtakes() {
+    let mut script = clean();
+    script.submit(3).submit(4).grant(4, 4, 1);
+    expect(end(&mut script), Invariant::Order);
+}
+
+#[test]
+fn i14_a_fault_that_never_happened_is_no_pass() {
+    let mut script = ended();
+    script.run.faults.push("power-failure".to_owned());
+    let judgement = script.judge();
+    assert_eq!(judgement.verdict(), Verdict::Unknown);
+    assert_eq!(judgement.with(Verdict::Unknown).collect::<Vec<_>>(), [Invariant::Coverage]);
+    assert_eq!(judgement.verdict().exit_code(), 2);
+}
+
+#[test]
+fn i14_a_fault_that_cannot_happen_here_is_named_and_not_asked_for() {
+    let mut script = ended();
+    script.run.faults.push("power-failure".to_owned());
+    script.run.skipped.insert("power-failure".to_owned(), "needs root".to_owned());
+    let judgement = script.judge();
+    assert_eq!(judgement.verdict(), Verdict::Pass);
+    let coverage = judgement.findings.iter().find(|f| f.invariant == Invariant::Coverage).unwrap();
+    assert!(coverage.says.contains("skipped: power-failure (needs root)"), "{}", coverage.says);
+}
+
+#[test]
+fn i14_too_little_that_was_asked_is_no_pass() {
+    for wanted in [
+        Wanted { operations: 1000, ..Wanted::default() },
+        Wanted { leader_changes: 2, ..Wanted::default() },
+        Wanted { expiries: 1, ..Wanted::default() },
+        Wanted { stale_refusals: 2, ..Wanted::default() },
+    ] {
+        let mut script = ended();
+        script.run.wanted = wanted;
+        assert_eq!(
+            script.judge().with(Verdict::Unknown).collect::<Vec<_>>(),
+            [Invariant::Coverage],
+            "{wanted:?}"
+        );
+    }
+}
+
+#[test]
+fn w_a_read_that_shows_the_past() {
+    let mut script = clean();
+    // Granted and answered, but a later read still sees the task in the queue.
+    script.submit(3).grant(3, 4, 1).read(3, Status::Queued, 0, 0).complete(3, 4);
+    expect(end(&mut script), Invariant::Witness);
+}
+
+#[test]
+fn w_a_stale_read_that_shows_the_future() {
+    let mut script = clean();
+    let op = script.invoke(Call::Status { task: task(1), stale: true });
+    let seen =
+        Reply::Seen { status: Status::Completed, token: Some(Token(1)), attempts: Some(0), result: None };
+    script.answer(op, Some(3), Outcome::Ok(seen));
+    expect(end(&mut script), Invariant::Witness);
+}
+
+#[test]
+fn w_a_refusal_that_the_log_does_not_imply() {
+    let mut script = clean();
+    script.submit(3).grant(3, 4, 1);
+    script.log(LogCommand::Complete { task: task(3), token: Token(4), result: result(3) });
+    script.call(
+        Call::Complete { task: task(3), token: Token(4), result: result(3) },
+        Outcome::Refused { code: Refusal::StaleLease, current: None },
+    );
+    expect(end(&mut script), Invariant::Witness);
+}
+
+#[test]
+fn w_an_order_that_contradicts_real_time() {
+    let mut script = clean();
+    // In the log the second submit comes first, though it was invoked after the first one had returned.
+    for n in [4, 3] {
+        script.log(LogCommand::Submit { function: FUNCTION, options: Options::default(), items: items(n) });
+    }
+    script.submit_as(3, args(3), None).submit_as(4, args(4), None);
+    expect(end(&mut script), Invariant::Witness);
+}
+
+#[test]
+fn l_a_task_that_is_unknown_after_its_submit() {
+    let mut script = clean();
+    script.submit(3).read_nothing(3);
+    expect(end(&mut script), Invariant::Linearizable);
+}
+
+#[test]
+fn l_a_grant_after_an_accepted_cancel() {
+    let mut script = clean();
+    script.submit(3).log(LogCommand::Cancel { task: task(3) });
+    script.call(Call::Cancel { task: task(3) }, Outcome::Ok(Reply::Done { status: Some(Status::Cancelled) }));
+    script.told_grant(3, 4, 1);
+    expect(end(&mut script), Invariant::Linearizable);
+}
+
+#[test]
+fn l_a_conflict_under_a_key_that_nobody_had_used() {
+    let mut script = clean();
+    let items = items(3);
+    let call =
+        Call::Submit { function: FUNCTION, key: Some("k".to_owned()), options: Options::default(), items };
+    script.call(call, Outcome::Refused { code: Refusal::TaskConflict, current: None });
+    expect(end(&mut script), Invariant::Linearizable);
+}
+
+#[test]
+fn a_submit_without_an_answer_may_have_happened_or_not() {
+    for happened in [true, false] {
+        let mut script = clean();
+        let call =
+            Call::Submit { function: FUNCTION, key: None, options: Options::default(), items: items(3) };
+        script.call(call, Outcome::Info { why: "timeout".to_owned() });
+        if happened {
+            script.log(LogCommand::Submit {
+                function: FUNCTION,
+                options: Options::default(),
+                items: items(3),
+            });
+            script.read(3, Status::Queued, 0, 0).grant(3, 4, 1).complete(3, 4);
+        } else {
+            script.read_nothing(3);
+        }
+        assert_eq!(end(&mut script).violated(), [], "happened: {happened}");
+    }
+}
+
+#[test]
+fn without_a_log_what_needs_one_is_unknown() {
+    let mut script = ended();
+    script.entries().clear();
+    let judgement = script.judge();
+    let without = [Invariant::Conservation, Invariant::Attempts, Invariant::Order, Invariant::Witness];
+    assert_eq!(judgement.with(Verdict::Unknown).collect::<Vec<_>>(), without);
+}
+
+#[test]
+fn a_log_with_a_hole_proves_nothing() {
+    let mut script = ended();
+    script.entries().remove(3);
+    let judgement = script.judge();
+    assert_eq!(judgement.verdict(), Verdict::Unknown, "{:#?}", judgement.findings);
+}
