@@ -47,11 +47,11 @@ fn head(out: &mut impl Write, judgement: &Judgement) -> io::Result<()> {
     let nodes = run.nodes.len();
     writeln!(
         out,
-        "<p class=\"dim\">{nodes} nodes, seed {}, {}, {}; {} of history. {} operations answered, {} of them refused; {} failed; \
+        "<p class=\"dim\">{nodes} nodes, seed {}, {}{}; {} of history. {} operations answered, {} of them refused; {} failed; \
          {} without an answer.</p>\n<p>{again}:</p><pre>{}</pre>",
         run.seed,
         escaped(commit),
-        escaped(&run.started),
+        if run.started.is_empty() { String::new() } else { format!(", started {}", escaped(&run.started)) },
         seconds(evidence.end),
         counts.answered(),
         counts.refused,

@@ -4,5 +4,6 @@
 
 mod histories;
 mod long;
+mod report;
 mod script;
 mod wrong;

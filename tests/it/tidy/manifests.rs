@@ -8,7 +8,7 @@ use toml::Table;
 use super::tree::{expect_none, files, has_word, root};
 
 /// Folder of each crate, its name, and the crates of this workspace that it may depend on (for its tests, too).
-const ARROWS: [(&str, &str, &[&str]); 7] = [
+const ARROWS: [(&str, &str, &[&str]); 8] = [
     ("kernel", "raftwork-kernel", &[]),
     ("api", "raftwork-api", &["raftwork-kernel"]),
     ("node", "raftwork-node", &["raftwork-kernel", "raftwork-api"]),
@@ -16,6 +16,7 @@ const ARROWS: [(&str, &str, &[&str]); 7] = [
     ("worker", "raftwork-worker", &["raftwork-api", "raftwork-client"]),
     ("client/python", "raftwork-python", &["raftwork-api", "raftwork-client", "raftwork-worker"]),
     ("chaos", "raftwork-chaos", &["raftwork-api", "raftwork-client"]),
+    ("chaos/model", "raftwork-model", &[]),
 ];
 
 /// What the state machine may use. No runtime, no clock, no randomness, no logging.
