@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Folders that builds, tools and clusters fill.
+/// Folders that builds, tools and clusters fill; in a worktree, `.git` is a file.
 const SKIPPED_FOLDERS: [&str; 9] = [
     ".git",
     ".raftwork",
@@ -71,7 +71,7 @@ fn collect(folder: &Path, found: &mut Vec<File>) {
         let skipped = SKIPPED_FOLDERS.contains(&name.as_str()) || name.ends_with("_cache");
         if kind.is_dir() && !skipped {
             collect(&place, found);
-        } else if kind.is_file() && !is_built(&name) {
+        } else if kind.is_file() && !skipped && !is_built(&name) {
             let path = place.strip_prefix(root()).expect("the walk starts at the root");
             found.push(File { path: path.to_string_lossy().into_owned(), place });
         }
