@@ -32,6 +32,9 @@ const PROPOSAL_BYTES_MAX: usize = 48 << 20;
 const BYTES_PER_UNIT: usize = 1 << 10;
 /// How long a proposal may take before its outcome is called unknown.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
+/// How long workers' wants wait after an entry was refused. A leader that hears no majority refuses at once, and would be
+/// asked again at once, for seconds: the wants ride in whatever comes.
+const REFUSED_PAUSE: Duration = Duration::from_millis(50);
 /// How soon a caller that was turned away may try again.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
@@ -259,7 +262,11 @@ impl Coalescer {
         tokio::spawn(async move {
             let outcome = raft.commit(EntryBytes(bytes)).await;
             drop(permit);
+            let refused = outcome.is_err();
             settle(outcome, proposals, &acquires, &dispatcher);
+            if refused {
+                tokio::time::sleep(REFUSED_PAUSE).await;
+            }
             // What became ready by time or failure, and found no acquire in this entry, finds one in the next.
             signal.wake.notify_one();
         });
