@@ -29,6 +29,7 @@ mod ids;
 pub mod limits;
 mod live;
 mod mix;
+pub mod mutants;
 mod payload;
 mod record;
 mod reply;

@@ -5,9 +5,11 @@ pub mod dispatch;
 pub mod group;
 pub mod http;
 mod node;
+mod parts;
 pub mod raft;
 pub mod replica;
 pub mod store;
 pub mod telemetry;
 
 pub use node::{Node, StartError};
+pub use parts::Embedded;

@@ -10,20 +10,19 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{Config, NodeConfig};
+use crate::config::Config;
 use crate::group::{Group, GroupSeed, RaftNode};
 use crate::http::{self, AppState, BindError};
-use crate::raft::handle::{InitializeError, OpenRaftError, RaftHandle};
+use crate::parts::{Opened, network_settings, start_raft_here};
+use crate::raft::handle::{InitializeError, OpenRaftError};
 use crate::raft::log_store::LogStore;
-use crate::raft::network::{Network, NetworkSettings};
+use crate::raft::network::Network;
 use crate::raft::server::PeerServer;
-use crate::raft::state_machine::StateMachine;
-use crate::raft::transfer;
 use crate::replica::Replica;
-use crate::store::generation::Generations;
+use crate::store::disk::{Disk, RocksDisk};
 use crate::store::identity::{DataFolder, IdentityError};
-use crate::store::log::{Log, OpenError, Witness};
-use crate::store::rows::{OpenRowsError, RowStore};
+use crate::store::log::OpenError;
+use crate::store::rows::OpenRowsError;
 
 /// Threads that Raft has to itself, so that no request, however slow, delays a heartbeat.
 const RAFT_THREADS: usize = 2;
@@ -85,15 +84,6 @@ pub struct Node {
     _folder: DataFolder,
 }
 
-/// Everything of a node that is on disk.
-struct Opened {
-    folder: DataFolder,
-    log: Log,
-    replica: Replica,
-    generations: Generations,
-    snapshots: PathBuf,
-}
-
 impl Node {
     /// Opens the data folder of node `id` (refusing what is damaged or another's), takes the port, joins the cluster.
     ///
@@ -104,7 +94,8 @@ impl Node {
         // The port first: a second process on the same configuration should say so, whatever its data folder says.
         let listener = http::bind(own.addr).await?;
         let addr = listener.local_addr().map_err(|source| BindError::Io { addr: own.addr, source })?;
-        let opened = open(own, &config.cluster.name)?;
+        let disk: Arc<dyn Disk> = Arc::new(RocksDisk);
+        let opened = Opened::open(&disk, own, &config.cluster.name)?;
         let seed = GroupSeed::new(opened.replica.clone(), config.group_settings());
         let runtime = raft_runtime().map_err(|source| data_error(&own.data, source))?;
         let raft = start_raft(&runtime, config, id, &opened, &seed).await?;
@@ -166,22 +157,6 @@ fn raft_runtime() -> io::Result<Runtime> {
     Builder::new_multi_thread().worker_threads(RAFT_THREADS).thread_name("raft").enable_all().build()
 }
 
-/// Opens, in the order in which each part is a witness for the next.
-fn open(own: &NodeConfig, cluster: &str) -> Result<Opened, StartError> {
-    let failed = |source| data_error(&own.data, source);
-    let mut folder = DataFolder::open(&own.data, cluster, own.id)?;
-    let generations = Generations::open(&own.data).map_err(failed)?;
-    let replica = Replica::new(RowStore::open(&generations.path())?)?;
-    let applied = replica.progress().0.applied.map(|position| position.index);
-    let witness = Witness { applied, existed: folder.identity().has_log };
-    let path = own.data.join("log");
-    let log = Log::open(&path, witness).map_err(|source| StartError::Log { path, source })?;
-    folder.note_log()?;
-    let snapshots = own.data.join("snap");
-    transfer::remove_partial(&snapshots).map_err(failed)?;
-    Ok(Opened { folder, log, replica, generations, snapshots })
-}
-
 async fn start_raft(
     runtime: &Runtime,
     config: &Config,
@@ -189,27 +164,11 @@ async fn start_raft(
     opened: &Opened,
     seed: &GroupSeed,
 ) -> Result<RaftNode, StartError> {
-    let settings = config.raft_settings();
-    let machine = StateMachine::new(
-        opened.replica.clone(),
-        opened.log.clone(),
-        opened.generations.clone(),
-        opened.snapshots.clone(),
-        seed.observer(),
-    )
-    .map_err(|source| data_error(&opened.snapshots, source))?;
-    let cluster = config.cluster.name.clone();
-    let network = Network::new(NetworkSettings {
-        node: id,
-        cluster: cluster.clone(),
-        token: None,
-        append_timeout: settings.append_timeout(),
-    })?;
-    let store = LogStore::new(opened.log.clone());
-    let started = runtime
-        .spawn(async move { RaftHandle::start(id, &cluster, &settings, network, store, machine).await });
-    let raft = started.await.map_err(|error| OpenRaftError::Fatal(error.to_string()))??;
-    Ok(raft)
+    let network = Network::new(network_settings(config, id))?;
+    let machine = opened.machine(seed)?;
+    let starting = start_raft_here(config, id, network, LogStore::new(opened.log.clone()), machine);
+    let started = runtime.spawn(starting).await.map_err(|error| OpenRaftError::Fatal(error.to_string()));
+    Ok(started??)
 }
 
 /// Serves peers on Raft's own threads.
@@ -226,6 +185,6 @@ fn peer_server(runtime: &Runtime, raft: &RaftNode, opened: &Opened) -> http::Pee
     })
 }
 
-fn data_error(path: &Path, source: io::Error) -> StartError {
+pub(crate) fn data_error(path: &Path, source: io::Error) -> StartError {
     StartError::Data { path: path.to_owned(), source }
 }

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
+use raftwork_kernel::mutants::mutant;
 use raftwork_kernel::{
     Applied, Entry, LeaseRef, LogTime, PythonVersion, Record, RequestId, Rows, State, Status, Task, TaskId,
-    WorkerId,
+    Token, WorkerId,
 };
 
 use crate::store::log::Position;
@@ -51,7 +52,8 @@ impl Replica {
     pub(crate) fn apply(&self, position: Position, entry: &Entry) -> Applied {
         let mut inner = self.inner.write().unwrap_or_else(PoisonError::into_inner);
         let Inner { state, rows, progress, .. } = &mut *inner;
-        let applied = state.apply(entry, rows.as_ref());
+        let local = mutant("M8").then(|| by_local_clock(entry));
+        let applied = state.apply(local.as_ref().unwrap_or(entry), rows.as_ref());
         *progress = Progress { applied: Some(position), scalars: state.scalars() };
         rows.write(&applied.changes, progress, None);
         applied
@@ -162,9 +164,18 @@ impl Replica {
     }
 }
 
+/// An entry as if it said what this node's own calendar says: what only a planted bug does.
+fn by_local_clock(entry: &Entry) -> Entry {
+    let now = std::time::UNIX_EPOCH.elapsed().unwrap_or_default();
+    Entry { log_time: LogTime(u64::try_from(now.as_millis()).unwrap_or(u64::MAX)), ..entry.clone() }
+}
+
 impl Inner {
     fn load(rows: RowStore) -> Result<Self, OpenRowsError> {
-        let progress = rows.progress()?;
+        let mut progress = rows.progress()?;
+        if mutant("M7") {
+            progress.scalars.last_token = Token(0);
+        }
         let members = rows.members()?;
         let state = rows.restore(progress.scalars)?;
         Ok(Self { state, rows: Arc::new(rows), progress, members })

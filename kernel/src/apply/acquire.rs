@@ -17,9 +17,21 @@ impl<R: Rows> Transition<'_, R> {
         let mut grants = Vec::new();
         for _ in 0..command.max.min(ACQUIRE_MAX) {
             let Some(slot) = self.state.live.best_for(command.python) else { break };
+            #[cfg(feature = "mutants")]
+            let slot = if crate::mutants::mutant("M12") { self.any_ready(slot) } else { slot };
             grants.push(self.grant(slot, command));
         }
         Accepted::Granted(grants)
+    }
+
+    /// A ready task in the order of a hash map, which is another in every process: what only a planted bug does.
+    #[cfg(feature = "mutants")]
+    fn any_ready(&self, best: Slot) -> Slot {
+        use std::hash::BuildHasher;
+        let slots = self.state.live.slots();
+        let ready = slots.filter(|(_, cell)| matches!(cell.standing.phase, Phase::Ready));
+        let order = std::hash::RandomState::new();
+        ready.min_by_key(|(_, cell)| order.hash_one(cell.id)).map_or(best, |(slot, _)| slot)
     }
 
     /// What the worker still holds under this request id: the answer that may have been lost on its way.

@@ -6,6 +6,7 @@
 use raftwork_api::frame::FrameWriter;
 use raftwork_api::stream::ToWorker;
 use raftwork_kernel::LeaseRef;
+use raftwork_kernel::mutants::mutant;
 use tokio::sync::oneshot;
 
 use super::{Beats, Dispatcher, send};
@@ -38,7 +39,8 @@ impl Dispatcher {
     }
 
     fn answer(&self, beat: Beat, confirmed: &Result<(), Unavailable>) {
-        let lost = confirmed.clone().map(|()| self.inner.replica.lost(&beat.held));
+        let held = if mutant("M23") { &[] } else { beat.held.as_slice() };
+        let lost = confirmed.clone().map(|()| self.inner.replica.lost(held));
         match (beat.answer, lost) {
             (Answer::Stream(outbox, number), Ok(lost)) => send(&outbox, &ToWorker::Beat { number, lost }),
             // No answer: the worker looks for the leader elsewhere.

@@ -13,7 +13,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use raftwork_api::cluster::{ClusterInfo, DigestInfo, NodeInfo};
-use raftwork_kernel::{Command, Event, Record, Reply, TaskId};
+use raftwork_kernel::mutants::mutant;
+use raftwork_kernel::{Accepted, Command, Event, Record, Reply, TaskId};
 
 pub use self::proposals::ProposalCounters;
 pub(crate) use self::proposals::{Coalescer, Proposal, Proposals, Queue};
@@ -241,6 +242,12 @@ impl Group {
         if self.inner.replica.live_len() >= self.inner.queued_max {
             return Err(Unavailable::Busy { retry_after: Duration::from_secs(5) });
         }
+        if mutant("M18") {
+            let early = commands.iter().map(|_| Ok(Accepted::Submitted { created: 0 })).collect();
+            let proposals = self.inner.proposals.clone();
+            tokio::spawn(async move { proposals.try_propose(commands).await });
+            return Ok(early);
+        }
         self.inner.proposals.try_propose(commands).await
     }
 
@@ -249,6 +256,9 @@ impl Group {
     /// # Errors
     /// When this node does not lead, or cannot confirm that it does.
     pub async fn linearize(&self) -> Result<(), Unavailable> {
+        if mutant("M4") {
+            return Ok(());
+        }
         self.inner.reign.check()?;
         Linearizer { raft: self.inner.raft.clone() }.linearize().await
     }

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use raftwork_kernel::LogTime;
+use raftwork_kernel::mutants::mutant;
 use tokio::sync::watch;
 
 use super::clock::LogClock;
@@ -137,7 +139,8 @@ impl ReignKeeper {
             return None;
         }
         dispatcher.reign_begins();
-        let clock = Arc::new(LogClock::starting_at(self.replica.log_time()));
+        let clock =
+            Arc::new(LogClock::starting_at(if mutant("M24") { LogTime(0) } else { self.replica.log_time() }));
         self.state.send_replace(State::Leading(clock));
         tracing::info!(term, "this node leads");
         Some(term)

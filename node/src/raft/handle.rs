@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use openraft::async_runtime::watch::WatchReceiver;
 use openraft::{Instant as _, LinearizerOption, ServerState};
+use raftwork_kernel::mutants::mutant;
 
 use super::leadership::LeadershipWatch;
 use super::log_store::LogStore;
@@ -204,7 +205,8 @@ impl<SM: Machine> RaftHandle<SM> {
     /// A read of the state after it is linearizable. Concurrent calls share one round. Gives the index.
     pub async fn read_index(&self) -> Result<u64, ReadIndexError> {
         let stopped = |fatal: super::types::Fatal| ReadIndexError::Stopped(fatal.to_string());
-        let option = LinearizerOption::new(Some(Duration::ZERO), true).with_wait_timeout(self.read_patience);
+        let fresh = if mutant("M5") { None } else { Some(Duration::ZERO) };
+        let option = LinearizerOption::new(fresh, fresh.is_some()).with_wait_timeout(self.read_patience);
         let linearizer = self.raft.get_read_linearizer(option).await.map_err(|error| match error {
             ReadError::APIError(ReadRefusal::ForwardToLeader(forward)) => {
                 ReadIndexError::NotLeader { leader: leader_of(forward) }

@@ -9,32 +9,27 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::StatusCode;
-use raftwork_api::frame::{self, Frame, FrameReader, FrameWriter, PROTOCOL, STREAM_PATH, SendError};
+use raftwork_api::frame::{self, Frame, FrameReader, FrameWriter, SendError};
 use serde::Deserialize;
 use tokio::io::ReadHalf;
 use tokio::sync::{Semaphore, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::hello::Hello;
+use super::dial::{Dial, DialError, PeerStream};
 use super::types::NodeId;
 use super::wire::{self, ANSWER, Answer, WireError};
 
 /// Missed answers in a row that end a connection.
 const MISSES_MAX: u32 = 2;
 /// Time for a connection to be made. On a network that works it takes a round trip.
-const DIAL_MAX: Duration = Duration::from_secs(2);
-/// Time after which the kernel gives up on unacknowledged bytes.
-const UNHEARD_MAX: Duration = Duration::from_secs(5);
+pub(super) const DIAL_MAX: Duration = Duration::from_secs(2);
 
 /// Why a peer did not answer.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum LinkError {
-    #[error("cannot reach {addr}: {error}")]
-    Dial { addr: String, error: String },
-    #[error("{addr} refused the stream with {status}: {text}")]
-    Refused { addr: String, status: StatusCode, text: String },
+    #[error(transparent)]
+    Dial(#[from] DialError),
     #[error("the connection to {addr} was lost")]
     Lost { addr: String },
     #[error("no answer from {addr} within {after:?}")]
@@ -47,56 +42,12 @@ pub(super) enum LinkError {
     Wire { addr: String, error: WireError },
 }
 
-/// Makes connections: the HTTP client and who we say we are.
-#[derive(Debug)]
-pub(super) struct Dialer {
-    http: reqwest::Client,
-    cluster: String,
-    token: Option<String>,
-}
-
-impl Dialer {
-    /// A dialer for peers of `cluster`, which shows `token` if there is one.
-    pub(super) fn new(cluster: String, token: Option<String>) -> Result<Self, reqwest::Error> {
-        // A proxy from the environment is for the internet, not for peers. Every connection becomes a stream, so there is
-        // nothing to pool.
-        let http = reqwest::Client::builder()
-            .no_proxy()
-            .http1_only()
-            .tcp_nodelay(true)
-            .tcp_user_timeout(UNHEARD_MAX)
-            .connect_timeout(DIAL_MAX)
-            .pool_max_idle_per_host(0)
-            .redirect(reqwest::redirect::Policy::none())
-            .build()?;
-        Ok(Self { http, cluster, token })
-    }
-
-    async fn dial(&self, target: NodeId, addr: &str) -> Result<Connection, LinkError> {
-        let unreachable =
-            |error: reqwest::Error| LinkError::Dial { addr: addr.to_owned(), error: causes(&error) };
-        let hello = Hello { cluster: self.cluster.clone(), target };
-        let mut request = self.http.get(format!("http://{addr}{STREAM_PATH}")).headers(hello.headers());
-        request = request.header(http::header::CONNECTION, "upgrade").header(http::header::UPGRADE, PROTOCOL);
-        if let Some(token) = &self.token {
-            request = request.bearer_auth(token);
-        }
-        let response = request.send().await.map_err(unreachable)?;
-        if response.status() != StatusCode::SWITCHING_PROTOCOLS {
-            let status = response.status();
-            let text = response.text().await.unwrap_or_default();
-            return Err(LinkError::Refused { addr: addr.to_owned(), status, text });
-        }
-        Ok(Connection::start(response.upgrade().await.map_err(unreachable)?))
-    }
-}
-
 /// One logical connection to one peer.
 #[derive(Debug)]
 pub(super) struct Link {
     target: NodeId,
     addr: String,
-    dialer: Arc<Dialer>,
+    dialer: Arc<dyn Dial>,
     current: Mutex<Option<Arc<Connection>>>,
     /// One permit, held while dialling, so that those who ask meanwhile share the connection.
     turn: Semaphore,
@@ -105,7 +56,7 @@ pub(super) struct Link {
 
 impl Link {
     /// A link that is not yet connected.
-    pub(super) fn new(target: NodeId, addr: String, dialer: Arc<Dialer>) -> Self {
+    pub(super) fn new(target: NodeId, addr: String, dialer: Arc<dyn Dial>) -> Self {
         let (current, turn) = (Mutex::default(), Semaphore::new(1));
         Self { target, addr, dialer, current, turn, misses: AtomicU32::new(0) }
     }
@@ -149,8 +100,9 @@ impl Link {
         }
         let dialled = timeout(DIAL_MAX, self.dialer.dial(self.target, &self.addr)).await;
         let too_slow =
-            |_| LinkError::Dial { addr: self.addr.clone(), error: "it does not answer".to_owned() };
-        let connection = Arc::new(dialled.map_err(too_slow)??);
+            |_| DialError::Unreachable { addr: self.addr.clone(), error: "it does not answer".to_owned() };
+        let stream = dialled.map_err(too_slow)??;
+        let connection = Arc::new(Connection::start(stream));
         *self.lock() = Some(Arc::clone(&connection));
         self.misses.store(0, Ordering::Relaxed);
         Ok(connection)
@@ -255,7 +207,7 @@ struct Connection {
 type Expected = Option<HashMap<u64, oneshot::Sender<Frame>>>;
 
 impl Connection {
-    fn start(stream: reqwest::Upgraded) -> Self {
+    fn start(stream: PeerStream) -> Self {
         let (frames, writer) = frame::split(stream);
         let expected = Arc::new(Mutex::new(Some(HashMap::new())));
         let reader = tokio::spawn(read_answers(frames, Arc::clone(&expected)));
@@ -284,7 +236,7 @@ impl Drop for Connection {
     }
 }
 
-async fn read_answers(mut frames: FrameReader<ReadHalf<reqwest::Upgraded>>, expected: Arc<Mutex<Expected>>) {
+async fn read_answers(mut frames: FrameReader<ReadHalf<PeerStream>>, expected: Arc<Mutex<Expected>>) {
     let lock = || expected.lock().unwrap_or_else(PoisonError::into_inner);
     loop {
         match frames.next().await {
@@ -304,15 +256,4 @@ async fn read_answers(mut frames: FrameReader<ReadHalf<reqwest::Upgraded>>, expe
     }
     // Everyone who still waits is told by the drop of the other end.
     *lock() = None;
-}
-
-/// An error with its causes, for reqwest's own text leaves out the one that helps.
-fn causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }

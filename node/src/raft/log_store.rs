@@ -7,8 +7,10 @@ use std::ops::{Bound, RangeBounds};
 use openraft::OptionalSend;
 use openraft::entry::RaftEntry;
 use openraft::storage::{RaftLogReader, RaftLogStorage};
+use raftwork_kernel::mutants::mutant;
 use tokio::sync::oneshot;
 
+use super::blocking::blocking;
 use super::image::{self, LogIdImage, MembershipImage, VoteImage};
 use super::types::{Entry, EntryBytes, Flushed, LogId, LogState, Payload, TypeConfig, Vote};
 use crate::store::log::{Body, Done, Log, Position, Record};
@@ -35,8 +37,7 @@ impl LogStore {
         }
         // A follower that is far behind; the disk must not hold up Raft's own threads.
         let log = self.log.clone();
-        let read = tokio::task::spawn_blocking(move || log.read(start..end, bytes_max));
-        let records = read.await.map_err(io::Error::other)??;
+        let records = blocking(move || log.read(start..end, bytes_max)).await??;
         records.into_iter().map(to_entry).collect()
     }
 }
@@ -72,6 +73,10 @@ impl RaftLogStorage<TypeConfig> for LogStore {
     }
 
     async fn save_vote(&mut self, vote: &Vote) -> Result<(), io::Error> {
+        if mutant("M2") {
+            self.log.save_ballot(VoteImage::from(*vote).into(), Box::new(drop));
+            return Ok(());
+        }
         durable(|done| self.log.save_ballot(VoteImage::from(*vote).into(), done)).await
     }
 
@@ -95,12 +100,15 @@ impl RaftLogStorage<TypeConfig> for LogStore {
     }
 
     async fn truncate_after(&mut self, last_log_id: Option<LogId>) -> Result<(), io::Error> {
-        self.log.truncate_after(last_log_id.map(|id| id.index));
+        if !mutant("M13") {
+            self.log.truncate_after(last_log_id.map(|id| id.index));
+        }
         Ok(())
     }
 
     async fn purge(&mut self, log_id: LogId) -> Result<(), io::Error> {
-        self.log.purge(to_position(log_id));
+        let end = self.log.extent().1.filter(|_| mutant("M14"));
+        self.log.purge(end.unwrap_or_else(|| to_position(log_id)));
         Ok(())
     }
 }

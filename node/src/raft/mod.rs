@@ -4,6 +4,8 @@
 //! [`network`] and [`server`] are the two ends of a connection between peers, `wire` is what goes over it and
 //! [`transfer`] how snapshots do; [`log_store`] adapts the durable log; [`image`] is how Raft's types look in bytes.
 
+mod blocking;
+pub mod dial;
 pub mod handle;
 pub mod hello;
 pub mod image;

@@ -15,7 +15,8 @@ use openraft::OptionalSend;
 use openraft::base::{BoxFuture, BoxStream};
 use openraft::network::{RPCOption, RPCTypes, RaftNetworkFactory, RaftNetworkV2};
 
-use super::link::{Dialer, Link, LinkError, Waiting};
+use super::dial::{Dial, HttpDialer};
+use super::link::{Link, LinkError, Waiting};
 use super::transfer::{FileInfo, Outgoing, SnapshotFiles, TransferError};
 use super::types::{
     AppendError, AppendRequest, AppendResponse, AppendResult, Cancelled, NodeId, Peer, RpcError, RpcNetwork,
@@ -45,7 +46,7 @@ pub struct NetworkSettings {
 /// Makes a [`PeerNetwork`] for every peer and purpose; `S` is the state machine's snapshot.
 pub struct Network<S> {
     settings: Arc<NetworkSettings>,
-    dialer: Arc<Dialer>,
+    dialer: Arc<dyn Dial>,
     links: HashMap<(NodeId, Lane), (String, Arc<Link>)>,
     snapshots: PhantomData<fn() -> S>,
 }
@@ -70,8 +71,13 @@ pub struct PeerNetwork<S> {
 impl<S> Network<S> {
     /// A network without connections yet. Errors: the HTTP client cannot be set up.
     pub fn new(settings: NetworkSettings) -> Result<Self, reqwest::Error> {
-        let dialer = Arc::new(Dialer::new(settings.cluster.clone(), settings.token.clone())?);
-        Ok(Self { settings: Arc::new(settings), dialer, links: HashMap::new(), snapshots: PhantomData })
+        let dialer = HttpDialer::new(settings.cluster.clone(), settings.token.clone())?;
+        Ok(Self::over(settings, Arc::new(dialer)))
+    }
+
+    /// The same over other connections than real ones.
+    pub fn over(settings: NetworkSettings, dialer: Arc<dyn Dial>) -> Self {
+        Self { settings: Arc::new(settings), dialer, links: HashMap::new(), snapshots: PhantomData }
     }
 
     /// openraft asks anew for every election, so connections are kept here.
@@ -261,8 +267,7 @@ impl<S: SnapshotFiles> PeerNetwork<S> {
             }
             // The connection was there a moment ago: try again at once, and find out.
             LinkError::Lost { .. } => RpcNetwork::from_string(error).into(),
-            LinkError::Dial { .. }
-            | LinkError::Refused { .. }
+            LinkError::Dial(_)
             | LinkError::Send { .. }
             | LinkError::Remote { .. }
             | LinkError::Wire { .. } => RpcUnreachable::from_string(error).into(),

@@ -11,11 +11,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 use futures::{Stream, StreamExt};
 use raftwork_api::frame::{self, Frame, FrameError, FrameWriter};
+use raftwork_kernel::mutants::mutant;
 use serde::Serialize;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
+use super::blocking::blocking;
 use super::leadership::LeadershipWatch;
 use super::transfer::{self, Incoming, Machine, SnapshotFiles};
 use super::types::{
@@ -123,7 +125,7 @@ impl<SM: Machine> PeerServer<SM> {
             offer.snapshot.try_into().map_err(|error| format!("a snapshot's description: {error}"))?;
         let taken = {
             let meta = meta.clone();
-            tokio::task::spawn_blocking(move || SM::SnapshotData::received(dir, &meta, offer.files)).await
+            blocking(move || SM::SnapshotData::received(dir, &meta, offer.files)).await
         };
         let snapshot = taken.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
         let installed = self.raft.install_full_snapshot(offer.vote.into(), Snapshot { meta, snapshot }).await;
@@ -229,6 +231,10 @@ type Session = Option<mpsc::Sender<(u64, AppendRequest)>>;
 
 impl<SM: Machine> Appends<SM> {
     async fn push(&self, id: u64, request: AppendRequest) {
+        if mutant("M22") {
+            let last = request.entries.last().map(openraft::entry::RaftEntry::log_id).or(request.prev_log_id);
+            reply(&self.writer, id, &Ok(Appended::Matching(last.map(Into::into)))).await;
+        }
         let mut append = (id, request);
         loop {
             let session = self.current();

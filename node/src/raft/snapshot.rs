@@ -41,7 +41,7 @@ impl SnapshotDir {
         let building = root.join(format!("{BUILDING}{}", Uuid::now_v7()));
         rows.checkpoint(&building).map_err(io::Error::other)?;
         let files = describe(&building)?;
-        let snapshot = covered(&building)?;
+        let snapshot = covered(rows, &building)?;
         Self::seal(&building, Manifest { snapshot, files })
     }
 
@@ -139,8 +139,8 @@ fn is_final(path: &Path) -> bool {
 }
 
 /// What the rows in `dir` are worth, as they say themselves.
-fn covered(dir: &Path) -> io::Result<SnapshotImage> {
-    let rows = RowStore::open_read_only(dir).map_err(io::Error::other)?;
+fn covered(source: &RowStore, dir: &Path) -> io::Result<SnapshotImage> {
+    let rows = source.read_other(dir).map_err(io::Error::other)?;
     let progress = rows.progress().map_err(io::Error::other)?;
     let members = rows.members().map_err(io::Error::other)?;
     Ok(SnapshotImage {

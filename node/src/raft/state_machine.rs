@@ -10,6 +10,7 @@ use openraft::storage::RaftStateMachine;
 use openraft::{OptionalSend, RaftSnapshotBuilder};
 use raftwork_kernel::{Applied, Event};
 
+use super::blocking::blocking;
 use super::image::LogIdImage;
 use super::log_store::{durable, to_position};
 use super::members::{decode_members, encode_members};
@@ -21,7 +22,6 @@ use super::types::{
 use crate::replica::Replica;
 use crate::store::generation::Generations;
 use crate::store::log::{Log, Position};
-use crate::store::rows::RowStore;
 use crate::store::{fatal_io, folder};
 
 /// Is told what was applied, on the thread that applied it: it must be quick.
@@ -129,7 +129,7 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
         }
         let (replica, generations) = (self.replica.clone(), Arc::clone(&self.generations));
         let unpacked = snapshot.clone();
-        blocking(move || install(&replica, &generations, &unpacked, position)).await?;
+        blocking(move || install(&replica, &generations, &unpacked, position)).await??;
         self.snapshots.lock().unwrap_or_else(PoisonError::into_inner).adopt(snapshot);
         self.observer.replaced();
         tracing::info!(index = position.map(|position| position.index), "installed a snapshot");
@@ -152,7 +152,7 @@ fn install(
     let mut generations = generations.lock().unwrap_or_else(PoisonError::into_inner);
     let path = generations.next_path()?;
     snapshot.unpack(&path)?;
-    let rows = RowStore::open(&path).map_err(io::Error::other)?;
+    let rows = replica.rows().open_other(&path).map_err(io::Error::other)?;
     let found = rows.progress().map_err(io::Error::other)?.applied;
     if found != position {
         return Err(io::Error::other(format!(
@@ -178,12 +178,8 @@ impl RaftSnapshotBuilder<TypeConfig> for Builder {
 
     async fn build_snapshot(&mut self) -> Result<Snapshot<SnapshotDir>, io::Error> {
         let (rows, root) = (self.replica.rows(), self.root.clone());
-        let snapshot = blocking(move || SnapshotDir::build(&rows, &root)).await?;
+        let snapshot = blocking(move || SnapshotDir::build(&rows, &root)).await??;
         self.snapshots.lock().unwrap_or_else(PoisonError::into_inner).adopt(snapshot.clone());
         Ok(Snapshot { meta: snapshot.meta()?, snapshot })
     }
-}
-
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
-    tokio::task::spawn_blocking(work).await.map_err(io::Error::other)?
 }

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
+use super::blocking::blocking;
 use super::types::{SnapshotMeta, TypeConfig};
 
 /// Bytes in one frame of a snapshot: few system calls, and small beside what a disk does in the time of a heartbeat.
@@ -97,10 +98,10 @@ impl Outgoing {
     /// Starts to read the files of `dir` ahead.
     pub(super) fn start(dir: PathBuf, files: Vec<FileInfo>) -> Self {
         let (sender, chunks) = mpsc::channel(CHUNKS_MAX);
-        tokio::task::spawn_blocking(move || {
-            if let Err(error) = read_files(&dir, &files, &sender) {
+        tokio::spawn(async move {
+            if let Err(error) = read_files(&dir, &files, &sender).await {
                 // Nobody listens any more if this fails, and then nobody wants the error.
-                let _ = sender.blocking_send(Err(error));
+                let _ = sender.send(Err(error)).await;
             }
         });
         Self { chunks }
@@ -112,28 +113,43 @@ impl Outgoing {
     }
 }
 
-fn read_files(
+async fn read_files(
     dir: &Path,
     files: &[FileInfo],
     sender: &mpsc::Sender<Result<Bytes, TransferError>>,
 ) -> Result<(), TransferError> {
     for (index, file) in (0u32..).zip(files) {
         let path = dir.join(&file.name);
-        let failed = |source| TransferError::Io { path: path.clone(), source };
-        let mut reader = File::open(&path).map_err(failed)?;
+        let mut reader = on_disk(&path, File::open).await?;
         let mut left = file.size;
         while left > 0 {
             let length = usize::try_from(left).unwrap_or(CHUNK_BYTES).min(CHUNK_BYTES);
-            let mut chunk = BytesMut::zeroed(4 + length);
-            (&mut chunk[..4]).put_u32_le(index);
-            reader.read_exact(&mut chunk[4..]).map_err(failed)?;
+            let chunk;
+            (reader, chunk) = on_disk(&path, move |_| read_chunk(reader, index, length)).await?;
             left -= length as u64;
-            if sender.blocking_send(Ok(chunk.freeze())).is_err() {
+            if sender.send(Ok(chunk)).await.is_err() {
                 return Ok(());
             }
         }
     }
     Ok(())
+}
+
+fn read_chunk(mut reader: File, index: u32, length: usize) -> io::Result<(File, Bytes)> {
+    let mut chunk = BytesMut::zeroed(4 + length);
+    (&mut chunk[..4]).put_u32_le(index);
+    reader.read_exact(&mut chunk[4..])?;
+    Ok((reader, chunk.freeze()))
+}
+
+/// Does something with the file or folder at `path`, where blocking is allowed.
+async fn on_disk<T: Send + 'static>(
+    path: &Path,
+    work: impl FnOnce(PathBuf) -> io::Result<T> + Send + 'static,
+) -> Result<T, TransferError> {
+    let at = path.to_owned();
+    let done = blocking(move || work(at)).await.map_err(|_| TransferError::Stopped)?;
+    done.map_err(|source| TransferError::Io { path: path.to_owned(), source })
 }
 
 /// A snapshot on its way in.
@@ -154,8 +170,8 @@ impl Incoming {
     pub(super) fn start(root: &Path, files: Vec<FileInfo>) -> Self {
         let (pieces, received) = mpsc::channel(CHUNKS_MAX);
         let dir = root.join(format!("{RECEIVING}{}", Uuid::new_v4()));
-        let writer = tokio::task::spawn_blocking(move || {
-            let result = receive(&dir, &files, received);
+        let writer = tokio::spawn(async move {
+            let result = receive(&dir, &files, received).await;
             if result.is_err() {
                 remove(&dir);
             }
@@ -177,34 +193,40 @@ impl Incoming {
     }
 }
 
-fn receive(dir: &Path, files: &[FileInfo], mut pieces: mpsc::Receiver<Piece>) -> Result<(), TransferError> {
+async fn receive(
+    dir: &Path,
+    files: &[FileInfo],
+    mut pieces: mpsc::Receiver<Piece>,
+) -> Result<(), TransferError> {
     files.iter().try_for_each(check_name)?;
-    std::fs::create_dir_all(dir).map_err(|source| io_error(dir, source))?;
+    on_disk(dir, std::fs::create_dir_all).await?;
     for (index, file) in (0u32..).zip(files) {
-        receive_file(&dir.join(&file.name), index, file, &mut pieces)?;
+        receive_file(&dir.join(&file.name), index, file, &mut pieces).await?;
     }
-    match pieces.blocking_recv() {
+    match pieces.recv().await {
         Some(Piece::End) => {}
         Some(Piece::Chunk(_)) => return Err(TransferError::Excess),
         None => return Err(TransferError::Incomplete),
     }
-    sync_dir(dir)?;
-    dir.parent().map_or(Ok(()), sync_dir)
+    on_disk(dir, sync_dir).await?;
+    match dir.parent() {
+        Some(parent) => on_disk(parent, sync_dir).await,
+        None => Ok(()),
+    }
 }
 
-fn receive_file(
+async fn receive_file(
     path: &Path,
     index: u32,
     info: &FileInfo,
     pieces: &mut mpsc::Receiver<Piece>,
 ) -> Result<(), TransferError> {
-    let failed = |source| io_error(path, source);
     let damaged = |what: String| TransferError::Damaged { name: info.name.clone(), what };
-    let mut file = File::create_new(path).map_err(failed)?;
+    let mut file = on_disk(path, File::create_new).await?;
     let mut hasher = crc32fast::Hasher::new();
     let mut left = info.size;
     while left > 0 {
-        let Some(Piece::Chunk(mut chunk)) = pieces.blocking_recv() else {
+        let Some(Piece::Chunk(mut chunk)) = pieces.recv().await else {
             return Err(TransferError::Incomplete);
         };
         let of = chunk.try_get_u32_le().map_err(|_| damaged("a chunk names no file".into()))?;
@@ -214,14 +236,17 @@ fn receive_file(
         left = left
             .checked_sub(chunk.len() as u64)
             .ok_or_else(|| damaged(format!("more than its {} bytes came", info.size)))?;
-        hasher.update(&chunk);
-        file.write_all(&chunk).map_err(failed)?;
+        (file, hasher) = on_disk(path, move |_| {
+            hasher.update(&chunk);
+            file.write_all(&chunk).map(|()| (file, hasher))
+        })
+        .await?;
     }
     let found = hasher.finalize();
     if found != info.crc32 {
         return Err(damaged(format!("its checksum is {found:08x} and should be {:08x}", info.crc32)));
     }
-    file.sync_all().map_err(failed)
+    on_disk(path, move |_| file.sync_all()).await
 }
 
 fn check_name(file: &FileInfo) -> Result<(), TransferError> {
@@ -229,8 +254,8 @@ fn check_name(file: &FileInfo) -> Result<(), TransferError> {
     if plain { Ok(()) } else { Err(TransferError::Name { name: file.name.clone() }) }
 }
 
-fn sync_dir(dir: &Path) -> Result<(), TransferError> {
-    File::open(dir).and_then(|dir| dir.sync_all()).map_err(|source| io_error(dir, source))
+fn sync_dir(dir: impl AsRef<Path>) -> io::Result<()> {
+    File::open(dir)?.sync_all()
 }
 
 /// Removes what earlier transfers left under `root` when the process was killed. Call it before any can begin.
@@ -257,10 +282,6 @@ pub(super) fn remove(dir: &Path) {
         }
         Ok(()) | Err(_) => {}
     }
-}
-
-fn io_error(path: &Path, source: io::Error) -> TransferError {
-    TransferError::Io { path: path.to_owned(), source }
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
-//! What a node keeps on disk: whose folder it is, and the log.
+//! What a node keeps on disk: whose folder it is, the log and the rows, and the disk that they are on.
 
+pub mod disk;
 pub mod durable;
 pub mod folder;
 pub mod generation;

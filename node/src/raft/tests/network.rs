@@ -9,7 +9,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 
-use super::super::link::{Dialer, Link, LinkError};
+use super::super::dial::{DialError, HttpDialer};
+use super::super::link::{Link, LinkError};
 use super::super::settings::RaftSettings;
 use super::super::types::{AppendRequest, Vote};
 use super::super::wire::{self, Appended, Voted};
@@ -18,7 +19,7 @@ use super::cluster::{Cluster, PATIENCE, until};
 const SHORT: Duration = Duration::from_millis(50);
 
 fn link(cluster: &str, target: u64, addr: String) -> Link {
-    Link::new(target, addr, Arc::new(Dialer::new(cluster.to_owned(), None).unwrap()))
+    Link::new(target, addr, Arc::new(HttpDialer::new(cluster.to_owned(), None).unwrap()))
 }
 
 async fn ask(link: &Link, patience: Duration) -> Result<Voted, LinkError> {
@@ -98,7 +99,10 @@ async fn a_node_refuses_who_means_another() {
     let addr = cluster.nodes[&1].raft.leader().expect("it leads").1.addr;
     for (name, target, own) in [("test", 7, "node 1"), ("other", 1, "\"test\"")] {
         let error = ask(&link(name, target, addr.clone()), PATIENCE).await.unwrap_err();
-        assert!(matches!(&error, LinkError::Refused { text, .. } if text.contains(own)), "{error}");
+        assert!(
+            matches!(&error, LinkError::Dial(DialError::Refused { text, .. }) if text.contains(own)),
+            "{error}"
+        );
     }
 }
 

@@ -8,13 +8,17 @@
 //! Taken after, a write that came during the flush would be called durable while it is not.
 
 use std::io;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
+use raftwork_kernel::mutants::mutant;
+use tokio::sync::Notify;
+
 use super::counters::Counters;
 use super::fatal::fatal_io;
-use super::rocks::Rocks;
+use super::tables::Tables;
+use crate::store::disk::{self, Disk};
 
 /// Is told once, on the flush thread, when the write is durable, or that it never will be. Must not block.
 pub type Done = Box<dyn FnOnce(io::Result<()>) + Send>;
@@ -34,10 +38,10 @@ pub(super) struct Flusher {
 }
 
 struct Shared {
-    rocks: Arc<Rocks>,
+    tables: Arc<Tables>,
     counters: Arc<Counters>,
     queue: Mutex<Queue>,
-    wake: Condvar,
+    wake: Notify,
 }
 
 /// The jobs that wait. Their number is bounded by those who queue: openraft appends to a bounded channel's worth of
@@ -49,14 +53,12 @@ struct Queue {
 }
 
 impl Flusher {
-    /// Starts the thread.
-    pub(super) fn start(rocks: Arc<Rocks>, counters: Arc<Counters>) -> io::Result<Self> {
-        let shared = Arc::new(Shared { rocks, counters, queue: Mutex::default(), wake: Condvar::new() });
-        let thread = thread::Builder::new().name("log-flush".into()).spawn({
-            let shared = Arc::clone(&shared);
-            move || shared.run()
-        })?;
-        Ok(Self { shared, thread: Some(thread) })
+    /// Starts the thread, which the disk provides.
+    pub(super) fn start(disk: &dyn Disk, tables: Arc<Tables>, counters: Arc<Counters>) -> io::Result<Self> {
+        let shared = Arc::new(Shared { tables, counters, queue: Mutex::default(), wake: Notify::new() });
+        let flushing = Arc::clone(&shared);
+        let thread = disk.run_flushing(Box::pin(async move { flushing.run().await }))?;
+        Ok(Self { shared, thread })
     }
 
     /// Queues a job; what it waits for must have been written before.
@@ -80,10 +82,10 @@ impl Drop for Flusher {
 }
 
 impl Shared {
-    fn run(&self) {
+    async fn run(&self) {
         loop {
-            let (jobs, closed) = self.take();
-            self.flush(jobs);
+            let (jobs, closed) = self.take().await;
+            self.flush(jobs).await;
             if closed {
                 return;
             }
@@ -91,21 +93,38 @@ impl Shared {
     }
 
     /// Waits for jobs and takes them all; also says whether they are the last.
-    fn take(&self) -> (Vec<Job>, bool) {
-        let mut queue = self.lock();
-        while queue.jobs.is_empty() && !queue.closed {
-            queue = self.wake.wait(queue).unwrap_or_else(PoisonError::into_inner);
+    async fn take(&self) -> (Vec<Job>, bool) {
+        loop {
+            if let Some(taken) = self.try_take() {
+                return taken;
+            }
+            self.wake.notified().await;
         }
-        (std::mem::take(&mut queue.jobs), queue.closed)
     }
 
-    fn flush(&self, jobs: Vec<Job>) {
+    fn try_take(&self) -> Option<(Vec<Job>, bool)> {
+        let mut queue = self.lock();
+        let ready = !queue.jobs.is_empty() || queue.closed;
+        ready.then(|| (std::mem::take(&mut queue.jobs), queue.closed))
+    }
+
+    async fn flush(&self, mut jobs: Vec<Job>) {
+        if mutant("M1") {
+            self.finish(std::mem::take(&mut jobs));
+        }
         let started = Instant::now();
-        if let Err(error) = self.rocks.flush() {
+        if let Err(error) = self.tables.flush().await {
             fail(jobs, &error);
+        }
+        if mutant("M3") {
+            jobs.append(&mut self.lock().jobs);
         }
         self.counters
             .flushed(started.elapsed(), jobs.iter().filter(|job| matches!(job, Job::Tell(_))).count());
+        self.finish(jobs);
+    }
+
+    fn finish(&self, jobs: Vec<Job>) {
         for job in jobs {
             match job {
                 Job::Tell(done) => done(Ok(())),
@@ -115,7 +134,7 @@ impl Shared {
     }
 
     fn drop_files(&self, index: u64) {
-        if let Err(error) = self.rocks.drop_files(index) {
+        if let Err(error) = self.tables.drop_files(index) {
             fatal_io("freeing purged log files", &error);
         }
     }
@@ -126,7 +145,7 @@ impl Shared {
 }
 
 /// After a failed fsync nobody knows what is on disk, and trying again would say `Ok` for what is lost.
-fn fail(jobs: Vec<Job>, error: &rocksdb::Error) -> ! {
+fn fail(jobs: Vec<Job>, error: &disk::Error) -> ! {
     for job in jobs {
         if let Job::Tell(done) = job {
             done(Err(io::Error::other(error.to_string())));

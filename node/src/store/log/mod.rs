@@ -12,10 +12,11 @@
 
 mod check;
 mod counters;
+pub(in crate::store) mod families;
 mod fatal;
 mod flush;
 mod record;
-mod rocks;
+mod tables;
 mod tail;
 #[cfg(test)]
 mod tests;
@@ -32,12 +33,14 @@ pub use counters::Counters;
 pub use fatal::fatal_io;
 pub use flush::Done;
 pub use record::{Ballot, Body, DecodeError, Position, Record};
-pub use rocks::OpenError;
+pub use tables::OpenError;
 
 use check::Found;
 use flush::{Flusher, Job};
-use rocks::{Batch, ReadError, Rocks};
+use tables::{Batch, ReadError, Tables};
 use tail::{Tail, within};
+
+use crate::store::disk::{Disk, RocksDisk};
 
 /// Memory for the newest records: some seconds of a busy leader, so that followers are served without a disk.
 const TAIL_BYTES: usize = 32 << 20;
@@ -47,7 +50,7 @@ const TAIL_BYTES: usize = 32 << 20;
 pub struct Log {
     // The order matters: the flush thread is ended and joined before the database is closed.
     flusher: Arc<Flusher>,
-    rocks: Arc<Rocks>,
+    tables: Arc<Tables>,
     state: Arc<Mutex<State>>,
     counters: Arc<Counters>,
 }
@@ -70,12 +73,17 @@ impl Log {
     ///
     /// Reads every record once. Blocks.
     pub fn open(dir: &Path, witness: Witness) -> Result<Self, OpenError> {
+        Self::open_on(&RocksDisk, dir, witness)
+    }
+
+    /// The same on another disk than a real one.
+    pub fn open_on(disk: &dyn Disk, dir: &Path, witness: Witness) -> Result<Self, OpenError> {
         let started = Instant::now();
-        let rocks = Rocks::open(dir)?;
-        let (state, found) = load(&rocks)?;
+        let tables = Tables::new(disk.open_log(dir)?);
+        let (state, found) = load(&tables)?;
         check::verify(&found, witness)?;
         if !found.format {
-            mark(&rocks)?;
+            mark(&tables)?;
         }
         tracing::info!(
             last = ?found.last.map(|last| last.index),
@@ -83,18 +91,19 @@ impl Log {
             millis = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
             "log opened and checked"
         );
-        let (rocks, counters) = (Arc::new(rocks), Arc::new(Counters::default()));
-        let flusher = Flusher::start(Arc::clone(&rocks), Arc::clone(&counters)).map_err(OpenError::Thread)?;
-        Ok(Self { flusher: Arc::new(flusher), rocks, state: Arc::new(Mutex::new(state)), counters })
+        let (tables, counters) = (Arc::new(tables), Arc::new(Counters::default()));
+        let flusher = Flusher::start(disk, Arc::clone(&tables), Arc::clone(&counters));
+        let flusher = Arc::new(flusher.map_err(OpenError::Thread)?);
+        Ok(Self { flusher, tables, state: Arc::new(Mutex::new(state)), counters })
     }
 
     /// Appends records, which must follow the last one; `done` is told when they are durable.
     pub fn append(&self, records: Vec<Record>, done: Done) {
         let mut state = self.lock();
         state.expect_next(&records);
-        let mut batch = self.rocks.batch();
+        let mut batch = self.tables.batch();
         let bytes = records.iter().map(|record| batch.put_record(record)).sum();
-        self.write(batch, "appending to the log");
+        Self::write(batch, "appending to the log");
         self.counters.appended(records.len(), bytes);
         for record in records {
             state.last = Some(record.position);
@@ -107,9 +116,9 @@ impl Log {
     /// Stores the vote; `done` is told when it is durable.
     pub fn save_ballot(&self, ballot: Ballot, done: Done) {
         let mut state = self.lock();
-        let mut batch = self.rocks.batch();
+        let mut batch = self.tables.batch();
         batch.put_ballot(ballot);
-        self.write(batch, "storing the vote");
+        Self::write(batch, "storing the vote");
         state.ballot = Some(ballot);
         drop(state);
         self.flusher.queue(Job::Tell(done));
@@ -118,9 +127,9 @@ impl Log {
     /// Notes how far the log is committed. Durable with whatever is flushed next.
     pub fn save_committed(&self, committed: Option<Position>) {
         let mut state = self.lock();
-        let mut batch = self.rocks.batch();
+        let mut batch = self.tables.batch();
         batch.put_committed(committed);
-        self.write(batch, "noting what is committed");
+        Self::write(batch, "noting what is committed");
         state.committed = committed;
     }
 
@@ -128,9 +137,9 @@ impl Log {
     /// durable. Only then may the state machine run ahead of the log.
     pub fn save_received(&self, position: Position, done: Done) {
         let mut state = self.lock();
-        let mut batch = self.rocks.batch();
+        let mut batch = self.tables.batch();
         batch.put_received(position);
-        self.write(batch, "noting a received snapshot");
+        Self::write(batch, "noting a received snapshot");
         state.received = Some(position);
         drop(state);
         self.flusher.queue(Job::Tell(done));
@@ -144,9 +153,9 @@ impl Log {
             return;
         }
         let last = from.checked_sub(1).and_then(|index| self.position_at(&state, index));
-        let mut batch = self.rocks.batch();
+        let mut batch = self.tables.batch();
         batch.remove(from..u64::MAX);
-        self.write(batch, "truncating the log");
+        Self::write(batch, "truncating the log");
         state.tail.truncate_from(from);
         state.last = last;
     }
@@ -158,10 +167,10 @@ impl Log {
         if state.purged.is_some_and(|purged| purged.index >= position.index) {
             return;
         }
-        let mut batch = self.rocks.batch();
+        let mut batch = self.tables.batch();
         batch.remove(state.first..position.index + 1);
         batch.put_purged(position);
-        self.write(batch, "purging the log");
+        Self::write(batch, "purging the log");
         state.tail.purge(position.index);
         state.purged = Some(position);
         state.first = position.index + 1;
@@ -183,7 +192,7 @@ impl Log {
             return Ok(records);
         }
         // The database gives what it holds now, whatever is written once the lock is gone.
-        let stored = self.rocks.records(range.clone());
+        let stored = self.tables.records(range.clone());
         drop(state);
         self.counters.read_disk();
         collect(stored, range, bytes_max)
@@ -217,8 +226,8 @@ impl Log {
         &self.counters
     }
 
-    fn write(&self, batch: Batch<'_>, doing: &str) {
-        if let Err(error) = self.rocks.write(batch) {
+    fn write(batch: Batch<'_>, doing: &str) {
+        if let Err(error) = batch.write() {
             fatal_io(doing, &error);
         }
     }
@@ -234,7 +243,7 @@ impl Log {
         {
             return Some(record.position);
         }
-        match collect(self.rocks.records(range.clone()), range, usize::MAX) {
+        match collect(self.tables.records(range.clone()), range, usize::MAX) {
             Ok(records) => records.first().map(|record| record.position),
             Err(error) => fatal_io("reading the log before a truncation", &error),
         }
@@ -276,12 +285,12 @@ impl State {
 }
 
 /// Reads everything once: the values of `meta`, and every record from the purged one on.
-fn load(rocks: &Rocks) -> Result<(State, Found), OpenError> {
-    let meta = rocks.meta()?;
+fn load(tables: &Tables) -> Result<(State, Found), OpenError> {
+    let meta = tables.meta()?;
     let mut tail = Tail::new(TAIL_BYTES);
     let mut last = meta.purged;
     let first = meta.purged.map_or(0, |purged| purged.index + 1);
-    for (expected, record) in (first..).zip(rocks.records(first..u64::MAX)) {
+    for (expected, record) in (first..).zip(tables.records(first..u64::MAX)) {
         let record = record?;
         let found = record.position.index;
         if found != expected {
@@ -290,17 +299,17 @@ fn load(rocks: &Rocks) -> Result<(State, Found), OpenError> {
         last = Some(record.position);
         tail.push(record);
     }
-    let rocks::Meta { format, ballot, purged, committed, received } = meta;
+    let tables::Meta { format, ballot, purged, committed, received } = meta;
     let found = Found { format, ballot, purged, committed, received, last };
     Ok((State { tail, first, ballot, purged, committed, received, last }, found))
 }
 
 /// Marks a new log as one.
-fn mark(rocks: &Rocks) -> Result<(), OpenError> {
-    let mut batch = rocks.batch();
+fn mark(tables: &Tables) -> Result<(), OpenError> {
+    let mut batch = tables.batch();
     batch.put_format();
-    rocks.write(batch)?;
-    rocks.flush()?;
+    batch.write()?;
+    futures::executor::block_on(tables.flush())?;
     Ok(())
 }
 

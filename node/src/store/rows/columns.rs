@@ -81,13 +81,18 @@ const MEMTABLES_BYTES: usize = 64 << 20;
 /// Blocks, indexes and filters kept in memory.
 const CACHE_BYTES: usize = 32 << 20;
 
-pub(super) fn descriptors() -> Vec<ColumnFamilyDescriptor> {
+/// The families' names.
+pub(in crate::store) fn names() -> [&'static str; 9] {
+    Column::ALL.map(Column::name)
+}
+
+pub(in crate::store) fn descriptors() -> Vec<ColumnFamilyDescriptor> {
     let cache = Cache::new_lru_cache(CACHE_BYTES);
     Column::ALL.iter().map(|column| column.descriptor(&cache)).collect()
 }
 
 /// No write-ahead log is ever used (the Raft log is one), so the columns must reach the disk together: atomic flush.
-pub(super) fn database_options() -> Options {
+pub(in crate::store) fn database_options() -> Options {
     let mut options = Options::default();
     options.create_if_missing(true);
     options.create_missing_column_families(true);

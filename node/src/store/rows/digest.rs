@@ -1,7 +1,5 @@
 //! A digest over every row: two replicas at the same applied position must have the same one.
 
-use rocksdb::IteratorMode;
-
 use super::columns::Column;
 use super::{APPLIED, Progress, RowStore};
 use crate::store::fatal_io;
@@ -11,18 +9,18 @@ impl RowStore {
     ///
     /// Reads one snapshot of the store, so it may run while entries are applied.
     pub fn digest(&self) -> (Progress, blake3::Hash) {
-        let snapshot = self.db.snapshot();
+        let snapshot = self.db.view();
         let mut hasher = blake3::Hasher::new();
         for column in Column::ALL {
             hasher.update(column.name().as_bytes());
-            for item in snapshot.iterator_cf(self.column(column), IteratorMode::Start) {
+            for item in snapshot.ascend(column.name(), &[], None) {
                 let (key, value) = item.unwrap_or_else(|error| fatal_io("digest rows", &error));
                 update(&mut hasher, &key);
                 update(&mut hasher, &value);
             }
         }
         let applied = snapshot
-            .get_cf(self.column(Column::Progress), APPLIED)
+            .get(Column::Progress.name(), APPLIED)
             .unwrap_or_else(|error| fatal_io("digest rows", &error));
         let progress = applied.map_or_else(Progress::default, |value| self.decoded("progress", &value));
         (progress, hasher.finalize())

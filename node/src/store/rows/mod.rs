@@ -4,30 +4,28 @@
 //! Each entry's rows and its position are written in one batch, and atomic flush keeps them together on disk. An I/O error
 //! stops the process ([`fatal_io`]): a replica that answers "no such row" by mistake would diverge.
 
-mod columns;
+pub(in crate::store) mod columns;
 mod digest;
 mod keys;
 mod pages;
 mod progress;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use bytes::Bytes;
+use raftwork_kernel::mutants::mutant;
 use raftwork_kernel::{
     Change, Function, FunctionId, Output, Record, Rows, Scalars, State, Task, TaskId, TaskRow, Token, decode,
     encode,
 };
-use rocksdb::checkpoint::Checkpoint;
-use rocksdb::{ColumnFamily, DB, FlushOptions, IteratorMode, WriteBatch, WriteOptions};
 use serde::de::DeserializeOwned;
 
 use self::columns::Column;
 pub use self::progress::{Progress, StoredMembers};
+use crate::store::disk::{self, Batch, Database, Disk, RawRow};
 use crate::store::fatal_io;
 use crate::store::folder::Folder;
-
-/// A key and its value.
-type RawRow = (Box<[u8]>, Box<[u8]>);
 
 const APPLIED: &[u8] = b"applied";
 const MEMBERS: &[u8] = b"members";
@@ -43,7 +41,7 @@ pub enum OpenRowsError {
         /// The folder.
         path: PathBuf,
         /// What RocksDB says.
-        source: rocksdb::Error,
+        source: disk::Error,
     },
     /// A row is not what it should be.
     #[error(
@@ -57,40 +55,47 @@ pub enum OpenRowsError {
     },
 }
 
-/// One generation of rows: a RocksDB folder.
+/// One generation of rows: a database in a folder.
 pub struct RowStore {
-    db: DB,
-    unlogged: WriteOptions,
+    db: Box<dyn Database>,
+    disk: Arc<dyn Disk>,
     // After the database: it is closed before its folder goes.
     folder: Folder,
 }
 
 impl RowStore {
-    /// Opens the rows in `path`, making an empty store if there is none.
+    /// Opens the rows in `path` of `disk`, making an empty store if there is none.
     ///
     /// # Errors
     /// When RocksDB finds damage, or another process has it open.
-    pub fn open(path: &Path) -> Result<Self, OpenRowsError> {
-        let db = DB::open_cf_descriptors(&columns::database_options(), path, columns::descriptors())
-            .map_err(|source| OpenRowsError::Database { path: path.to_owned(), source })?;
-        Ok(Self::new(db, path))
+    pub fn open(disk: Arc<dyn Disk>, path: &Path) -> Result<Self, OpenRowsError> {
+        let db = disk.open_rows(path);
+        Self::new(disk, db, path)
     }
 
-    /// Opens the rows in `path` for reading alone.
+    /// Opens other rows, in `path` of the same disk.
     ///
     /// # Errors
     /// As [`RowStore::open`].
-    pub fn open_read_only(path: &Path) -> Result<Self, OpenRowsError> {
-        let names = Column::ALL.map(Column::name);
-        let db = DB::open_cf_for_read_only(&columns::database_options(), path, names, false)
-            .map_err(|source| OpenRowsError::Database { path: path.to_owned(), source })?;
-        Ok(Self::new(db, path))
+    pub fn open_other(&self, path: &Path) -> Result<Self, OpenRowsError> {
+        Self::open(Arc::clone(&self.disk), path)
     }
 
-    fn new(db: DB, path: &Path) -> Self {
-        let mut unlogged = WriteOptions::default();
-        unlogged.disable_wal(true);
-        Self { db, unlogged, folder: Folder::new(path) }
+    /// The same, for reading alone.
+    ///
+    /// # Errors
+    /// As [`RowStore::open`].
+    pub fn read_other(&self, path: &Path) -> Result<Self, OpenRowsError> {
+        Self::new(Arc::clone(&self.disk), self.disk.read_rows(path), path)
+    }
+
+    fn new(
+        disk: Arc<dyn Disk>,
+        db: Result<Box<dyn Database>, disk::Error>,
+        path: &Path,
+    ) -> Result<Self, OpenRowsError> {
+        let db = db.map_err(|source| OpenRowsError::Database { path: path.to_owned(), source })?;
+        Ok(Self { db, disk, folder: Folder::new(path) })
     }
 
     /// The folder. Mark it as replaced, and it goes with this store.
@@ -120,14 +125,14 @@ impl RowStore {
     /// When a row is damaged.
     pub fn restore(&self, scalars: Scalars) -> Result<State, OpenRowsError> {
         let mut failed = None;
-        let rows = self.db.iterator_cf(self.column(Column::Live), IteratorMode::Start);
+        let rows = self.db.ascend(Column::Live.name(), &[], None);
         // One at a time: all of them at once would double the memory of a start.
         let live = rows.map_while(|row| self.live_task(row).map_err(|error| failed = Some(error)).ok());
         let state = State::restore(scalars, live);
         failed.map_or(Ok(state), Err)
     }
 
-    fn live_task(&self, row: Result<RawRow, rocksdb::Error>) -> Result<(TaskId, Task), OpenRowsError> {
+    fn live_task(&self, row: Result<RawRow, disk::Error>) -> Result<(TaskId, Task), OpenRowsError> {
         let (key, value) =
             row.map_err(|source| OpenRowsError::Database { path: self.folder.path().to_owned(), source })?;
         let task = decode("live task", &value).map_err(|source| self.damaged(source))?;
@@ -153,68 +158,65 @@ impl RowStore {
 
     /// Writes one entry's changes together with what the rows are worth after it.
     pub fn write(&self, changes: &[Change], progress: &Progress, members: Option<&StoredMembers>) {
-        let mut batch = WriteBatch::default();
+        let mut batch = self.db.batch();
         for change in changes {
-            self.stage(&mut batch, change);
+            self.stage(batch.as_mut(), change);
         }
-        self.put(&mut batch, Column::Progress, APPLIED, &encode(progress));
+        if mutant("M9") {
+            batch.write().unwrap_or_else(|error| fatal_io("write rows", &error));
+            batch = self.db.batch();
+        }
+        put(batch.as_mut(), Column::Progress, APPLIED, &encode(progress));
         if let Some(members) = members {
-            self.put(&mut batch, Column::Progress, MEMBERS, &encode(members));
+            put(batch.as_mut(), Column::Progress, MEMBERS, &encode(members));
         }
-        self.db.write_opt(batch, &self.unlogged).unwrap_or_else(|error| fatal_io("write rows", &error));
+        batch.write().unwrap_or_else(|error| fatal_io("write rows", &error));
     }
 
-    fn stage(&self, batch: &mut WriteBatch, change: &Change) {
+    fn stage(&self, batch: &mut dyn Batch, change: &Change) {
         match change {
             Change::PutFunction { id, function, code } => {
-                self.put(batch, Column::Functions, id.as_bytes(), &encode(function));
-                self.put(batch, Column::Code, id.as_bytes(), code);
+                put(batch, Column::Functions, id.as_bytes(), &encode(function));
+                put(batch, Column::Code, id.as_bytes(), code);
             }
             Change::PutTask { id, row } => {
-                self.put(batch, Column::Tasks, id.as_bytes(), &encode(row));
-                self.put(batch, Column::BySeq, &keys::seq(row.seq), id.as_bytes());
+                put(batch, Column::Tasks, id.as_bytes(), &encode(row));
+                put(batch, Column::BySeq, &keys::seq(row.seq), id.as_bytes());
             }
-            Change::PutLive { id, task } => self.put(batch, Column::Live, id.as_bytes(), &encode(task)),
-            Change::DeleteLive { id } => batch.delete_cf(self.column(Column::Live), id.as_bytes()),
+            Change::PutLive { id, task } => put(batch, Column::Live, id.as_bytes(), &encode(task)),
+            Change::DeleteLive { id } => batch.delete(Column::Live.name(), id.as_bytes()),
             Change::PutRecord { id, record } => {
-                self.put(batch, Column::Records, id.as_bytes(), &encode(record));
-                self.put(batch, Column::ByExpiry, &keys::expiry(record.expires, *id), &[]);
+                put(batch, Column::Records, id.as_bytes(), &encode(record));
+                put(batch, Column::ByExpiry, &keys::expiry(record.expires, *id), &[]);
             }
             Change::PutOutput { task, token, output } => {
-                self.put(batch, Column::Outputs, &keys::output(*task, *token), &encode(output));
+                put(batch, Column::Outputs, &keys::output(*task, *token), &encode(output));
             }
             Change::Forget { id, row, record } => self.stage_forget(batch, *id, row, record),
         }
     }
 
-    fn stage_forget(&self, batch: &mut WriteBatch, id: TaskId, row: &TaskRow, record: &Record) {
-        batch.delete_cf(self.column(Column::Tasks), id.as_bytes());
-        batch.delete_cf(self.column(Column::BySeq), keys::seq(row.seq));
-        batch.delete_cf(self.column(Column::Records), id.as_bytes());
-        batch.delete_cf(self.column(Column::ByExpiry), keys::expiry(record.expires, id));
+    fn stage_forget(&self, batch: &mut dyn Batch, id: TaskId, row: &TaskRow, record: &Record) {
+        batch.delete(Column::Tasks.name(), id.as_bytes());
+        batch.delete(Column::BySeq.name(), &keys::seq(row.seq));
+        batch.delete(Column::Records.name(), id.as_bytes());
+        batch.delete(Column::ByExpiry.name(), &keys::expiry(record.expires, id));
         for (token, _) in self.outputs(&id) {
-            batch.delete_cf(self.column(Column::Outputs), keys::output(id, token));
+            batch.delete(Column::Outputs.name(), &keys::output(id, token));
         }
-    }
-
-    fn put(&self, batch: &mut WriteBatch, column: Column, key: &[u8], value: &[u8]) {
-        batch.put_cf(self.column(column), key, value);
     }
 
     /// Makes everything written so far durable. Blocks.
     pub fn flush(&self) {
-        let columns: Vec<&ColumnFamily> = Column::ALL.iter().map(|column| self.column(*column)).collect();
-        let mut options = FlushOptions::default();
-        options.set_wait(true);
-        self.db.flush_cfs_opt(&columns, &options).unwrap_or_else(|error| fatal_io("flush rows", &error));
+        futures::executor::block_on(self.db.flush()).unwrap_or_else(|error| fatal_io("flush rows", &error));
     }
 
     /// Makes a copy in `path` (hard links where possible) of everything written so far. Blocks.
     ///
     /// # Errors
     /// What RocksDB says.
-    pub fn checkpoint(&self, path: &Path) -> Result<(), rocksdb::Error> {
-        Checkpoint::new(&self.db)?.create_checkpoint(path)
+    pub fn checkpoint(&self, path: &Path) -> Result<(), disk::Error> {
+        self.db.checkpoint(path)
     }
 
     /// The code of a function.
@@ -232,12 +234,8 @@ impl RowStore {
             .collect()
     }
 
-    fn column(&self, column: Column) -> &ColumnFamily {
-        self.db.cf_handle(column.name()).expect("all columns are opened together")
-    }
-
     fn get(&self, column: Column, key: &[u8]) -> Option<Vec<u8>> {
-        self.db.get_cf(self.column(column), key).unwrap_or_else(|error| fatal_io("read a row", &error))
+        self.db.get(column.name(), key).unwrap_or_else(|error| fatal_io("read a row", &error))
     }
 
     fn row<T: DeserializeOwned>(&self, column: Column, what: &'static str, key: &[u8]) -> Option<T> {
@@ -250,12 +248,15 @@ impl RowStore {
     }
 
     fn scan_prefix<'s>(&'s self, column: Column, prefix: &'s [u8]) -> impl Iterator<Item = RawRow> + 's {
-        let from = IteratorMode::From(prefix, rocksdb::Direction::Forward);
         self.db
-            .iterator_cf(self.column(column), from)
+            .ascend(column.name(), prefix, None)
             .map(|item| item.unwrap_or_else(|error| fatal_io("scan rows", &error)))
             .take_while(|(key, _)| key.starts_with(prefix))
     }
+}
+
+fn put(batch: &mut dyn Batch, column: Column, key: &[u8], value: &[u8]) {
+    batch.put(column.name(), key, value);
 }
 
 impl Rows for RowStore {

@@ -1,10 +1,10 @@
 //! Lists of rows, a page at a time, newest first.
 
 use raftwork_kernel::{Function, FunctionId, LogTime, Seq, TaskId};
-use rocksdb::{Direction, IteratorMode};
 
 use super::columns::Column;
 use super::{RowStore, keys};
+use crate::store::disk::RawRow;
 use crate::store::fatal_io;
 
 impl RowStore {
@@ -38,7 +38,7 @@ impl RowStore {
     pub fn expired(&self, from: LogTime, now: LogTime, limit: usize) -> Vec<(LogTime, TaskId)> {
         let start = keys::expiry(from, TaskId::from_u128(0));
         self.db
-            .iterator_cf(self.column(Column::ByExpiry), IteratorMode::From(&start, Direction::Forward))
+            .ascend(Column::ByExpiry.name(), &start, None)
             .map(|item| item.unwrap_or_else(|error| fatal_io("scan rows", &error)))
             .map_while(|(key, _)| keys::parse_expiry(&key).filter(|(expires, _)| *expires <= now))
             .take(limit)
@@ -49,9 +49,9 @@ impl RowStore {
         &self,
         column: Column,
         last: [u8; N],
-    ) -> impl Iterator<Item = (Box<[u8]>, Box<[u8]>)> + use<'_, N> {
+    ) -> impl Iterator<Item = RawRow> + use<'_, N> {
         self.db
-            .iterator_cf(self.column(column), IteratorMode::From(&last, Direction::Reverse))
+            .descend(column.name(), &last)
             .map(|item| item.unwrap_or_else(|error| fatal_io("scan rows", &error)))
     }
 }
