@@ -8,7 +8,7 @@ use toml::Table;
 use super::tree::{expect_none, files, has_word, root};
 
 /// Folder of each crate, its name, and the crates of this workspace that it may depend on (for its tests, too).
-const ARROWS: [(&str, &str, &[&str]); 8] = [
+const ARROWS: [(&str, &str, &[&str]); 9] = [
     ("kernel", "raftwork-kernel", &[]),
     ("api", "raftwork-api", &["raftwork-kernel"]),
     ("node", "raftwork-node", &["raftwork-kernel", "raftwork-api"]),
@@ -17,6 +17,7 @@ const ARROWS: [(&str, &str, &[&str]); 8] = [
     ("client/python", "raftwork-python", &["raftwork-api", "raftwork-client", "raftwork-worker"]),
     ("chaos", "raftwork-chaos", &["raftwork-api", "raftwork-client"]),
     ("chaos/model", "raftwork-model", &[]),
+    ("sim", "raftwork-sim", &["raftwork-kernel", "raftwork-api", "raftwork-node"]),
 ];
 
 /// What the state machine may use. No runtime, no clock, no randomness, no logging.

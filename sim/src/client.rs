@@ -1,0 +1,137 @@
+//! Clients: they submit, ask, cancel and repeat themselves, and believe what they were told.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use raftwork_kernel::{
+    Accepted, Cancel, CodeHash, Command, FunctionId, FunctionSpec, Language, Millis, Register, RetryPolicy,
+    Submit, TaskId, TaskOptions,
+};
+use raftwork_node::replica::Standing;
+
+use crate::host::{Answer, Ask};
+use crate::outside::Outside;
+
+/// The one function of the simulation.
+pub(crate) const FUNCTION: FunctionId = FunctionId::from_u128(7);
+/// Nobody submits more when so many tasks wait: workers are few here.
+const BACKLOG_MAX: usize = 60;
+/// Attempts of a client that will not take silence for an answer.
+const ATTEMPTS: u32 = 20;
+
+/// One client.
+pub(crate) struct Client {
+    outside: Outside,
+    /// What it has submitted, acknowledged or not, and how.
+    submitted: Vec<(TaskId, Submit)>,
+}
+
+impl Client {
+    pub(crate) const fn new(outside: Outside) -> Self {
+        Self { outside, submitted: Vec::new() }
+    }
+
+    /// Lives until the faults are over.
+    pub(crate) async fn run(mut self) {
+        while self.register().await.is_none() {}
+        while !self.outside.healed() {
+            match self.outside.chance.within(0..100) {
+                0..45 if self.outside.audit.unfinished().len() < BACKLOG_MAX => self.submit().await,
+                45..55 => self.repeat().await,
+                55..62 => self.cancel().await,
+                _ => self.look().await,
+            }
+            let pause = self.outside.chance.within(5..400);
+            tokio::time::sleep(Duration::from_millis(pause)).await;
+        }
+    }
+
+    async fn register(&mut self) -> Option<Answer> {
+        let spec = FunctionSpec {
+            name: "simulated".to_owned(),
+            language: Language::Pickle,
+            code_hash: CodeHash([7; 32]),
+            python: None,
+            retry: RetryPolicy { max_attempts: 4, initial_ms: 200, max_ms: 1000 },
+            run_max: None,
+            retention: Millis::from_secs(24 * 3600),
+        };
+        let code = Bytes::from_static(b"code");
+        let register = Command::Register(Register { function: FUNCTION, spec, code });
+        self.outside.insist(Ask::Propose(vec![register]), ATTEMPTS).await
+    }
+
+    async fn submit(&mut self) {
+        let chance = &mut self.outside.chance;
+        let options = TaskOptions {
+            priority: u8::try_from(chance.within(3..7)).unwrap_or_default(),
+            delay: if chance.permille(200) { Millis(chance.within(1..3000)) } else { Millis(0) },
+            run_max: chance.permille(200).then(|| Millis(chance.within(500..4000))),
+            ..TaskOptions::default()
+        };
+        let count = chance.within(1..5);
+        let items: Vec<_> = (0..count)
+            .map(|_| (TaskId::from_u128(chance.id()), Bytes::from(chance.next().to_le_bytes().to_vec())))
+            .collect();
+        let submit = Submit { function: FUNCTION, options, items };
+        self.submitted.push((submit.items[0].0, submit.clone()));
+        self.submit_this(submit).await;
+    }
+
+    /// A client that does not trust its own memory submits again, under the same ids.
+    async fn repeat(&mut self) {
+        let place = self.outside.chance.within(0..self.submitted.len().max(1) as u64);
+        let place = usize::try_from(place).unwrap_or_default();
+        if let Some((_, submit)) = self.submitted.get(place) {
+            self.submit_this(submit.clone()).await;
+        }
+    }
+
+    async fn submit_this(&mut self, submit: Submit) {
+        let tasks: Vec<TaskId> = submit.items.iter().map(|(id, _)| *id).collect();
+        let answer = self.outside.insist(Ask::Propose(vec![Command::Submit(submit)]), ATTEMPTS).await;
+        let Some(Answer::Replies(replies)) = answer else { return };
+        match &replies[..] {
+            [Ok(Accepted::Submitted { .. })] => {
+                for task in &tasks {
+                    self.outside.audit.submit_acknowledged(task);
+                }
+            }
+            other => self.outside.audit.violate(format!("I6: a submit was answered by {other:?}")),
+        }
+    }
+
+    async fn cancel(&mut self) {
+        let Some((task, _)) = self.some_task() else { return };
+        self.outside.insist(Ask::Propose(vec![Command::Cancel(Cancel { task })]), 3).await;
+    }
+
+    /// Reads, from whichever node answers; what it sees must not be older than the question.
+    async fn look(&mut self) {
+        let Some((task, _)) = self.some_task() else { return };
+        if self.outside.chance.permille(300) {
+            self.outside.leader = self.outside.chance.within(1..self.outside.nodes + 1);
+        }
+        for _ in 0..ATTEMPTS {
+            let known = self.outside.audit.known(&task);
+            if let Some(Answer::Standing(standing)) = self.outside.ask(Ask::Read(task)).await {
+                let record = match &standing {
+                    Some(Standing::Finished(record)) => Some(record),
+                    Some(Standing::Live { .. }) | None => None,
+                };
+                return self.outside.audit.read(&task, known, standing.is_some(), record);
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    fn some_task(&mut self) -> Option<(TaskId, usize)> {
+        // The newest are the ones that change.
+        let newest = self.submitted.len().saturating_sub(8)..self.submitted.len();
+        let count = newest.len() as u64;
+        let place = newest.start + usize::try_from(self.outside.chance.within(0..count.max(1))).ok()?;
+        let (_, submit) = self.submitted.get(place)?;
+        let item = usize::try_from(self.outside.chance.within(0..submit.items.len() as u64)).ok()?;
+        Some((submit.items[item].0, item))
+    }
+}
