@@ -1,6 +1,8 @@
 //! The column families of the row store: what each holds, under which key, and with which options.
 
-use rocksdb::{BlockBasedIndexType, BlockBasedOptions, Cache, ColumnFamilyDescriptor, DBCompressionType, Options};
+use rocksdb::{
+    BlockBasedIndexType, BlockBasedOptions, Cache, ColumnFamilyDescriptor, DBCompressionType, Options,
+};
 
 /// One column family. Keys are given as they are encoded in [`super::keys`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
