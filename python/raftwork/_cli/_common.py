@@ -67,9 +67,13 @@ def print_table(columns: Sequence[Column], rows: Sequence[Dict[str, Any]], nothi
         return
     lines = [[name for name, _ in columns]]
     lines += [[_cell(value(row)) for _, value in columns] for row in rows]
-    widths = [max(len(line[index]) for line in lines) for index in range(len(columns))]
-    for line in lines:
-        print("  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip())
+    print("\n".join(aligned(lines)))
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> List[str]:
+    """The lines of a table for people, each column as wide as it must be."""
+    widths = [max(len(row[index]) for row in rows) for index in range(len(rows[0]))]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows]
 
 
 def print_fields(fields: Iterable[Tuple[str, Any]]) -> None:

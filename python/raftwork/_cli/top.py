@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING, Any, Dict, List, NamedTuple, Optional, Tuple
 
 from ..errors import ClusterError
-from ._common import DONE, add_cluster_options, add_command, connect, print_json
+from ._common import DONE, add_cluster_options, add_command, aligned, connect, print_json
 from .run import span
 
 if TYPE_CHECKING:
@@ -146,7 +146,7 @@ def _nodes(cluster: Dict[str, Any]) -> List[str]:
     for node in cluster["nodes"]:
         lag = node.get("lag")
         rows.append([f"n{node['id']}", node["role"], "-" if lag is None else str(lag), node["url"]])
-    return _aligned(rows)
+    return aligned(rows)
 
 
 def _workers(workers: List[Dict[str, Any]]) -> List[str]:
@@ -165,12 +165,7 @@ def _workers(workers: List[Dict[str, Any]]) -> List[str]:
                 f"{worker['silent_ms'] / 1000:.1f}s ago" + (", draining" if worker["draining"] else ""),
             ]
         )
-    return _aligned(rows)
-
-
-def _aligned(rows: List[List[str]]) -> List[str]:
-    widths = [max(len(row[index]) for row in rows) for index in range(len(rows[0]))]
-    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows]
+    return aligned(rows)
 
 
 def _gauge(part: int, whole: int) -> str:
