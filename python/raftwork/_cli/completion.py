@@ -60,8 +60,13 @@ def _plain(text: Any) -> str:
     return " ".join(kept.split())
 
 
+def _deeper(grammar: Dict[str, Level]) -> List[str]:
+    """The levels below the first, to which a word leads."""
+    return [path for path in sorted(grammar) if path != "raftwork"]
+
+
 def _bash(grammar: Dict[str, Level]) -> str:
-    deeper = "|".join(f'"{path}"' for path in sorted(grammar) if path != "raftwork")
+    deeper = "|".join(f'"{path}"' for path in _deeper(grammar))
     cases = "\n".join(
         f"    \"{path}\") words='{_names(level.words)}'; options='{_names(level.options)}' ;;"
         for path, level in sorted(grammar.items())
@@ -86,7 +91,7 @@ complete -o default -F _raftwork raftwork
 
 
 def _zsh(grammar: Dict[str, Level]) -> str:
-    deeper = "|".join(f'"{path}"' for path in sorted(grammar) if path != "raftwork")
+    deeper = "|".join(f'"{path}"' for path in _deeper(grammar))
     cases = "\n".join(
         f'    "{path}") found=({_described(level.words)}); options=({_described(level.options)}) ;;'
         for path, level in sorted(grammar.items())
@@ -125,7 +130,7 @@ def _fish(grammar: Dict[str, Level]) -> str:
         "    set -l level raftwork",
         "    for word in (commandline -opc)[2..-1]",
         '        switch "$level $word"',
-        f"            case {' '.join(repr(path) for path in sorted(grammar) if path != 'raftwork')}",
+        f"            case {' '.join(map(repr, _deeper(grammar)))}",
         '                set level "$level $word"',
         "        end",
         "    end",
