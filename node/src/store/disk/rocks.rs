@@ -81,7 +81,7 @@ impl Rocks {
     }
 }
 
-/// The log is checked on every read: what it holds is promised to others.
+/// The keys of a scan. Each block that it reads is checked: what is stored is promised to others.
 fn bounds(from: &[u8], to: Option<&[u8]>) -> ReadOptions {
     let mut options = ReadOptions::default();
     options.set_iterate_lower_bound(from);
