@@ -1,7 +1,6 @@
 """The client for asyncio: the names of ``Client``, with ``await`` in front of whatever asks the cluster."""
 
 import asyncio
-import sys
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from typing import (
@@ -27,10 +26,10 @@ from ._arrivals import Arrivals
 from ._batcher import Batcher, Item
 from ._client import Client
 from ._core import new_task_ids
-from ._function import Function
+from ._function import Function, P
 from ._futures import Arrival
 from ._handle import Handle
-from ._map import Call, MapResults, count_calls, zip_arguments
+from ._map import Calls, MapResults, map_calls, starmap_calls
 from ._outcome import Outcome
 from ._serialize import dump_arguments
 from ._span import Span
@@ -40,12 +39,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 R = TypeVar("R")
-if sys.version_info >= (3, 10):
-    from typing import ParamSpec
-
-    P = ParamSpec("P")
-else:
-    P = TypeVar("P")
 
 #: Threads for what asks the cluster and waits: status, cancel, logs. Submits share one, and results another.
 ASKING_THREADS = 4
@@ -208,13 +201,11 @@ class AsyncFunction(Generic[P, R]):
 
     def map(self, *iterables: Any, **constants: Any) -> "AsyncMapResults[R]":
         """Run the function for each element; ``async for`` gives the results. Nothing is submitted before."""
-        calls, total = zip_arguments(iterables, constants), count_calls(iterables)
-        return AsyncMapResults(self._client, self._function, calls, total)
+        return AsyncMapResults(self._client, self._function, map_calls(iterables, constants))
 
     def starmap(self, arguments: Iterable[Sequence[Any]]) -> "AsyncMapResults[R]":
         """As ``map``, with the positional arguments of each call in one tuple."""
-        calls: Iterator[Call] = ((tuple(args), {}) for args in arguments)
-        return AsyncMapResults(self._client, self._function, calls, count_calls((arguments,)))
+        return AsyncMapResults(self._client, self._function, starmap_calls(arguments))
 
     async def delay(self, *args: "P.args", **kwargs: "P.kwargs") -> "AsyncHandle[R]":
         """As ``submit``."""
@@ -327,9 +318,9 @@ class AsyncHandle(Generic[R]):
 class AsyncMapResults(Generic[R]):
     """Asynchronous iterator over the results of a ``map``; see ``MapResults``."""
 
-    def __init__(self, client: AsyncClient, function: Function[Any, R], calls: Any, total: Optional[int]) -> None:
+    def __init__(self, client: AsyncClient, function: Function[Any, R], calls: Calls) -> None:
         self._client = client
-        self._make = lambda: MapResults(function, calls, total)
+        self._make = lambda: MapResults(function, calls)
         self._results: Optional[MapResults[R]] = None
 
     @property

@@ -1,14 +1,13 @@
 """The client: one connection to the cluster, and what can be done with it."""
 
 import json
-import sys
 import uuid
 import weakref
 from typing import TYPE_CHECKING, Any, Callable, Iterable, Iterator, Optional, Sequence, TypeVar, Union, overload
 
 from . import errors
 from ._core import Core
-from ._function import Function, FunctionOptions, Functions, retry_policy
+from ._function import Function, FunctionOptions, Functions, P, retry_policy
 from ._handle import Handle
 from ._results import Results, Waiter
 from ._span import Span, milliseconds, optional_milliseconds
@@ -18,12 +17,6 @@ if TYPE_CHECKING:
     from ._executor import Executor
 
 R = TypeVar("R")
-if sys.version_info >= (3, 10):
-    from typing import ParamSpec
-
-    P = ParamSpec("P")
-else:
-    P = TypeVar("P")
 
 
 class Client:

@@ -126,15 +126,15 @@ class Function(Generic[P, R]):
         strings, are the same for every call, and so are keyword arguments. Tasks are submitted as fast as results are
         taken, so that a long or endless input needs little memory; the first ones are submitted before this returns.
         """
-        from ._map import MapResults, count_calls, zip_arguments
+        from ._map import MapResults, map_calls
 
-        return MapResults(self, zip_arguments(iterables, constants), count_calls(iterables))
+        return MapResults(self, map_calls(iterables, constants))
 
     def starmap(self, arguments: Iterable[Sequence[Any]]) -> "MapResults[R]":
         """As ``map``, with the positional arguments of each call in one tuple."""
-        from ._map import MapResults, count_calls
+        from ._map import MapResults, starmap_calls
 
-        return MapResults(self, ((tuple(args), {}) for args in arguments), count_calls((arguments,)))
+        return MapResults(self, starmap_calls(arguments))
 
     def delay(self, *args: "P.args", **kwargs: "P.kwargs") -> Handle[R]:
         """As ``submit``, under the name that Celery has for it."""

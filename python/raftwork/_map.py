@@ -12,7 +12,9 @@ from typing import (
     Iterable,
     Iterator,
     List,
+    NamedTuple,
     Optional,
+    Sequence,
     Tuple,
     TypeVar,
 )
@@ -37,15 +39,23 @@ FIRST_SUBMIT = 64
 WINDOW_PARTS = 4
 
 
+class Calls(NamedTuple):
+    """What a ``map`` is to call."""
+
+    each: Iterator[Call]
+    total: Optional[int]
+    """How many there are, if the input knows that."""
+
+
 class MapResults(Waiter, Generic[R]):
     """Iterator over the results of a ``map``.
 
     An exception of one task is raised in its place, and iterating further gives the results after it.
     """
 
-    def __init__(self, function: "Function[Any, R]", calls: Iterator[Call], total: Optional[int] = None) -> None:
+    def __init__(self, function: "Function[Any, R]", calls: Calls) -> None:
         self._function = function
-        self._calls = calls
+        self._calls = calls.each
         self._options = function._map_options
         if self._options.in_flight < 1:
             raise ValueError(f"in_flight = {self._options.in_flight}; at least one task must be under way")
@@ -62,7 +72,7 @@ class MapResults(Waiter, Generic[R]):
         self._failed = 0
         self._submitted = 0
         self._told = False
-        self._bar = Bar(total) if self._options.progress else None
+        self._bar = Bar(calls.total) if self._options.progress else None
         self._fill()
 
     @property
@@ -194,8 +204,17 @@ class MapResults(Waiter, Generic[R]):
         self._submit_items = min(2 * self._submit_items, SUBMIT_ITEMS)
 
 
-def zip_arguments(iterables: Tuple[Any, ...], constants: Dict[str, Any]) -> Iterator[Call]:
+def map_calls(iterables: Tuple[Any, ...], constants: Dict[str, Any]) -> Calls:
     """The calls of a ``map``: iterables side by side, everything else repeated."""
+    return Calls(_zip_arguments(iterables, constants), _count(iterables))
+
+
+def starmap_calls(arguments: Iterable[Sequence[Any]]) -> Calls:
+    """The calls of a ``starmap``: the positional arguments of each in one tuple."""
+    return Calls(((tuple(args), {}) for args in arguments), _count((arguments,)))
+
+
+def _zip_arguments(iterables: Tuple[Any, ...], constants: Dict[str, Any]) -> Iterator[Call]:
     sources = [_iterate(argument) for argument in iterables]
     if all(source is None for source in sources):
         raise TypeError("map needs at least one iterable (a string counts as one value)")
@@ -218,8 +237,7 @@ def _iterate(argument: Any) -> Optional[Iterator[Any]]:
     return iter(argument) if _is_many(argument) else None
 
 
-def count_calls(iterables: Tuple[Any, ...]) -> Optional[int]:
-    """How many calls a ``map`` makes, if its input knows that."""
+def _count(iterables: Tuple[Any, ...]) -> Optional[int]:
     many = [argument for argument in iterables if _is_many(argument)]
     if not many or not all(hasattr(argument, "__len__") for argument in many):
         return None
