@@ -55,6 +55,9 @@ def _under(folder: Path, writers: int, counters: int, seconds: float) -> Dict[st
         writing = [pool.apply_async(_write, (str(folder / f"{one}"), seconds)) for one in range(writers)]
         counting = [pool.apply_async(_count, (seconds,)) for _ in range(counters)]
         wrote, counted = [one.get() for one in writing], [one.get() for one in counting]
+        # They end by themselves: terminated, they would report the interruption that the suite makes of a signal.
+        pool.close()
+        pool.join()
     # All stand still together: the one that saw most of it tells.
     pauses = max((seen.pauses for seen in wrote + counted), key=lambda pauses: sum(length for _, length in pauses))
     starts = [start for start, _ in pauses]
