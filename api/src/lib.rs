@@ -25,9 +25,10 @@ pub use span::{ParseSpanError, Span};
 pub mod kernel {
     pub use raftwork_kernel::limits;
     pub use raftwork_kernel::{
-        Accepted, Cancel, CodeHash, Complete, Counters, DecodeError, Extend, Fail, FailureKind, FunctionId,
-        FunctionSpec, Grant, Language, LeaseRef, LogTime, Millis, Outcome, Output, ParseIdError,
-        PythonVersion, Record, Register, Rejection, Release, Reply, RequestId, RetryPolicy, Status, Submit,
-        TaskError, TaskId, TaskOptions, Token, WallTime, WorkerId, decode, encode,
+        Accepted, Acquire, Cancel, CodeHash, Command, Complete, Counters, DecodeError, Entry, Expire, Extend,
+        Fail, FailureKind, Forget, FunctionId, FunctionSpec, Grant, Language, LeaseRef, LogTime, Millis,
+        Outcome, Output, ParseIdError, PythonVersion, Record, Register, Rejection, Release, Reply, RequestId,
+        RetryPolicy, Status, Submit, TaskError, TaskId, TaskOptions, Token, WallTime, WorkerId, decode,
+        encode,
     };
 }

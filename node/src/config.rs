@@ -61,6 +61,9 @@ pub struct Config {
     /// `[[node]]`, once for each.
     #[serde(rename = "node")]
     pub nodes: Vec<NodeConfig>,
+    /// `[[route]]`, once for each exception.
+    #[serde(rename = "route", default)]
+    pub routes: Vec<RouteConfig>,
     /// `[raft]`
     #[serde(default)]
     pub raft: RaftConfig,
@@ -96,6 +99,21 @@ pub struct NodeConfig {
     pub advertise: Option<String>,
     /// Its data folder; relative to the file.
     pub data: PathBuf,
+    /// A file that gets every applied entry with its replies, for audits; relative to the file. It only ever grows.
+    #[serde(default)]
+    pub audit: Option<PathBuf>,
+}
+
+/// `[[route]]`: where one node reaches another, if that is not where everybody reaches it: a tunnel, a private network.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RouteConfig {
+    /// The node that connects.
+    pub from: u64,
+    /// The node that it reaches.
+    pub to: u64,
+    /// `host:port`.
+    pub via: String,
 }
 
 impl NodeConfig {
@@ -213,6 +231,7 @@ impl Config {
         let folder = path.parent().unwrap_or_else(|| Path::new(""));
         for node in &mut config.nodes {
             node.data = folder.join(&node.data);
+            node.audit = node.audit.take().map(|audit| folder.join(audit));
         }
         Ok(config)
     }

@@ -1,5 +1,6 @@
 //! The node daemon `raftworkd` as a library.
 
+mod audit;
 pub mod config;
 pub mod dispatch;
 pub mod group;

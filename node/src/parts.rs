@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::audit::Audit;
 use crate::config::{Config, NodeConfig};
 use crate::group::{Group, GroupSeed, RaftNode};
 use crate::node::{StartError, data_error};
@@ -28,6 +29,7 @@ pub(crate) struct Opened {
     pub(crate) replica: Replica,
     pub(crate) generations: Generations,
     pub(crate) snapshots: PathBuf,
+    audit: Option<PathBuf>,
 }
 
 impl Opened {
@@ -45,19 +47,22 @@ impl Opened {
         folder.note_log()?;
         let snapshots = own.data.join("snap");
         transfer::remove_partial(&snapshots).map_err(failed)?;
-        Ok(Self { folder, log, replica, generations, snapshots })
+        let audit = own.audit.clone();
+        Ok(Self { folder, log, replica, generations, snapshots, audit })
     }
 
     /// The state machine over it.
     pub(crate) fn machine(&self, seed: &GroupSeed) -> Result<StateMachine, StartError> {
-        StateMachine::new(
+        let audit = self.audit.as_deref().map(|path| Audit::open(path).map_err(|source| data_error(path, source)));
+        let machine = StateMachine::new(
             self.replica.clone(),
             self.log.clone(),
             self.generations.clone(),
             self.snapshots.clone(),
             seed.observer(),
         )
-        .map_err(|source| data_error(&self.snapshots, source))
+        .map_err(|source| data_error(&self.snapshots, source))?;
+        Ok(machine.audited(audit.transpose()?))
     }
 }
 
@@ -67,6 +72,7 @@ pub(crate) fn network_settings(config: &Config, id: u64) -> NetworkSettings {
         node: id,
         cluster: config.cluster.name.clone(),
         token: None,
+        routes: config.routes_of(id),
         append_timeout: config.raft_settings().append_timeout(),
     }
 }

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use super::{Config, NodeConfig};
+use super::{Config, NodeConfig, RouteConfig};
 
 /// The first thing that makes no sense, with what to write instead.
 pub(super) fn check(config: &Config) -> Result<(), String> {
     check_name(&config.cluster.name)?;
     check_nodes(&config.nodes)?;
+    config.routes.iter().try_for_each(check_route)?;
     check_raft(config)?;
     check_worker(config)?;
     check_limits(config)
@@ -58,6 +59,17 @@ fn check_place(node: &NodeConfig) -> Result<(), String> {
         )),
         None | Some(_) => Ok(()),
     }
+}
+
+fn check_route(route: &RouteConfig) -> Result<(), String> {
+    let RouteConfig { from, to, via } = route;
+    if from == to {
+        return Err(format!("[[route]] from = {from}, to = {to}: a node does not connect to itself"));
+    }
+    if !is_host_and_port(via) {
+        return Err(format!("[[route]] via = \"{via}\" must be host:port, as in \"10.0.0.7:7001\""));
+    }
+    Ok(())
 }
 
 /// Whether the text is `host:port` and would stay so inside a URL.

@@ -31,6 +31,12 @@ impl Config {
         GroupSettings { timings, queued_max: self.limits.queued_max }
     }
 
+    /// Where node `from` reaches others, if not where everybody does.
+    pub fn routes_of(&self, from: NodeId) -> BTreeMap<NodeId, String> {
+        let own = self.routes.iter().filter(|route| route.from == from);
+        own.map(|route| (route.to, route.via.clone())).collect()
+    }
+
     /// The first members of the cluster, and where each is reached.
     pub fn members(&self) -> BTreeMap<NodeId, Peer> {
         self.nodes.iter().map(|node| (node.id, Peer { addr: node.reached_at() })).collect()

@@ -4,6 +4,7 @@
 //! certainly not carried out (this node stopped leading, the leader could not be reached), and also when that is unknown but
 //! repeating it does no harm: reads, and writes whose ids were fixed before the first try (see `ids`).
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -49,10 +50,12 @@ pub(super) struct Lane {
 /// The client for sending requests on.
 pub(super) struct Forwarder {
     client: reqwest::Client,
+    /// Where nodes are reached that are not reached where everybody does.
+    routes: BTreeMap<u64, String>,
 }
 
 impl Forwarder {
-    pub(super) fn new() -> Result<Self, reqwest::Error> {
+    pub(super) fn new(routes: BTreeMap<u64, String>) -> Result<Self, reqwest::Error> {
         let client = reqwest::Client::builder()
             .no_proxy()
             .redirect(reqwest::redirect::Policy::none())
@@ -60,7 +63,12 @@ impl Forwarder {
             .tcp_nodelay(true)
             .pool_max_idle_per_host(256)
             .build()?;
-        Ok(Self { client })
+        Ok(Self { client, routes })
+    }
+
+    /// Base URL at which this node reaches another.
+    pub(super) fn base(&self, node: &LeaderAt) -> String {
+        self.routes.get(&node.id).map_or_else(|| node.url.clone(), |via| format!("http://{via}"))
     }
 
     /// Asks another node for a small text, or says why there is none.
@@ -161,7 +169,7 @@ impl Forwarder {
     async fn send(&self, state: &AppState, call: &Call, leader: &LeaderAt) -> Response {
         let request = self
             .client
-            .request(call.parts.method.clone(), target(leader, &call.parts))
+            .request(call.parts.method.clone(), target(&self.base(leader), &call.parts))
             .headers(request_headers(&call.parts.headers))
             .timeout(ANSWER_PATIENCE)
             .body(call.body.clone());
@@ -207,7 +215,7 @@ async fn deposed(state: &AppState, leader: &LeaderAt) {
 async fn silent(state: &AppState, leader: &LeaderAt) {
     loop {
         tokio::time::sleep(PULSE_CHECK).await;
-        let pulse = state.forwarder.client.get(format!("{}{}", leader.url, paths::HEALTHZ));
+        let pulse = state.forwarder.client.get(format!("{}{}", state.forwarder.base(leader), paths::HEALTHZ));
         if pulse.timeout(PULSE_CHECK).send().await.is_err() {
             return;
         }
@@ -215,11 +223,11 @@ async fn silent(state: &AppState, leader: &LeaderAt) {
 }
 
 /// The same path at the leader. A read has waited here already (the node that was asked waits), so its `wait` is cut.
-fn target(leader: &LeaderAt, parts: &Parts) -> String {
+fn target(base: &str, parts: &Parts) -> String {
     let query =
         if is_read(&parts.method) { without_wait(&parts.uri) } else { parts.uri.query().map(str::to_owned) };
     let query = query.map_or_else(String::new, |query| format!("?{query}"));
-    format!("{}{}{query}", leader.url.trim_end_matches('/'), parts.uri.path())
+    format!("{}{}{query}", base.trim_end_matches('/'), parts.uri.path())
 }
 
 fn without_wait(uri: &Uri) -> Option<String> {
@@ -267,7 +275,7 @@ mod tests {
 
     #[test]
     fn a_read_is_sent_on_without_its_wait() {
-        let leader = LeaderAt { id: 2, url: "http://127.0.0.1:7002".to_owned() };
+        let base = "http://127.0.0.1:7002";
         for (method, uri, url) in [
             (Method::GET, "/v1/tasks/x?wait=30s", "http://127.0.0.1:7002/v1/tasks/x"),
             (
@@ -277,7 +285,7 @@ mod tests {
             ),
             (Method::POST, "/v1/tasks?wait=30s", "http://127.0.0.1:7002/v1/tasks?wait=30s"),
         ] {
-            assert_eq!(target(&leader, &parts(method, uri)), url);
+            assert_eq!(target(base, &parts(method, uri)), url);
         }
     }
 

@@ -61,7 +61,7 @@ impl AppState {
                 log,
                 hello: Hello { cluster: config.cluster.name.clone(), target: node },
                 metrics: Metrics::default(),
-                forwarder: Forwarder::new()?,
+                forwarder: Forwarder::new(config.routes_of(node))?,
                 readiness: Readiness::default(),
             }),
         })

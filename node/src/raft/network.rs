@@ -3,7 +3,7 @@
 //! Three connections per peer, so that none waits for what another carries: entries and votes, heartbeats, snapshots.
 //! Entries are pipelined: a few requests travel and are made durable while the first is being answered.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::future::Future;
 use std::marker::PhantomData;
 use std::path::PathBuf;
@@ -39,6 +39,8 @@ pub struct NetworkSettings {
     pub cluster: String,
     /// What peers show one another, if the cluster asks for it.
     pub token: Option<String>,
+    /// Where peers are reached that are not reached where they say.
+    pub routes: BTreeMap<NodeId, String>,
     /// Time for a follower to answer an append; it covers a large request and a slow disk.
     pub append_timeout: Duration,
 }
@@ -82,8 +84,8 @@ impl<S> Network<S> {
 
     /// openraft asks anew for every election, so connections are kept here.
     fn client(&mut self, target: NodeId, peer: &Peer, lane: Lane) -> PeerNetwork<S> {
-        let dial =
-            || (peer.addr.clone(), Arc::new(Link::new(target, peer.addr.clone(), Arc::clone(&self.dialer))));
+        let place = self.settings.routes.get(&target).unwrap_or(&peer.addr).clone();
+        let dial = || (peer.addr.clone(), Arc::new(Link::new(target, place.clone(), Arc::clone(&self.dialer))));
         let (addr, link) = self.links.entry((target, lane)).or_insert_with(dial);
         if *addr != peer.addr {
             (*addr, *link) = dial();

@@ -19,6 +19,7 @@ use super::types::{
     Entry, EntryBytes, EntryResponder, LogId, Membership, Payload, Replies, Snapshot, SnapshotMeta,
     StoredMembership, TypeConfig,
 };
+use crate::audit::Audit;
 use crate::replica::Replica;
 use crate::store::generation::Generations;
 use crate::store::log::{Log, Position};
@@ -40,6 +41,7 @@ pub struct StateMachine {
     snapshots: Arc<Mutex<Snapshots>>,
     root: PathBuf,
     observer: Arc<dyn Observer>,
+    audit: Option<Audit>,
 }
 
 impl StateMachine {
@@ -55,14 +57,26 @@ impl StateMachine {
         observer: Arc<dyn Observer>,
     ) -> io::Result<Self> {
         let snapshots = Arc::new(Mutex::new(Snapshots::open(&root)?));
-        Ok(Self { replica, log, generations: Arc::new(Mutex::new(generations)), snapshots, root, observer })
+        let generations = Arc::new(Mutex::new(generations));
+        Ok(Self { replica, log, generations, snapshots, root, observer, audit: None })
+    }
+
+    /// The same, with every applied entry written to `audit`.
+    #[must_use]
+    pub fn audited(mut self, audit: Option<Audit>) -> Self {
+        self.audit = audit;
+        self
     }
 
     fn apply_one(&self, entry: Entry) -> Replies {
         let position = to_position(entry.log_id());
         match entry.payload {
-            Payload::Blank => self.replica.skip(position, None),
+            Payload::Blank => {
+                self.audit(position, &[]);
+                self.replica.skip(position, None);
+            }
             Payload::Membership(membership) => {
+                self.audit(position, &[]);
                 self.replica.skip(position, Some(encode_members(position, &membership)));
             }
             Payload::Normal(bytes) => return self.apply_commands(position, &bytes),
@@ -71,6 +85,7 @@ impl StateMachine {
     }
 
     fn apply_commands(&self, position: Position, bytes: &EntryBytes) -> Replies {
+        self.audit(position, &bytes.0);
         // An entry that this build cannot read was committed by a newer one, or is damaged: skipping it would diverge.
         let entry = raftwork_kernel::decode_shared("entry", &bytes.0)
             .unwrap_or_else(|error| fatal_io("decode a committed entry", &error));
@@ -79,6 +94,14 @@ impl StateMachine {
             self.observer.applied(&events);
         }
         Replies(replies)
+    }
+}
+
+impl StateMachine {
+    fn audit(&self, position: Position, entry: &[u8]) {
+        if let Some(audit) = &self.audit {
+            audit.write(position, entry).unwrap_or_else(|error| fatal_io("write the audit file", &error));
+        }
     }
 }
 

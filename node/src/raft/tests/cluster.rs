@@ -80,6 +80,7 @@ impl Cluster {
         let folder = self.folders[&id].path();
         let log = open_log(&folder.join("log"), applied).await;
         let network = NetworkSettings {
+            routes: BTreeMap::new(),
             node: id,
             cluster: CLUSTER.to_owned(),
             token: None,
