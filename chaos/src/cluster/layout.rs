@@ -1,0 +1,145 @@
+//! The run folder: which addresses and files the parts of a cluster get, and the configuration that says so.
+
+use std::fmt::Write as _;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+use rand::Rng;
+
+/// Every party listens on this port, each on a loopback address of its own: nothing else on the machine takes it while a
+/// killed node is away, not even the system for an outgoing connection.
+const PORT: u16 = 7001;
+
+/// Settings of the cluster that a run chooses.
+#[derive(Debug, Clone)]
+pub(crate) struct Settings {
+    /// Entries between two snapshots: few, so that snapshots are made and installed while the run looks.
+    pub(crate) snapshot_every: u64,
+    /// Entries kept behind a snapshot.
+    pub(crate) keep_log: u64,
+    /// A worker that was silent for this long has lost its leases.
+    pub(crate) lease_ttl_ms: u64,
+    /// How often a worker says that it is there.
+    pub(crate) worker_heartbeat_ms: u64,
+    /// Time to confirm the start of a grant.
+    pub(crate) start_deadline_ms: u64,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        let (snapshot_every, keep_log) = (3_000, 1_000);
+        Self {
+            snapshot_every,
+            keep_log,
+            lease_ttl_ms: 6_000,
+            worker_heartbeat_ms: 1_000,
+            start_deadline_ms: 3_000,
+        }
+    }
+}
+
+/// Places of one run.
+#[derive(Debug, Clone)]
+pub(crate) struct Layout {
+    folder: PathBuf,
+    /// The second and third part of all its addresses.
+    net: (u8, u8),
+}
+
+impl Layout {
+    /// Places in `folder`, on addresses that hardly anybody else has.
+    pub(crate) fn new(folder: &Path) -> Self {
+        let mut random = rand::rng();
+        Self { folder: folder.to_owned(), net: (random.random_range(1..255), random.random()) }
+    }
+
+    /// The run folder.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// A file or folder in the run folder.
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
+    }
+
+    /// Where node `id` itself listens.
+    pub(crate) fn node(&self, id: u64) -> SocketAddr {
+        self.addr(id)
+    }
+
+    /// Where clients and workers find node `id`.
+    pub(crate) fn door(&self, id: u64) -> SocketAddr {
+        self.addr(100 + id)
+    }
+
+    /// Where node `from` finds node `to`.
+    pub(crate) fn link(&self, from: u64, to: u64) -> SocketAddr {
+        self.addr(10 * from + to)
+    }
+
+    fn addr(&self, host: u64) -> SocketAddr {
+        let host = u8::try_from(host).expect("a run has few nodes");
+        SocketAddr::new(IpAddr::V4(Ipv4Addr::new(127, self.net.0, self.net.1, host)), PORT)
+    }
+
+    /// Base URL of node `id` as clients and workers use it.
+    pub(crate) fn door_url(&self, id: u64) -> String {
+        format!("http://{}", self.door(id))
+    }
+
+    /// Data folder of a node.
+    pub(crate) fn data(&self, id: u64) -> PathBuf {
+        self.folder.join(format!("n{id}")).join("data")
+    }
+
+    /// Audit file of a node: outside of its data folder, which may lose its power.
+    pub(crate) fn audit(&self, id: u64) -> PathBuf {
+        self.folder.join(format!("n{id}.audit"))
+    }
+
+    /// The text of `cluster.toml` for nodes 1 to `nodes`.
+    pub(crate) fn config(&self, nodes: u64, settings: &Settings) -> String {
+        let mut text = String::from("[cluster]\nname = \"chaos\"\n");
+        for id in 1..=nodes {
+            let (addr, door) = (self.node(id), self.door(id));
+            let (data, audit) = (self.data(id), self.audit(id));
+            let _ = write!(
+                text,
+                "\n[[node]]\nid = {id}\naddr = \"{addr}\"\nadvertise = \"{door}\"\ndata = {data:?}\naudit = {audit:?}\n"
+            );
+        }
+        for (from, to) in pairs(nodes) {
+            let via = self.link(from, to);
+            let _ = write!(text, "\n[[route]]\nfrom = {from}\nto = {to}\nvia = \"{via}\"\n");
+        }
+        let Settings { snapshot_every, keep_log, lease_ttl_ms, worker_heartbeat_ms, start_deadline_ms } =
+            settings;
+        let _ = write!(
+            text,
+            "\n[raft]\nsnapshot_every = {snapshot_every}\nkeep_log = {keep_log}\n\n[worker]\nlease_ttl = \"{lease_ttl_ms}ms\"\n\
+             heartbeat = \"{worker_heartbeat_ms}ms\"\nstart_deadline = \"{start_deadline_ms}ms\"\n"
+        );
+        text
+    }
+}
+
+/// Every ordered pair of different nodes.
+pub(crate) fn pairs(nodes: u64) -> impl Iterator<Item = (u64, u64)> {
+    (1..=nodes).flat_map(move |from| (1..=nodes).filter(move |to| *to != from).map(move |to| (from, to)))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn no_two_parties_of_a_run_share_an_address() {
+        let layout = Layout::new(Path::new("run"));
+        let own = (1..=7).flat_map(|id| [layout.node(id), layout.door(id)]);
+        let all: Vec<_> = own.chain(pairs(7).map(|(from, to)| layout.link(from, to))).collect();
+        assert_eq!(all.iter().collect::<BTreeSet<_>>().len(), all.len());
+    }
+}

@@ -1,0 +1,282 @@
+//! Damage to the files of one stopped node. It must refuse to start, or be none the worse for it.
+//!
+//! One node at a time, and nothing else meanwhile: a damage that no single node can tell from a torn last write (the end of
+//! the write-ahead log) is what the others are for. Files that are never changed once written (tables, snapshots) get their
+//! good bytes back afterwards; a refused node gets back the file for whose damage it was refused.
+
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::Context;
+use futures::FutureExt;
+use rand::Rng;
+use rand::rngs::StdRng;
+use rand::seq::IndexedRandom;
+use tokio::time::Instant;
+
+use super::{Breaks, Deed, Ending, Needs, Nemesis, Scene, Step, draw, leader_and_others};
+use crate::cluster::Cluster;
+
+/// How long a node may take to open what it has, or to refuse it.
+const START_WITHIN: Duration = Duration::from_secs(60);
+/// Exit code of a node that refuses its data folder.
+const REFUSED: i32 = 3;
+
+/// Which kind of file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Target {
+    Wal,
+    Table,
+    Manifest,
+    Snapshot,
+}
+
+/// What is done to it.
+#[derive(Debug, Clone, Copy)]
+enum Damage {
+    Flip { at: u64, bit: u8 },
+    Truncate { keep: u64 },
+    Delete,
+}
+
+/// A file that was damaged, and how to undo it.
+struct Damaged {
+    node: u64,
+    path: PathBuf,
+    good: Vec<u8>,
+    what: String,
+}
+
+struct Corrupt {
+    target: Target,
+    damaged: Option<Damaged>,
+    outcome: String,
+    judged: bool,
+}
+
+pub(super) fn all() -> impl Iterator<Item = Box<dyn Nemesis>> {
+    let corrupt = |target| {
+        Box::new(Corrupt { target, damaged: None, outcome: String::new(), judged: false }) as Box<dyn Nemesis>
+    };
+    [Target::Wal, Target::Table, Target::Manifest, Target::Snapshot].into_iter().map(corrupt)
+}
+
+impl Target {
+    fn fits(self, path: &Path) -> bool {
+        let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        let is_below = |folder: &str| path.components().any(|part| part.as_os_str() == folder);
+        match self {
+            Self::Wal => extension == "log" && is_below("log"),
+            Self::Table => extension == "sst" && !is_below("snap"),
+            Self::Manifest => name.starts_with("MANIFEST-") && !is_below("snap"),
+            Self::Snapshot => is_below("snap"),
+        }
+    }
+
+    /// What may be done to a file of this kind of `length` bytes.
+    fn damage(self, length: u64, random: &mut StdRng) -> Damage {
+        let flip = Damage::Flip { at: random.random_range(0..length), bit: random.random_range(0..8) };
+        match random.random_range(0..4) {
+            // Cutting off its end is what a power failure does to a log by right.
+            0 if self != Self::Wal => Damage::Truncate { keep: random.random_range(0..length) },
+            1 => Damage::Delete,
+            _ => flip,
+        }
+    }
+
+    /// Whether files of this kind are never changed once they are written.
+    const fn is_immutable(self) -> bool {
+        matches!(self, Self::Table | Self::Snapshot)
+    }
+}
+
+impl Damage {
+    fn inflict(self, path: &Path) -> anyhow::Result<()> {
+        let open = || fs_err::OpenOptions::new().read(true).write(true).open(path);
+        match self {
+            Self::Flip { at, bit } => {
+                let file = open()?.into_file();
+                let mut byte = [0];
+                file.read_exact_at(&mut byte, at)?;
+                file.write_all_at(&[byte[0] ^ (1 << bit)], at)?;
+            }
+            Self::Truncate { keep } => open()?.set_len(keep)?,
+            Self::Delete => fs_err::remove_file(path)?,
+        }
+        Ok(())
+    }
+
+    fn words(self) -> String {
+        match self {
+            Self::Flip { at, bit } => format!("bit {bit} of byte {at} is flipped in"),
+            Self::Truncate { keep } => format!("only {keep} bytes are kept of"),
+            Self::Delete => "deleted:".to_owned(),
+        }
+    }
+}
+
+/// Every file below `folder` that has something in it.
+fn files_below(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for entry in fs_err::read_dir(folder)? {
+        let entry = entry?;
+        let kind = entry.file_type()?;
+        if kind.is_dir() {
+            found.extend(files_below(&entry.path())?);
+        } else if kind.is_file() && entry.metadata()?.len() > 0 {
+            found.push(entry.path());
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+impl Corrupt {
+    /// Damages one file of a stopped node.
+    fn damage(&self, data: &Path, node: u64, random: &mut StdRng) -> anyhow::Result<Damaged> {
+        let files: Vec<PathBuf> =
+            files_below(data)?.into_iter().filter(|path| self.target.fits(path)).collect();
+        let path = files.choose(random).with_context(|| format!("node {node} has no such file yet"))?.clone();
+        let good = fs_err::read(&path)?;
+        let damage = self.target.damage(good.len() as u64, random);
+        damage.inflict(&path)?;
+        let name = path.strip_prefix(data).unwrap_or(&path).display().to_string();
+        let what = format!("node {node}: {} {name} ({} bytes)", damage.words(), good.len());
+        Ok(Damaged { node, path, good, what })
+    }
+
+    /// Starts the damaged node and waits for what it makes of it: all of its state is read, too.
+    async fn judge(cluster: &Cluster, id: u64) -> anyhow::Result<(bool, String)> {
+        let deadline = Instant::now() + START_WITHIN;
+        cluster.node(id).await.process.start()?;
+        loop {
+            if let Some(status) = cluster.node(id).await.process.exited()? {
+                let word = if status.code() == Some(REFUSED) { "refused" } else { "ended" };
+                return Ok((true, format!("{word} ({status})")));
+            }
+            if cluster.views().is_ready(id).await && cluster.views().digest(id).await.is_some() {
+                return Ok((true, "harmless: it serves".to_owned()));
+            }
+            if Instant::now() > deadline {
+                return Ok((false, format!("neither serves nor ends within {START_WITHIN:?}")));
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// Gives the node back what was taken, where that is safe: before it took part again, or where it is never changed.
+    async fn undo(&self, cluster: &Cluster, damaged: Damaged) -> anyhow::Result<()> {
+        let mut node = cluster.node(damaged.node).await;
+        let takes_part = node.process.is_running()?;
+        let is_there = damaged.path.exists();
+        if !takes_part {
+            fs_err::write(&damaged.path, &damaged.good)?;
+        } else if self.target.is_immutable() && is_there {
+            // In place: the node has the file open.
+            let file = fs_err::OpenOptions::new().write(true).open(&damaged.path)?.into_file();
+            file.write_all_at(&damaged.good, 0)?;
+        }
+        node.process.start()
+    }
+}
+
+impl Nemesis for Corrupt {
+    fn name(&self) -> &'static str {
+        match self.target {
+            Target::Wal => "corrupt-wal",
+            Target::Table => "corrupt-sst",
+            Target::Manifest => "corrupt-manifest",
+            Target::Snapshot => "corrupt-snapshot",
+        }
+    }
+
+    fn explain(&self) -> &'static str {
+        match self.target {
+            Target::Wal => "a flipped bit in, or the loss of, a write-ahead log of one stopped node",
+            Target::Table => "a flipped bit in, or the loss of part of, a table file of one stopped node",
+            Target::Manifest => "a flipped bit in, or the loss of part of, a manifest of one stopped node",
+            Target::Snapshot => "a flipped bit in, or the loss of part of, a snapshot of one stopped node",
+        }
+    }
+
+    fn breaks(&self) -> Breaks {
+        Breaks::Peace
+    }
+
+    fn needs(&self) -> Needs {
+        Needs::Majority
+    }
+
+    fn start<'a>(&'a mut self, scene: &'a Scene, random: &'a mut StdRng) -> Step<'a, Deed> {
+        async move {
+            let cluster = &scene.cluster;
+            let (_, followers) = leader_and_others(cluster).await?;
+            let id = draw(random, &followers);
+            let mut node = cluster.node(id).await;
+            node.may_end = true;
+            node.process.kill().await?;
+            let data = node.data.clone();
+            drop(node);
+            match self.damage(&data, id, random) {
+                Ok(damaged) => {
+                    let what = damaged.what.clone();
+                    self.damaged = Some(damaged);
+                    (self.judged, self.outcome) = Self::judge(cluster, id).await?;
+                    Ok(Deed::new(vec![id], what))
+                }
+                Err(error) => {
+                    cluster.node(id).await.process.start()?;
+                    (self.judged, self.outcome) = (false, format!("{error:#}"));
+                    Ok(Deed::new(vec![id], self.outcome.clone()))
+                }
+            }
+        }
+        .boxed()
+    }
+
+    fn stop<'a>(&'a mut self, scene: &'a Scene) -> Step<'a, Ending> {
+        async move {
+            if let Some(damaged) = self.damaged.take() {
+                self.undo(&scene.cluster, damaged).await?;
+            }
+            Ok(Ending::new(self.judged, std::mem::take(&mut self.outcome)))
+        }
+        .boxed()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::SeedableRng;
+
+    use super::*;
+
+    #[test]
+    fn files_are_told_apart_by_where_and_what_they_are() {
+        for (path, target) in [
+            ("data/log/000012.log", Target::Wal),
+            ("data/log/000013.sst", Target::Table),
+            ("data/sm-1/000014.sst", Target::Table),
+            ("data/sm-1/MANIFEST-000005", Target::Manifest),
+            ("data/snap/77-1/000014.sst", Target::Snapshot),
+        ] {
+            for kind in [Target::Wal, Target::Table, Target::Manifest, Target::Snapshot] {
+                assert_eq!(kind.fits(Path::new(path)), kind == target, "{path}: {kind:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_damage_changes_the_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("000001.sst");
+        let mut random = StdRng::seed_from_u64(1);
+        for _ in 0..50 {
+            fs_err::write(&path, [7; 100]).unwrap();
+            Target::Table.damage(100, &mut random).inflict(&path).unwrap();
+            assert_ne!(fs_err::read(&path).unwrap_or_default(), [7; 100]);
+        }
+    }
+}

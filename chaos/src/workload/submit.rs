@@ -1,0 +1,155 @@
+//! Submits under idempotency keys: single and in batches, repeated when unanswered, repeated though answered, and now and
+//! then another task under a key that is taken.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use raftwork_api::kernel::{FunctionId, TaskId};
+use raftwork_api::{paths, task_of_key};
+use rand::Rng;
+use serde_json::{Map, Value, json};
+
+use super::caller::Caller;
+use super::functions::Functions;
+use super::http::Ask;
+use super::shared::Stage;
+use crate::history::{Call, Fingerprint, LogItem, Options, Outcome, Reply, Retry};
+
+/// Live tasks above which submitters wait: what they submit is to be run while the run lasts.
+const LIVE_MAX: u64 = 600;
+/// Times that an unanswered submit is sent again.
+const REPEATS: u32 = 4;
+/// Largest argument: its square must be exact in JSON.
+const NUMBER_MAX: u64 = 1_000_000;
+
+/// One submit, as it can be sent again and again.
+#[derive(Debug, Clone)]
+struct Order {
+    key: String,
+    function: FunctionId,
+    numbers: Vec<u64>,
+    options: Options,
+    is_batch: bool,
+}
+
+/// The arguments of a task as they are written down.
+pub(super) fn arguments(number: u64) -> String {
+    json!({"args": [number], "kwargs": {}}).to_string()
+}
+
+impl Order {
+    fn draw(key: String, functions: &Functions) -> Self {
+        let mut random = rand::rng();
+        let python = functions.python.filter(|_| random.random_ratio(1, 12));
+        let is_batch = random.random_ratio(1, 8);
+        let count = if is_batch { random.random_range(1..20) } else { 1 };
+        let options = Options {
+            priority: random.random_ratio(1, 5).then(|| random.random_range(0..=9)),
+            delay_ms: random.random_ratio(1, 10).then(|| random.random_range(20..500)),
+            retry: random.random_ratio(1, 20).then_some(Retry {
+                max_attempts: 2,
+                initial_ms: 20,
+                max_ms: 200,
+            }),
+            ..Options::default()
+        };
+        Self {
+            key,
+            function: python.unwrap_or(functions.raw),
+            numbers: (0..count).map(|_| random.random_range(0..NUMBER_MAX)).collect(),
+            options,
+            is_batch,
+        }
+    }
+
+    fn tasks(&self) -> Vec<TaskId> {
+        let ids = (0..).zip(&self.numbers).map(|(index, _)| task_of_key(&self.key, index));
+        ids.collect::<Result<_, _>>().expect("the keys of a run are short")
+    }
+
+    fn call(&self) -> Call {
+        let items = self.tasks().into_iter().zip(&self.numbers);
+        let item = |(task, number): (TaskId, &u64)| LogItem {
+            task,
+            args: Fingerprint::of(arguments(*number).as_bytes()),
+        };
+        let (key, options) = (Some(self.key.clone()), self.options);
+        Call::Submit { function: self.function, key, options, items: items.map(item).collect() }
+    }
+
+    fn ask(&self) -> Ask {
+        let mut body = Map::new();
+        body.insert("function_id".to_owned(), self.function.to_string().into());
+        if self.is_batch {
+            let items: Vec<Value> = self.numbers.iter().map(|number| json!({"args": [number]})).collect();
+            body.insert("items".to_owned(), items.into());
+        } else {
+            body.insert("args".to_owned(), json!([self.numbers[0]]));
+        }
+        if let Some(priority) = self.options.priority {
+            body.insert("priority".to_owned(), priority.into());
+        }
+        if let Some(delay) = self.options.delay_ms {
+            body.insert("delay".to_owned(), format!("{delay}ms").into());
+        }
+        if let Some(retry) = self.options.retry {
+            body.insert("retry".to_owned(), json!(retry));
+        }
+        let path = if self.is_batch { paths::TASKS_BATCH } else { paths::TASKS };
+        Ask::post(path, Some(body.into())).keyed(&self.key)
+    }
+
+    fn reply(&self, body: &Value) -> Option<Reply> {
+        let tasks = if self.is_batch {
+            let ids = body["task_ids"].as_array()?.iter().map(|id| id.as_str()?.parse().ok());
+            ids.collect::<Option<Vec<TaskId>>>()?
+        } else {
+            vec![body["task_id"].as_str()?.parse().ok()?]
+        };
+        // How many it made is not noted: a node that asks a second leader hears of its own first try.
+        Some(Reply::Submitted { tasks, created: None })
+    }
+}
+
+async fn send(caller: &mut Caller, order: &Order) -> Outcome {
+    let node = caller.some_node();
+    caller.call(node, order.call(), order.ask(), |body| order.reply(body)).await
+}
+
+/// Submits until the load is over.
+pub(super) async fn run(mut caller: Caller, functions: Arc<Functions>) {
+    while caller.shared.stage() == Stage::Load {
+        if caller.shared.live() > LIVE_MAX {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            continue;
+        }
+        let key = format!("{}-{}", caller.shared.seed, caller.shared.new_number());
+        let order = Order::draw(key, &functions);
+        submit(&mut caller, &order).await;
+    }
+}
+
+async fn submit(caller: &mut Caller, order: &Order) {
+    let mut repeats = REPEATS;
+    loop {
+        match send(caller, order).await {
+            Outcome::Ok(_) => break,
+            Outcome::Refused { .. } => return,
+            Outcome::Fail { .. } | Outcome::Info { .. } => {}
+        }
+        if repeats == 0 || caller.shared.stage() > Stage::Load {
+            return;
+        }
+        repeats -= 1;
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    caller.shared.know(&order.tasks());
+    if rand::rng().random_ratio(1, 30) {
+        send(caller, order).await;
+    }
+    if rand::rng().random_ratio(1, 60) {
+        let mut other = order.clone();
+        other.numbers[0] += 1;
+        send(caller, &other).await;
+    }
+}
