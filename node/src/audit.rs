@@ -75,6 +75,9 @@ mod tests {
         for _ in 0..2 {
             Audit::open(&path).unwrap().write(position, b"entry").unwrap();
         }
-        assert_eq!(std::fs::read(&path).unwrap(), [record(position, b"entry"), record(position, b"entry")].concat());
+        assert_eq!(
+            std::fs::read(&path).unwrap(),
+            [record(position, b"entry"), record(position, b"entry")].concat()
+        );
     }
 }

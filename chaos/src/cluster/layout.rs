@@ -103,10 +103,10 @@ impl Layout {
         let mut text = String::from("[cluster]\nname = \"chaos\"\n");
         for id in 1..=nodes {
             let (addr, door) = (self.node(id), self.door(id));
-            let (data, audit) = (self.data(id), self.audit(id));
+            let (data, audit) = (toml_text(&self.data(id)), toml_text(&self.audit(id)));
             let _ = write!(
                 text,
-                "\n[[node]]\nid = {id}\naddr = \"{addr}\"\nadvertise = \"{door}\"\ndata = {data:?}\naudit = {audit:?}\n"
+                "\n[[node]]\nid = {id}\naddr = \"{addr}\"\nadvertise = \"{door}\"\ndata = {data}\naudit = {audit}\n"
             );
         }
         for (from, to) in pairs(nodes) {
@@ -122,6 +122,11 @@ impl Layout {
         );
         text
     }
+}
+
+/// A path as a string of TOML.
+fn toml_text(path: &Path) -> String {
+    format!("\"{}\"", path.display().to_string().replace('\\', "\\\\").replace('"', "\\\""))
 }
 
 /// Every ordered pair of different nodes.

@@ -9,6 +9,7 @@ mod levers;
 mod node;
 mod process;
 mod proxy;
+mod turn;
 mod view;
 mod wires;
 mod workers;
@@ -19,7 +20,6 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use futures::future::try_join_all;
-use tokio::sync::{Mutex, MutexGuard};
 use tokio::time::Instant;
 
 pub(crate) use self::image::Image;
@@ -28,6 +28,7 @@ use self::layout::{Layout, pairs};
 use self::levers::Library;
 pub(crate) use self::node::Node;
 use self::proxy::{From, Proxy};
+use self::turn::{Held, Turn};
 pub(crate) use self::view::Views;
 pub(crate) use self::wires::{Party, Wire, Wires};
 pub(crate) use self::workers::Workers;
@@ -53,7 +54,7 @@ pub(crate) struct Plan {
 /// A running cluster.
 pub(crate) struct Cluster {
     layout: Layout,
-    nodes: Vec<Mutex<Node>>,
+    nodes: Vec<Turn<Node>>,
     wires: Arc<Wires>,
     views: Views,
     _proxies: Vec<Proxy>,
@@ -72,7 +73,7 @@ impl Cluster {
         let proxies = open_proxies(&layout, plan.nodes, &wires).await?;
         let nodes = (1..=plan.nodes)
             .map(|id| {
-                Node::new(&layout, id, &plan.raftworkd, library.as_ref(), plan.own_disks).map(Mutex::new)
+                Node::new(&layout, id, &plan.raftworkd, library.as_ref(), plan.own_disks).map(Turn::new)
             })
             .collect::<anyhow::Result<Vec<_>>>()?;
         let views = Views::new((1..=plan.nodes).map(|id| (id, format!("http://{}", layout.node(id)))))?;
@@ -80,7 +81,7 @@ impl Cluster {
         for id in cluster.ids() {
             cluster.node(id).await.process.start()?;
         }
-        cluster.await_ready(Duration::from_secs(60)).await?;
+        cluster.await_ready(Duration::from_mins(1)).await?;
         Ok(cluster)
     }
 
@@ -95,7 +96,7 @@ impl Cluster {
     }
 
     /// One node, alone.
-    pub(crate) async fn node(&self, id: u64) -> MutexGuard<'_, Node> {
+    pub(crate) async fn node(&self, id: u64) -> Held<'_, Node> {
         let index = usize::try_from(id - 1).expect("ids are small");
         self.nodes[index].lock().await
     }

@@ -54,7 +54,6 @@ impl Proxy {
         let task = tokio::spawn(serve(listener, Way { from, to: Party::Node(to), target, wires }));
         Ok(Self { task: task.abort_handle() })
     }
-
 }
 
 impl Drop for Proxy {

@@ -15,7 +15,7 @@ const PATIENCE: Duration = Duration::from_millis(1_500);
 /// A hand-over waits for the other node.
 const TRANSFER_PATIENCE: Duration = Duration::from_secs(10);
 /// A digest reads every row.
-const DIGEST_PATIENCE: Duration = Duration::from_secs(60);
+const DIGEST_PATIENCE: Duration = Duration::from_mins(1);
 
 /// What one node says.
 #[derive(Debug, Clone)]
@@ -29,7 +29,7 @@ pub(crate) struct View {
 impl View {
     /// Whether it takes itself for the leader.
     pub(crate) fn leads(&self) -> bool {
-        self.info.leader == Some(self.node)
+        self.info.leader == Some(self.info.node)
     }
 }
 
@@ -48,6 +48,11 @@ impl Views {
     pub(crate) fn new(urls: impl IntoIterator<Item = (u64, String)>) -> anyhow::Result<Self> {
         let http = reqwest::Client::builder().no_proxy().tcp_nodelay(true).build()?;
         Ok(Self { http, urls: urls.into_iter().collect() })
+    }
+
+    /// Whom it asks.
+    pub(crate) fn ids(&self) -> impl Iterator<Item = u64> {
+        self.urls.keys().copied()
     }
 
     /// What every node that answers says.

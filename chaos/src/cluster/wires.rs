@@ -32,7 +32,7 @@ pub(crate) struct Wire {
 /// All wires, and what happened on them.
 #[derive(Debug, Default)]
 pub(crate) struct Wires {
-    wires: Mutex<BTreeMap<(Party, Party), watch::Sender<Wire>>>,
+    by_ends: Mutex<BTreeMap<(Party, Party), watch::Sender<Wire>>>,
     /// Pieces that met a shut wire.
     pub(crate) held: AtomicU64,
     /// Pieces that were delayed.
@@ -60,7 +60,7 @@ impl Wires {
 
     /// Makes every wire whole.
     pub(crate) fn mend(&self) {
-        let wires = self.wires.lock().unwrap_or_else(PoisonError::into_inner);
+        let wires = self.by_ends.lock().unwrap_or_else(PoisonError::into_inner);
         for wire in wires.values() {
             wire.send_replace(Wire::default());
         }
@@ -72,7 +72,7 @@ impl Wires {
     }
 
     fn with<T>(&self, from: Party, to: Party, work: impl FnOnce(&watch::Sender<Wire>) -> T) -> T {
-        let mut wires = self.wires.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut wires = self.by_ends.lock().unwrap_or_else(PoisonError::into_inner);
         work(wires.entry((from, to)).or_default())
     }
 }

@@ -2,15 +2,14 @@
 
 use std::path::Path;
 
-use tokio::sync::{Mutex, MutexGuard};
-
 use super::Cluster;
 use super::process::{Process, Recipe};
+use super::turn::{Held, Turn};
 
 /// All workers of a run.
 #[derive(Debug)]
 pub(crate) struct Workers {
-    workers: Vec<Mutex<Process>>,
+    workers: Vec<Turn<Process>>,
 }
 
 impl Workers {
@@ -24,7 +23,7 @@ impl Workers {
         count: usize,
         slots: u16,
     ) -> anyhow::Result<Self> {
-        let worker = |index: usize| -> anyhow::Result<Mutex<Process>> {
+        let worker = |index: usize| -> anyhow::Result<Turn<Process>> {
             let name = format!("w{}", index + 1);
             let mode = if index.is_multiple_of(2) { "push" } else { "pull" };
             let (urls, slots) = (cluster.urls().join(","), slots.to_string());
@@ -38,7 +37,7 @@ impl Workers {
                 name,
             });
             process.start()?;
-            Ok(Mutex::new(process))
+            Ok(Turn::new(process))
         };
         Ok(Self { workers: (0..count).map(worker).collect::<anyhow::Result<_>>()? })
     }
@@ -54,7 +53,7 @@ impl Workers {
     }
 
     /// One of them, alone.
-    pub(crate) async fn worker(&self, index: usize) -> MutexGuard<'_, Process> {
+    pub(crate) async fn worker(&self, index: usize) -> Held<'_, Process> {
         self.workers[index].lock().await
     }
 

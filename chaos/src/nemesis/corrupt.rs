@@ -19,7 +19,7 @@ use super::{Breaks, Deed, Ending, Needs, Nemesis, Scene, Step, draw, leader_and_
 use crate::cluster::Cluster;
 
 /// How long a node may take to open what it has, or to refuse it.
-const START_WITHIN: Duration = Duration::from_secs(60);
+const START_WITHIN: Duration = Duration::from_mins(1);
 /// Exit code of a node that refuses its data folder.
 const REFUSED: i32 = 3;
 

@@ -9,7 +9,7 @@ use rand::seq::SliceRandom;
 use super::{Breaks, Deed, Ending, Needs, Nemesis, Scene, Step};
 
 /// How long a restarted node may take to catch up.
-const READY_WITHIN: Duration = Duration::from_secs(60);
+const READY_WITHIN: Duration = Duration::from_mins(1);
 
 #[derive(Default)]
 pub(super) struct RollingRestart {

@@ -14,7 +14,7 @@ use crate::cluster::Cluster;
 /// How long the load may take to fill the log so far that its beginning is dropped.
 const PURGED_WITHIN: Duration = Duration::from_secs(90);
 /// How long the node may take to install the snapshot.
-const INSTALLED_WITHIN: Duration = Duration::from_secs(60);
+const INSTALLED_WITHIN: Duration = Duration::from_mins(1);
 /// What a node logs then.
 const INSTALLED: &str = "installed a snapshot";
 

@@ -1,5 +1,6 @@
 //! `raftwork-chaos run`: a cluster of its own, load, faults, healing, and the history of it all.
 
+mod attach;
 mod audit;
 mod options;
 mod progress;
@@ -17,6 +18,7 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 use tokio::time::{Instant, sleep};
 
+pub use self::attach::{AttachOptions, attach};
 pub use self::options::Options;
 use self::options::Run as Plan;
 use self::progress::Progress;
@@ -28,11 +30,13 @@ use crate::nemesis::{self, Scene};
 use crate::workload::{Load, Mix, Register, Sdk, Shared, Stage as LoadStage};
 
 /// How long Python workers may take to be known to the leader.
-const WORKERS_WITHIN: Duration = Duration::from_secs(60);
+const WORKERS_WITHIN: Duration = Duration::from_mins(1);
+/// How long all nodes may take to serve again once everything is mended.
+const READY_WITHIN: Duration = Duration::from_secs(90);
 /// Tasks that a Python worker runs at once.
 const SLOTS: u16 = 2;
 /// Operations a second below which a run proves little; half of what is aimed at.
-const OPERATIONS_A_SECOND: f64 = 100.0;
+const OPERATIONS_A_SECOND: u64 = 100;
 
 /// What a run left behind.
 #[derive(Debug)]
@@ -85,13 +89,14 @@ pub async fn run(options: &Options) -> anyhow::Result<Outcome> {
 
 fn header(plan: &Plan) -> Header {
     let settings = &plan.plan.settings;
+    let (commit, started) = stamp();
     Header {
         format: FORMAT,
         seed: plan.seed,
         nodes: (1..=plan.plan.nodes).collect(),
-        commit: commit(),
+        commit,
         command: plan.command.clone(),
-        started: String::new(),
+        started,
         settings: BTreeMap::from([
             ("disks of their own".to_owned(), plan.plan.own_disks.to_string()),
             ("snapshot_every".to_owned(), settings.snapshot_every.to_string()),
@@ -100,7 +105,7 @@ fn header(plan: &Plan) -> Header {
         faults: plan.nemeses.iter().map(|nemesis| nemesis.name().to_owned()).collect(),
         skipped: plan.skipped.iter().cloned().collect(),
         wanted: Wanted {
-            operations: (plan.seconds * OPERATIONS_A_SECOND) as u64,
+            operations: plan.length.as_secs() * OPERATIONS_A_SECOND,
             leader_changes: plan.nemeses.iter().filter(|nemesis| nemesis.name().contains("leader")).count()
                 as u64,
             expiries: 1,
@@ -109,16 +114,19 @@ fn header(plan: &Plan) -> Header {
     }
 }
 
-/// The commit of the tree that the run is made in, if it is one.
-fn commit() -> String {
-    let git = std::process::Command::new("git").args(["rev-parse", "--short", "HEAD"]).output();
-    git.map(|done| String::from_utf8_lossy(&done.stdout).trim().to_owned()).unwrap_or_default()
+/// The commit of the tree that the run is made in, if it is one, and the time; both for people.
+fn stamp() -> (String, String) {
+    let said = |program: &str, arguments: &[&str]| {
+        let done = std::process::Command::new(program).args(arguments).output();
+        done.map(|done| String::from_utf8_lossy(&done.stdout).trim().to_owned()).unwrap_or_default()
+    };
+    (said("git", &["rev-parse", "--short", "HEAD"]), said("date", &["-u", "+%Y-%m-%dT%H:%M:%SZ"]))
 }
 
 /// A run under way.
 struct Work {
     seed: u64,
-    seconds: f64,
+    length: Duration,
     period: Duration,
     progress: Progress,
     scene: Scene,
@@ -142,13 +150,13 @@ impl Work {
         let shared = Arc::new(Shared::new(recorder.clone(), cluster.urls(), plan.seed)?);
         let register = Register::open(recorder).await?;
         await_workers(&cluster, workers.len()).await?;
-        let watch = Watch::start(Arc::clone(&cluster), Arc::clone(&shared));
+        let watch = Watch::start(cluster.views().clone(), Arc::clone(&shared));
         shared.recorder.record(Event::Phase(Phase::Load));
         let load = Load::start(Arc::clone(&shared), Mix::default(), register.port()).await?;
         let sdk = raftwork.map(|raftwork| Sdk::start(&plan.folder, raftwork, &shared)).transpose()?;
         Ok(Self {
             seed: plan.seed,
-            seconds: plan.seconds,
+            length: plan.length,
             period: plan.period,
             progress,
             scene: Scene { cluster, workers: Arc::new(workers) },
@@ -187,7 +195,7 @@ impl Work {
     }
 
     async fn faults(&mut self) -> anyhow::Result<Calm> {
-        let deadline = Instant::now() + Duration::from_secs_f64(self.seconds);
+        let deadline = Instant::now() + self.length;
         let random = StdRng::seed_from_u64(self.seed);
         let mut schedule = Schedule::new(std::mem::take(&mut self.nemeses), random, self.period);
         let stage = Stage { scene: &self.scene, shared: &self.shared, progress: &self.progress };
@@ -198,10 +206,10 @@ impl Work {
 
     fn say_calm(&self, calm: Calm) {
         self.progress.say(&format!(
-            "{} operations were carried out; {:.0} a second in the {:.0} s in which nothing was broken",
+            "{} operations were carried out; {} a second in the {} s in which nothing was broken",
             self.shared.acknowledged(),
             calm.rate(),
-            calm.seconds
+            calm.length.as_secs()
         ));
     }
 
@@ -210,7 +218,7 @@ impl Work {
         let (cluster, shared) = (&self.scene.cluster, &self.shared);
         cluster.heal().await?;
         self.scene.workers.heal().await?;
-        cluster.await_ready(Duration::from_secs(90)).await?;
+        cluster.await_ready(READY_WITHIN).await?;
         shared.recorder.record(Event::Phase(Phase::Drain));
         shared.enter(LoadStage::Drain);
         if let Some(sdk) = self.sdk.take() {
@@ -220,7 +228,7 @@ impl Work {
                 "the Python SDK got {tasks} right results; {unavailable} times the cluster did not answer it in time"
             ));
         }
-        let drained = settle::drained(cluster).await;
+        let drained = settle::drained(cluster.views()).await;
         self.progress.say(if drained {
             "every accepted task has ended"
         } else {
@@ -228,7 +236,7 @@ impl Work {
         });
         shared.recorder.record(Event::Phase(if drained { Phase::Settled } else { Phase::Stuck }));
         self.load.read_everything().await;
-        settle::digests(cluster, shared).await
+        settle::digests(cluster.views(), shared).await
     }
 }
 
@@ -250,6 +258,8 @@ fn write_log(cluster: &Cluster, recorder: &Recorder) -> anyhow::Result<usize> {
     let entries =
         audit::read(files.iter().map(|(id, path)| (*id, path.as_path()))).context("cannot read the log")?;
     let count = entries.len();
-    entries.into_iter().for_each(|entry| recorder.record(Event::Log(entry)));
+    for entry in entries {
+        recorder.record(Event::Log(entry));
+    }
     Ok(count)
 }

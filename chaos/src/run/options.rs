@@ -1,6 +1,7 @@
 //! The command line of `raftwork-chaos run`.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
 use clap::Args;
@@ -29,8 +30,8 @@ Exit codes: 0 every claim holds; 1 one is broken; 2 nothing was proved (a fault 
 #[command(after_help = EXAMPLE)]
 pub struct Options {
     /// How long to load and break it; longer, until each fault had its turn.
-    #[arg(long, default_value_t = 2.0, value_name = "MINUTES")]
-    minutes: f64,
+    #[arg(long, default_value_t = 2, value_name = "MINUTES")]
+    minutes: u32,
     /// Number of nodes.
     #[arg(long, default_value_t = 3, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=7))]
     nodes: u64,
@@ -63,18 +64,21 @@ pub struct Options {
     pub(super) list: bool,
 }
 
+/// Names of faults that cannot happen here, each with the reason.
+type Skipped = Vec<(String, String)>;
+
 /// What a run does, with nothing left open.
 pub(super) struct Run {
-    pub(super) seconds: f64,
+    pub(super) length: Duration,
     pub(super) seed: u64,
-    pub(super) period: std::time::Duration,
+    pub(super) period: Duration,
     pub(super) workers: usize,
     pub(super) raftwork: Option<PathBuf>,
     pub(super) folder: PathBuf,
     pub(super) plan: Plan,
     pub(super) nemeses: Vec<Box<dyn Nemesis>>,
     /// Faults that were asked for and cannot happen here, with the reason.
-    pub(super) skipped: Vec<(String, String)>,
+    pub(super) skipped: Skipped,
     /// The command line that does it again.
     pub(super) command: String,
 }
@@ -85,7 +89,6 @@ impl Options {
     /// # Errors
     /// When something is missing or makes no sense; the message says what to do.
     pub(super) fn settle(&self) -> anyhow::Result<Run> {
-        ensure!(self.minutes >= 0.0 && self.minutes.is_finite(), "--minutes must not be negative");
         let seed = self.seed.unwrap_or_else(|| rand::rng().random_range(0..1_000_000));
         let folder = self.folder.clone().unwrap_or_else(|| PathBuf::from(format!("raftwork-chaos/{seed}")));
         let folder = std::path::absolute(folder)?;
@@ -105,22 +108,11 @@ impl Options {
             "raftwork-chaos run --seed {seed} --minutes {minutes} --nodes {nodes} --nemesis {nemesis} --period {period} \
              --workers {workers}{disks}"
         );
-        let (seconds, period) = (minutes * 60.0, (*period).into());
-        Ok(Run {
-            seconds,
-            seed,
-            period,
-            workers: *workers,
-            raftwork,
-            folder,
-            plan,
-            nemeses,
-            skipped,
-            command,
-        })
+        let (length, period) = (Duration::from_mins((*minutes).into()), (*period).into());
+        Ok(Run { length, seed, period, workers: *workers, raftwork, folder, plan, nemeses, skipped, command })
     }
 
-    fn choose(&self, plan: &Plan) -> anyhow::Result<(Vec<Box<dyn Nemesis>>, Vec<(String, String)>)> {
+    fn choose(&self, plan: &Plan) -> anyhow::Result<(Vec<Box<dyn Nemesis>>, Skipped)> {
         let wanted: Vec<&str> = match self.nemesis.as_str() {
             "none" => Vec::new(),
             names => names.split(',').map(str::trim).filter(|name| !name.is_empty()).collect(),
@@ -165,7 +157,8 @@ impl Options {
     }
 }
 
-fn in_path(program: &str) -> Option<PathBuf> {
+/// A program, where the shell would find it.
+pub(super) fn in_path(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
     std::env::split_paths(&path).map(|folder| folder.join(program)).find(|file: &PathBuf| Path::is_file(file))
 }

@@ -35,14 +35,14 @@ pub(super) struct Schedule {
 /// What the calm between faults was like.
 #[derive(Debug, Default, Clone, Copy)]
 pub(super) struct Calm {
-    pub(super) seconds: f64,
+    pub(super) length: Duration,
     pub(super) acknowledged: u64,
 }
 
 impl Calm {
     /// Operations a second that were carried out while nothing was broken.
-    pub(super) fn rate(&self) -> f64 {
-        if self.seconds > 0.0 { self.acknowledged as f64 / self.seconds } else { 0.0 }
+    pub(super) fn rate(&self) -> u128 {
+        u128::from(self.acknowledged) * 1_000 / self.length.as_millis().max(1)
     }
 }
 
@@ -100,7 +100,7 @@ impl Schedule {
     async fn rest(&mut self, stage: &Stage<'_>, calm: &mut Calm) {
         let (begun, before) = (Instant::now(), stage.shared.acknowledged());
         sleep(self.period.mul_f64(self.random.random_range(0.6..1.0))).await;
-        calm.seconds += begun.elapsed().as_secs_f64();
+        calm.length += begun.elapsed();
         calm.acknowledged += stage.shared.acknowledged() - before;
     }
 

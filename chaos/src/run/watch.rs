@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::task::AbortHandle;
 
-use crate::cluster::Cluster;
+use crate::cluster::Views;
 use crate::history::{Event, Leader};
 use crate::workload::Shared;
 
@@ -16,8 +16,8 @@ const PAUSE: Duration = Duration::from_millis(150);
 pub(super) struct Watch(AbortHandle);
 
 impl Watch {
-    pub(super) fn start(cluster: Arc<Cluster>, shared: Arc<Shared>) -> Self {
-        Self(tokio::spawn(follow(cluster, shared)).abort_handle())
+    pub(super) fn start(views: Views, shared: Arc<Shared>) -> Self {
+        Self(tokio::spawn(follow(views, shared)).abort_handle())
     }
 }
 
@@ -27,10 +27,10 @@ impl Drop for Watch {
     }
 }
 
-async fn follow(cluster: Arc<Cluster>, shared: Arc<Shared>) {
+async fn follow(views: Views, shared: Arc<Shared>) {
     let mut last = None;
     loop {
-        if let Some(view) = cluster.views().leader().await {
+        if let Some(view) = views.leader().await {
             shared.set_live(view.info.tasks.values().sum());
             let leader = Leader { node: view.node, term: view.info.term };
             if last.is_none_or(|last: Leader| last.term < leader.term) {

@@ -30,7 +30,7 @@ impl Ledger {
         let mut newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner);
         match newest.entry(task) {
             Entry::Occupied(highest) if *highest.get() > token => false,
-            entry => {
+            entry @ (Entry::Occupied(_) | Entry::Vacant(_)) => {
                 entry.insert_entry(token);
                 true
             }

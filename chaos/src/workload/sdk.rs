@@ -16,7 +16,7 @@ use super::shared::Shared;
 /// The program.
 const PROGRAM: &str = include_str!("sdk.py");
 /// How long its last round may take.
-const PATIENCE: Duration = Duration::from_secs(180);
+const PATIENCE: Duration = Duration::from_mins(3);
 
 /// The running process.
 pub(crate) struct Sdk {

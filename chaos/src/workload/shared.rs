@@ -123,10 +123,10 @@ impl Shared {
     /// Some task that was submitted lately.
     pub(crate) fn some_task(&self) -> Option<TaskId> {
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let newest = known.len().checked_sub(1)?;
         // The newer the likelier: what is under way is worth more looks than what has ended.
-        let back = (rand::rng().random::<f64>().powi(3) * known.len() as f64) as usize;
-        known.get(newest.saturating_sub(back)).copied()
+        let bound = rand::rng().random_range(0..known.len().max(1));
+        let back = rand::rng().random_range(0..=bound);
+        known.iter().rev().nth(back).copied()
     }
 
     /// Notes an answer that no rule allows.

@@ -45,7 +45,9 @@ fn a_route_is_for_one_pair_of_nodes_and_must_make_sense() {
     let config = parse(&format!("{GOOD}[[route]]\nfrom = 1\nto = 2\nvia = \"10.0.0.2:7001\"\n")).unwrap();
     assert_eq!(config.routes_of(1), [(2, "10.0.0.2:7001".to_owned())].into());
     assert_eq!(config.routes_of(2), [].into());
-    for (route, part) in [("to = 1\nvia = \"h:1\"", "to itself"), ("to = 2\nvia = \"h\"", "must be host:port")] {
+    for (route, part) in
+        [("to = 1\nvia = \"h:1\"", "to itself"), ("to = 2\nvia = \"h\"", "must be host:port")]
+    {
         let text = complaint(&format!("{GOOD}[[route]]\nfrom = 1\n{route}\n"));
         assert!(text.contains(part), "{text}");
     }

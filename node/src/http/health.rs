@@ -104,7 +104,8 @@ async fn raised(state: &AppState) -> Option<u64> {
             Some(state.group.replica().applied_index())
         }
         Leadership::Follower { leader: Some(leader) } => {
-            let answer = state.forwarder.fetch(format!("{}{BARRIER}", state.forwarder.base(&leader))).await.ok()?;
+            let answer =
+                state.forwarder.fetch(format!("{}{BARRIER}", state.forwarder.base(&leader))).await.ok()?;
             answer.parse().ok()
         }
         Leadership::Follower { leader: None } => None,

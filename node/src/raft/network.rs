@@ -85,7 +85,8 @@ impl<S> Network<S> {
     /// openraft asks anew for every election, so connections are kept here.
     fn client(&mut self, target: NodeId, peer: &Peer, lane: Lane) -> PeerNetwork<S> {
         let place = self.settings.routes.get(&target).unwrap_or(&peer.addr).clone();
-        let dial = || (peer.addr.clone(), Arc::new(Link::new(target, place.clone(), Arc::clone(&self.dialer))));
+        let dial =
+            || (peer.addr.clone(), Arc::new(Link::new(target, place.clone(), Arc::clone(&self.dialer))));
         let (addr, link) = self.links.entry((target, lane)).or_insert_with(dial);
         if *addr != peer.addr {
             (*addr, *link) = dial();
