@@ -22,6 +22,7 @@ steps=(
   "local    full   local mode runs a function"
   "push     full   a short run of faults, workers in push mode"
   "pull     full   a short run of faults, workers in pull mode"
+  "chaos    full   every fault that needs no root, on a cluster of its own"
 )
 
 step_fmt() { cargo fmt --all --check; }
@@ -50,6 +51,13 @@ step_examples() { on_cluster push 2 3 run_examples; }
 step_local() { on_cluster local 1 1 python "$root/examples/hello.py"; }
 step_push() { on_cluster push 2 3 python "$root/scripts/kill_cluster.py" --rounds 1 --period 2; }
 step_pull() { on_cluster pull 2 3 python "$root/scripts/kill_cluster.py" --rounds 1 --period 2; }
+step_chaos() {
+  local folder
+  folder="$(mktemp -d)"
+  # Disks that lose their power need root; the rest is the same for everybody.
+  "$root/target/debug/raftwork-chaos" run --minutes 1 --period 1500ms --seed 1 --no-disks --folder "$folder/run"
+  rm -rf "$folder"
+}
 
 run_examples() {
   local texts

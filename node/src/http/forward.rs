@@ -14,7 +14,7 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_LENGTH, HOST, TRANSFER_ENCODING, UPGRADE};
 use http::request::Parts;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
 use raftwork_api::paths;
 use tokio::time::Instant;
 
@@ -114,19 +114,33 @@ pub(super) async fn through_leader(State(lane): State<Lane>, request: Request, n
         ids::draw(&mut call.parts.headers);
     }
     let deadline = Instant::now() + LEADER_PATIENCE;
+    let mut in_doubt = false;
     loop {
-        let mut response = try_once(&lane.state, &call, next.clone()).await;
+        let response = try_once(&lane.state, &call, next.clone()).await;
         let again = match NotServed::of(&response) {
             None => false,
             Some(NotServed::NotLeader) => true,
             Some(NotServed::Unknown) => call.is_repeatable(),
         };
+        in_doubt |= !is_read(&call.parts.method) && NotServed::of(&response) == Some(NotServed::Unknown);
         if !again || Instant::now() >= deadline {
+            let mut response = if in_doubt { without_denial(response) } else { response };
             response.headers_mut().remove(super::error::NOT_SERVED);
             return response;
         }
         tokio::time::sleep(RETRY_PAUSE).await;
     }
+}
+
+/// The answer to a request of which an earlier try may have been carried out: that the last try was not does not mean that
+/// nothing was done.
+fn without_denial(response: Response) -> Response {
+    let denies =
+        [StatusCode::TOO_MANY_REQUESTS, StatusCode::SERVICE_UNAVAILABLE, StatusCode::MISDIRECTED_REQUEST];
+    if !denies.contains(&response.status()) {
+        return response;
+    }
+    ApiError::unknown("the leader changed before it answered, and no other could be asked").into_response()
 }
 
 /// For a request that another node sent: what this node cannot serve goes back to that node.
@@ -287,6 +301,14 @@ mod tests {
         ] {
             assert_eq!(target(base, &parts(method, uri)), url);
         }
+    }
+
+    #[test]
+    fn after_a_lost_try_nobody_is_told_that_nothing_was_done() {
+        let no_leader = ApiError::no_leader("there is an election").into_response();
+        assert_eq!(without_denial(no_leader).status(), StatusCode::GATEWAY_TIMEOUT);
+        let done = StatusCode::CREATED.into_response();
+        assert_eq!(without_denial(done).status(), StatusCode::CREATED);
     }
 
     #[test]
