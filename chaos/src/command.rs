@@ -32,6 +32,13 @@ pub struct CheckOptions {
     edn: Option<PathBuf>,
 }
 
+impl CheckOptions {
+    /// Checks this history, and writes a page for people.
+    pub fn with_report(history: PathBuf, report: PathBuf) -> Self {
+        Self { history, report: Some(report), edn: None }
+    }
+}
+
 /// Runs the command and prints its verdict.
 ///
 /// # Errors

@@ -7,18 +7,21 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use clap::{Parser, Subcommand};
 use raftwork_api::Span;
+use raftwork_chaos::check::Verdict as Judged;
 use raftwork_chaos::check::digests::{Verdict, judge};
-use raftwork_chaos::{CheckOptions, check_file, exit_code};
+use raftwork_chaos::{
+    AttachOptions, CheckOptions, RunOptions, RunOutcome, attach, check_file, exit_code, list_faults, run,
+};
 use raftwork_client::Client;
 use tokio::time::Instant;
 
 const EXAMPLE: &str = "\
-Exit codes: 0 the claim holds; 1 it is broken, or could not be examined; 2 wrong usage.
+Exit codes: 0 every claim holds; 1 one is broken; 2 nothing was proved, or wrong usage.
 
     $ raftwork dev -d
     $ raftwork-chaos digests http://127.0.0.1:7001 http://127.0.0.1:7002 http://127.0.0.1:7003
 
-Faults under load, with a verdict: ./kill.sh";
+    $ raftwork-chaos run --minutes 5";
 
 /// Checks a running Raftwork cluster from the outside.
 #[derive(Parser)]
@@ -30,6 +33,8 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    Run(Box<RunOptions>),
+    Attach(AttachOptions),
     Check(CheckOptions),
     /// Do all nodes hold the same state, byte for byte?
     Digests {
@@ -42,12 +47,38 @@ enum Command {
     },
 }
 
-#[tokio::main(flavor = "current_thread")]
+#[tokio::main]
 async fn main() -> ExitCode {
     match Arguments::parse().command {
+        Command::Run(options) if options.wants_list() => {
+            list_faults(&mut std::io::stdout()).map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS)
+        }
+        Command::Run(options) => concluded(run(&options).await),
+        Command::Attach(options) => concluded(attach(&options).await),
         Command::Check(options) => judged(&options),
         Command::Digests { urls, patience } => equal(&urls, patience).await,
     }
+}
+
+/// Judges what a run left behind; a run that could not be made proves nothing.
+fn concluded(outcome: anyhow::Result<RunOutcome>) -> ExitCode {
+    let checked = outcome.and_then(|outcome| {
+        let report = outcome.history.with_file_name("report.html");
+        let verdict = check_file(&CheckOptions::with_report(outcome.history, report.clone()))?;
+        let mut out = std::io::stdout();
+        for broken in &outcome.broken {
+            writeln!(out, "violated: {broken}")?;
+        }
+        writeln!(out, "{}", report.display())?;
+        Ok(if outcome.broken.is_empty() { verdict } else { Judged::Violated })
+    });
+    checked.map_or_else(
+        |error| {
+            let _ = writeln!(std::io::stderr(), "raftwork-chaos: {error:#}");
+            exit_code(Judged::Unknown)
+        },
+        exit_code,
+    )
 }
 
 /// Checks a history; what cannot be read is unknown, not violated.
@@ -55,7 +86,7 @@ fn judged(options: &CheckOptions) -> ExitCode {
     check_file(options).map_or_else(
         |error| {
             let _ = writeln!(std::io::stderr(), "raftwork-chaos: {error:#}");
-            exit_code(raftwork_chaos::check::Verdict::Unknown)
+            exit_code(Judged::Unknown)
         },
         exit_code,
     )

@@ -53,7 +53,8 @@ impl Opened {
 
     /// The state machine over it.
     pub(crate) fn machine(&self, seed: &GroupSeed) -> Result<StateMachine, StartError> {
-        let audit = self.audit.as_deref().map(|path| Audit::open(path).map_err(|source| data_error(path, source)));
+        let audit =
+            self.audit.as_deref().map(|path| Audit::open(path).map_err(|source| data_error(path, source)));
         let machine = StateMachine::new(
             self.replica.clone(),
             self.log.clone(),
