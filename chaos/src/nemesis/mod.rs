@@ -121,7 +121,8 @@ impl Needs {
         match self {
             Self::Levers if !plan.levers => Some("needs a C compiler (cc)".to_owned()),
             Self::OwnDisks if !plan.own_disks => Some(
-                Image::unavailable().unwrap_or_else(|| "needs a disk for each node: give --disks".to_owned()),
+                Image::unavailable()
+                    .unwrap_or_else(|| "needs a disk for each node: left out by --no-disks".to_owned()),
             ),
             Self::Majority if plan.nodes < 3 => Some("needs three nodes or more".to_owned()),
             Self::Workers if workers == 0 => Some("needs Python workers".to_owned()),
