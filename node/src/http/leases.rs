@@ -15,7 +15,7 @@ use raftwork_api::leases::{
 use raftwork_api::payload::{check_pickle, from_base64, to_base64};
 use raftwork_api::stream::Work;
 use raftwork_api::{ErrorCode, Span, paths};
-use raftwork_kernel::{Command, Millis, Phase};
+use raftwork_kernel::{Command, Millis, Phase, TaskId};
 
 use super::error::{ApiError, ApiResult};
 use super::extract::{Json, json};
@@ -142,9 +142,19 @@ pub(super) async fn complete(
 ) -> ApiResult<Response> {
     let lease = LeaseRef { task: body.task_id, token: body.token };
     read::leads(&state)?;
-    let result = encode_result(view::language(&state, lease.task)?, body.payload, body.value)?;
+    let result = encode_result(language(&state, lease.task).await?, body.payload, body.value)?;
     let output = output(body.stdout, body.stderr);
     report(&state, lease, Command::Complete(Complete { lease, result, output })).await
+}
+
+/// How the task's result is written down.
+async fn language(state: &AppState, task: TaskId) -> ApiResult<Language> {
+    if let Ok(language) = view::language(state, task) {
+        return Ok(language);
+    }
+    // A leader that was deposed while it was paused does not know what its successor accepted since.
+    state.group.linearize().await?;
+    view::language(state, task)
 }
 
 /// The result as whoever reads it expects it.

@@ -74,6 +74,28 @@ async fn a_leader_that_was_paused_reads_nothing_stale() {
     cluster.until_equal().await;
 }
 
+#[tokio::test]
+async fn a_leader_that_was_paused_denies_no_task_that_its_successor_accepted() {
+    let mut cluster = Cluster::start(QUICK).await;
+    let api = cluster.api.clone();
+    let function = api.function(&ALL, "24h").await;
+    for round in 0..3 {
+        let old = cluster.leader().await;
+        let others = Cluster::others(old);
+        cluster.pause(&[old]);
+        let task = api.submit(&others, &function, json!([round])).await;
+        let lease = Puller::new(&api, &others).one().await;
+        assert_eq!(lease["task_id"], json!(task));
+        let body = json!({"task_id": task, "token": lease["token"], "value": round});
+        let reports = queued(&cluster, old, &Call::post("/v1/leases/complete", body)).await;
+        cluster.resume(&[old]);
+        for body in spoken(reports).await {
+            assert_eq!(body["status"], "completed");
+        }
+        cluster.until_ready(&ALL).await;
+    }
+}
+
 /// Reads everywhere, writes wherever they are taken, and pauses of whoever leads: no read is older than a write that was
 /// acknowledged before it began, and none is older than an earlier read.
 #[tokio::test]
