@@ -33,7 +33,7 @@ pub(super) fn check(evidence: &Evidence) -> Finding {
                 }
                 (_, Saw::Refused(code, current)) => {
                     writes += 1;
-                    refused(dossier, deed, code, current)
+                    refused(dossier, deed, code, current, &order)
                 }
                 (_, Saw::Seen(_)) => Err("this is no answer to such a call"),
             };
@@ -119,14 +119,20 @@ fn accepted(dossier: &Dossier, deed: &Deed, order: &Order) -> Result<(), &'stati
     Err("its place in the log contradicts real time")
 }
 
-fn refused(dossier: &Dossier, deed: &Deed, code: Refusal, current: Option<u64>) -> Result<(), &'static str> {
+fn refused(
+    dossier: &Dossier,
+    deed: &Deed,
+    code: Refusal,
+    current: Option<u64>,
+    order: &Order,
+) -> Result<(), &'static str> {
     if matches!(code, Refusal::UnknownFunction | Refusal::FunctionConflict | Refusal::TooLarge) {
         return Ok(());
     }
     let mut commands = dossier.facts.iter().filter(|fact| fact.act == deed.act).peekable();
-    // A node may know without asking the log.
+    // A node may know without asking the log; that there is no such task must be true as of then.
     if commands.peek().is_none() {
-        return Ok(());
+        return if code == Refusal::UnknownTask { read(dossier, deed, order) } else { Ok(()) };
     }
     let fits = |fact: &Fact| match fact.saw {
         Saw::Refused(expected, newest) => {

@@ -124,7 +124,8 @@ impl Dev {
 
     async fn run(&self, verb: &str, names: &[String]) -> anyhow::Result<Value> {
         let mut command = Command::new(&self.program);
-        let done = command.args(["dev", verb, "--json"]).args(names).output().await?;
+        // Names right after the verb: argparse of older Pythons takes none behind an option.
+        let done = command.args(["dev", verb]).args(names).arg("--json").output().await?;
         let said = String::from_utf8_lossy(&done.stderr);
         ensure!(done.status.success(), "`raftwork dev {verb}` failed: {}", said.trim());
         serde_json::from_slice(&done.stdout)

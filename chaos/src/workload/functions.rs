@@ -20,15 +20,19 @@ const PAUSE: Duration = Duration::from_millis(300);
 /// Attempts of a task before its failure is final.
 const ATTEMPTS: u16 = 3;
 
-/// What Python workers run: offer the effect to the register, then compute what [`result_of`] says.
+/// What Python workers run: offer the effect to the register, then compute what [`result_of`] says. Some take a second for
+/// that, so that workers die with an effect behind them and no result, and there is a second effect of the task.
 const WORK: &str = r#"
 def work(number):
     import socket
+    import time
     from raftwork import current_task
     task = current_task()
     with socket.create_connection(("127.0.0.1", PORT), timeout=10) as register:
         register.sendall(f"{task.id} {task.token}\n".encode())
         register.recv(16)
+    if number % 20 == 0:
+        time.sleep(1)
     return number * number + 7
 "#;
 

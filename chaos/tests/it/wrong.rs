@@ -290,6 +290,17 @@ fn w_a_refusal_that_the_log_does_not_imply() {
 }
 
 #[test]
+fn w_a_report_on_a_task_that_is_said_not_to_exist_and_never_reached_the_log() {
+    let mut script = clean();
+    script.submit(3).grant(3, 4, 1);
+    script.call(
+        Call::Complete { task: task(3), token: Token(4), result: result(3) },
+        Outcome::Refused { code: Refusal::UnknownTask, current: None },
+    );
+    expect(end(&mut script), Invariant::Witness);
+}
+
+#[test]
 fn w_an_order_that_contradicts_real_time() {
     let mut script = clean();
     // In the log the second submit comes first, though it was invoked after the first one had returned.

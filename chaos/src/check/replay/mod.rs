@@ -7,7 +7,8 @@ pub(crate) use self::model::Model;
 use crate::history::LogEntry;
 
 /// Milliseconds by which an entry may be stamped before the one that it follows in the log: one leader stamps and proposes
-/// several at once. Log time is the highest stamp so far, so that does no harm; a new leader begins above it.
+/// several at once, and its clock never steps further between two stamps, not even after a pause. Log time is the highest
+/// stamp so far, so that does no harm; a new leader begins above it.
 const STAMP_SKEW_MS: u64 = 1_000;
 
 /// How much of the log a history holds.
