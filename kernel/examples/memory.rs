@@ -11,8 +11,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use bytes::Bytes;
 use raftwork_kernel::{
     Acquire, CodeHash, Command, Complete, Entry, Function, FunctionId, FunctionSpec, Language, LogTime,
-    Millis, Output, PythonVersion, RequestId, RetryPolicy, State, Submit, TaskId, TaskOptions, WallTime,
-    WorkerId, limits,
+    Millis, Output, PythonVersion, RequestId, RetryPolicy, State, Submit, Tags, TaskId, TaskOptions,
+    WallTime, WorkerId, limits,
 };
 
 #[path = "../benches/workload/rows.rs"]
@@ -66,7 +66,7 @@ fn measure(what: &str, tasks: u128, delay: Millis, id: impl Fn(u128) -> TaskId) 
         let last = tasks.min(first + limits::SUBMIT_ITEMS_MAX as u128);
         apply(&mut state, vec![Command::Submit(submit((first..last).map(&id), delay))]);
     }
-    let accepted = state.ready_len_for(PYTHON);
+    let accepted = state.ready_len_for(PYTHON, Tags::NONE);
     if accepted == 0 {
         before.report(what, "waiting", tasks);
         return;

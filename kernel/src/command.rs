@@ -7,6 +7,7 @@ use crate::function::{FunctionSpec, PythonVersion};
 use crate::ids::{FunctionId, RequestId, TaskId, Token, WorkerId};
 use crate::payload;
 use crate::record::{Output, TaskError};
+use crate::rules::{Rules, Tags};
 use crate::task::TaskOptions;
 use crate::time::{LogTime, Millis, WallTime};
 
@@ -44,6 +45,10 @@ pub enum Command {
     Expire(Expire),
     /// Drop finished tasks whose retention is over.
     Forget(Forget),
+    /// Accept tasks that ask for more than options can say.
+    SubmitUnder(SubmitUnder),
+    /// Hand tasks to a worker that offers more than its Python.
+    AcquireWith(AcquireWith),
 }
 
 /// Make a function known.
@@ -81,6 +86,24 @@ pub struct Acquire {
     pub max: u16,
     /// The worker's Python.
     pub python: PythonVersion,
+}
+
+/// Accept tasks of one function, all or none, under rules that hold for each.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SubmitUnder {
+    /// The tasks.
+    pub submit: Submit,
+    /// What they ask for.
+    pub rules: Rules,
+}
+
+/// Hand tasks to a worker, those that need some of its tags among them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AcquireWith {
+    /// Who asks, and for how many.
+    pub acquire: Acquire,
+    /// What the worker offers.
+    pub tags: Tags,
 }
 
 /// The right to speak for one attempt.

@@ -26,6 +26,12 @@ pub const ACQUIRE_MAX: u16 = 1024;
 pub const DUE_PER_ENTRY_MAX: usize = 1024;
 /// Most attempts that a retry policy may ask for.
 pub const ATTEMPTS_MAX: u16 = 1000;
+/// Most tags of one task or one worker.
+pub const TAGS_MAX: usize = 64;
+/// Longest tag, in bytes.
+pub const TAG_BYTES_MAX: usize = 64;
+/// Most different sets of tags that live tasks may need at a time: an acquire looks at each.
+pub const TAG_SETS_MAX: usize = 1000;
 /// Highest priority; 0 is the lowest.
 pub const PRIORITY_MAX: u8 = 9;
 /// Priority of a task that names none.

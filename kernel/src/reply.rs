@@ -105,6 +105,9 @@ pub enum Rejection {
         /// The bound.
         limit: u64,
     },
+    /// A request that makes no sense.
+    #[error("{0}")]
+    Invalid(String),
 }
 
 fn newest(token: Token) -> String {

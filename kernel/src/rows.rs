@@ -8,6 +8,7 @@ use bytes::Bytes;
 use crate::function::Function;
 use crate::ids::{FunctionId, TaskId, Token};
 use crate::record::{Output, Record};
+use crate::rules::Rules;
 use crate::task::{Task, TaskRow};
 
 /// Look-ups as of the last applied entry. Must be a function of the applied log alone.
@@ -20,6 +21,8 @@ pub trait Rows {
     fn task(&self, id: &TaskId) -> Option<TaskRow>;
     /// The task's terminal record: there from its end until it is forgotten.
     fn record(&self, id: &TaskId) -> Option<Record>;
+    /// The rules under which the task was submitted, if there were any: there from acceptance until it is forgotten.
+    fn rules(&self, id: &TaskId) -> Option<Rules>;
 }
 
 /// One write that the shell must make.
@@ -40,6 +43,13 @@ pub enum Change {
         id: TaskId,
         /// Its row.
         row: TaskRow,
+    },
+    /// A task was accepted under rules.
+    PutRules {
+        /// Its id.
+        id: TaskId,
+        /// The rules.
+        rules: Rules,
     },
     /// A live task stands elsewhere than before. At most one for each task and entry.
     PutLive {
@@ -69,7 +79,7 @@ pub enum Change {
         /// What it printed.
         output: Output,
     },
-    /// Task row, record and outputs go.
+    /// Task row, record, rules and outputs go.
     Forget {
         /// The task.
         id: TaskId,
@@ -77,6 +87,8 @@ pub enum Change {
         row: TaskRow,
         /// Its record, likewise.
         record: Record,
+        /// Whether it has rules.
+        ruled: bool,
     },
 }
 
@@ -94,6 +106,10 @@ impl Rows for NoRows {
     }
 
     fn record(&self, _: &TaskId) -> Option<Record> {
+        None
+    }
+
+    fn rules(&self, _: &TaskId) -> Option<Rules> {
         None
     }
 }

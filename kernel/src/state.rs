@@ -9,6 +9,8 @@ use crate::function::PythonVersion;
 use crate::ids::{RequestId, Seq, TaskId, Token, WorkerId};
 use crate::live::{Cell, Live, Slot};
 use crate::record::Status;
+use crate::rows::Rows;
+use crate::rules::Tags;
 use crate::task::{Lease, Phase, Task};
 use crate::time::{LogTime, WallTime};
 
@@ -28,6 +30,22 @@ pub struct Scalars {
     pub last_seq: Seq,
 }
 
+/// What a ready task needs of the worker that is to run it. Tasks with the same need wait in one queue.
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Need {
+    /// The Python; `None`: any.
+    pub python: Option<PythonVersion>,
+    /// Tags that the worker must offer.
+    pub tags: Tags,
+}
+
+impl Need {
+    /// Whether a worker with this Python and these tags has what is needed.
+    pub fn is_met_by(&self, python: PythonVersion, tags: &Tags) -> bool {
+        self.python.is_none_or(|needed| needed == python) && self.tags.are_in(tags)
+    }
+}
+
 /// The live state of one Raft group.
 ///
 /// Invariants, checked by [`State::check_invariants`]:
@@ -41,10 +59,14 @@ pub struct State {
 }
 
 impl State {
-    /// Rebuilds the state from what the shell stored: its numbers and its live rows, in any order.
-    pub fn restore(scalars: Scalars, live: impl IntoIterator<Item = (TaskId, Task)>) -> Self {
+    /// Rebuilds the state from what the shell stored: its numbers, its live rows in any order, and their rules.
+    pub fn restore(
+        scalars: Scalars,
+        live: impl IntoIterator<Item = (TaskId, Task)>,
+        rows: &impl Rows,
+    ) -> Self {
         let mut state = Self { scalars, ..Self::default() };
-        state.live.insert_all(live);
+        state.live.insert_all(live.into_iter().map(|(id, task)| (id, task, rows.rules(&id))));
         state
     }
 
@@ -83,14 +105,26 @@ impl State {
         self.live.leased_len()
     }
 
-    /// Number of ready tasks that a worker with this Python may run.
-    pub fn ready_len_for(&self, python: PythonVersion) -> usize {
-        self.live.ready_len(Some(python)) + self.live.ready_len(None)
+    /// Number of ready tasks that a worker with this Python and these tags may run.
+    pub fn ready_len_for(&self, python: PythonVersion, tags: &Tags) -> usize {
+        let fits = |(need, _): &(Need, usize)| need.is_met_by(python, tags);
+        self.ready_by_need().filter(fits).map(|(_, count)| count).sum()
     }
 
-    /// Number of ready tasks, by the Python that they need.
-    pub fn ready_by_python(&self) -> impl Iterator<Item = (Option<PythonVersion>, usize)> {
-        self.live.ready_by_python().into_iter()
+    /// Number of ready tasks, by what they need.
+    pub fn ready_by_need(&self) -> impl Iterator<Item = (Need, usize)> {
+        self.live.ready_by_need()
+    }
+
+    /// What a live task needs of its worker.
+    pub fn need(&self, id: &TaskId) -> Option<Need> {
+        self.live.find(id).map(|slot| self.live.need(slot))
+    }
+
+    /// Number of ready tasks that are granted before this one among those with the same need, counted up to `most`;
+    /// `None` if it is not ready. Walks the queue: not for every request.
+    pub fn ahead_of(&self, id: &TaskId, most: usize) -> Option<usize> {
+        self.live.find(id).and_then(|slot| self.live.ahead_of(slot, most))
     }
 
     /// The next moment at which time alone would change something.

@@ -126,6 +126,7 @@ fn encode_rows(queue: &mut Queue) -> Job {
                 Change::PutTask { row, .. } => drop(black_box(encode(row))),
                 Change::PutLive { task, .. } => drop(black_box(encode(task))),
                 Change::PutFunction { .. }
+                | Change::PutRules { .. }
                 | Change::DeleteLive { .. }
                 | Change::PutRecord { .. }
                 | Change::PutOutput { .. }

@@ -1,6 +1,6 @@
 //! The rows of a shell that has registered one function and finished nothing: what they cost is not the kernel's.
 
-use raftwork_kernel::{Function, FunctionId, Record, Rows, TaskId, TaskRow};
+use raftwork_kernel::{Function, FunctionId, Record, Rows, Rules, TaskId, TaskRow};
 
 pub(crate) struct OneFunction(pub(crate) Function);
 
@@ -14,6 +14,10 @@ impl Rows for OneFunction {
     }
 
     fn record(&self, _: &TaskId) -> Option<Record> {
+        None
+    }
+
+    fn rules(&self, _: &TaskId) -> Option<Rules> {
         None
     }
 }

@@ -6,17 +6,18 @@ use crate::limits::{ACQUIRE_MAX, RUN_GRACE};
 use crate::live::Slot;
 use crate::reply::{Accepted, Grant};
 use crate::rows::Rows;
+use crate::rules::Tags;
 use crate::task::{Lease, Phase};
 
 impl<R: Rows> Transition<'_, R> {
-    pub(super) fn acquire(&mut self, command: &Acquire) -> Accepted {
+    pub(super) fn acquire(&mut self, command: &Acquire, tags: &Tags) -> Accepted {
         let before = self.grants_under(command);
         if !before.is_empty() {
             return Accepted::Granted(before);
         }
         let mut grants = Vec::new();
         for _ in 0..command.max.min(ACQUIRE_MAX) {
-            let Some(slot) = self.state.live.best_for(command.python) else { break };
+            let Some(slot) = self.state.live.best_for(command.python, tags) else { break };
             #[cfg(feature = "mutants")]
             let slot = if crate::mutants::mutant("M12") { self.any_ready(slot) } else { slot };
             grants.push(self.grant(slot, command));

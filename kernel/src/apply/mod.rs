@@ -19,6 +19,7 @@ use crate::command::{Command, Entry};
 use crate::event::Event;
 use crate::reply::Reply;
 use crate::rows::{Change, Rows};
+use crate::rules::{Rules, Tags};
 use crate::state::State;
 
 /// All that one entry brought about.
@@ -52,8 +53,10 @@ impl<R: Rows> Transition<'_, R> {
     fn carry_out(&mut self, command: &Command) -> Reply {
         match command {
             Command::Register(command) => self.register(command),
-            Command::Submit(command) => self.submit(command),
-            Command::Acquire(command) => Ok(self.acquire(command)),
+            Command::Submit(command) => self.submit(command, Rules::NONE),
+            Command::SubmitUnder(command) => self.submit_under(command),
+            Command::Acquire(command) => Ok(self.acquire(command, Tags::NONE)),
+            Command::AcquireWith(command) => Ok(self.acquire(&command.acquire, &command.tags)),
             Command::Extend(command) => self.extend(command),
             Command::Complete(command) => self.complete(command),
             Command::Fail(command) => self.fail(command),

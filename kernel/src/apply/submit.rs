@@ -6,30 +6,44 @@ use bytes::Bytes;
 
 use super::bounds::{check_retry, within};
 use super::transition::Transition;
-use crate::command::Submit;
+use crate::command::{Submit, SubmitUnder};
 use crate::function::FunctionSpec;
 use crate::ids::{TaskId, Token};
-use crate::limits::{ARGS_BYTES_MAX, PRIORITY_MAX, SUBMIT_ITEMS_MAX};
+use crate::limits::{ARGS_BYTES_MAX, PRIORITY_MAX, SUBMIT_ITEMS_MAX, TAG_SETS_MAX};
 use crate::reply::{Accepted, Rejection, Reply};
 use crate::rows::Rows;
+use crate::rules::Rules;
 use crate::task::{Counters, Phase, Task, TaskRow};
 use crate::time::Millis;
 
 impl<R: Rows> Transition<'_, R> {
-    pub(super) fn submit(&mut self, command: &Submit) -> Reply {
+    pub(super) fn submit_under(&mut self, command: &SubmitUnder) -> Reply {
+        command.rules.check().map_err(Rejection::Invalid)?;
+        self.submit(&command.submit, &command.rules)
+    }
+
+    pub(super) fn submit(&mut self, command: &Submit, rules: &Rules) -> Reply {
         check_bounds(command)?;
         let function =
             self.function(&command.function).ok_or(Rejection::UnknownFunction(command.function))?;
-        let fresh = self.fresh_items(command)?;
+        let fresh = self.fresh_items(command, rules)?;
+        if !fresh.is_empty() && !self.state.live.has_room_for(rules.tags()) {
+            let what = "the number of different sets of tags that live tasks need";
+            within(what, TAG_SETS_MAX + 1, TAG_SETS_MAX)?;
+        }
         self.expect_tasks(fresh.len());
         for (id, args) in &fresh {
-            self.accept(*id, command, &function.spec, (*args).clone());
+            self.accept(*id, command, rules, &function.spec, (*args).clone());
         }
         Ok(Accepted::Submitted { created: u32::try_from(fresh.len()).expect("bounded by SUBMIT_ITEMS_MAX") })
     }
 
     /// The items that are not there yet, in the order given, or the first one whose id is taken by another request.
-    fn fresh_items<'c>(&self, command: &'c Submit) -> Result<Vec<(TaskId, &'c Bytes)>, Rejection> {
+    fn fresh_items<'c>(
+        &self,
+        command: &'c Submit,
+        rules: &Rules,
+    ) -> Result<Vec<(TaskId, &'c Bytes)>, Rejection> {
         let mut seen: BTreeMap<TaskId, &Bytes> = BTreeMap::new();
         let mut fresh = Vec::with_capacity(command.items.len());
         for (id, args) in &command.items {
@@ -41,14 +55,16 @@ impl<R: Rows> Transition<'_, R> {
             }
             match self.task_row(id) {
                 None => fresh.push((*id, args)),
-                Some(row) if row.same_request(&command.function, &command.options, args) => {}
+                Some(row)
+                    if row.same_request(&command.function, &command.options, args)
+                        && self.rules(id).as_ref().unwrap_or(Rules::NONE) == rules => {}
                 Some(_) => return Err(Rejection::TaskConflict(*id)),
             }
         }
         Ok(fresh)
     }
 
-    fn accept(&mut self, id: TaskId, command: &Submit, function: &FunctionSpec, args: Bytes) {
+    fn accept(&mut self, id: TaskId, command: &Submit, rules: &Rules, function: &FunctionSpec, args: Bytes) {
         let seq = self.state.next_seq();
         let options = &command.options;
         let phase = match options.delay {
@@ -66,6 +82,9 @@ impl<R: Rows> Transition<'_, R> {
                 retention: function.retention,
             },
         );
+        if !rules.is_empty() {
+            self.put_rules(id, rules.clone());
+        }
         let slot = self.state.live.insert(
             id,
             Task {
@@ -79,6 +98,7 @@ impl<R: Rows> Transition<'_, R> {
                 run_max: options.run_max.or(function.run_max),
                 retention: function.retention,
             },
+            rules,
         );
         self.touch(slot);
     }

@@ -12,6 +12,7 @@ use crate::mutants::mutant;
 use crate::record::{Outcome, Output, Record};
 use crate::reply::Rejection;
 use crate::rows::{Change, Rows};
+use crate::rules::Rules;
 use crate::state::State;
 use crate::task::{Phase, Task, TaskRow};
 use crate::time::LogTime;
@@ -24,6 +25,7 @@ pub(super) struct Transition<'a, R> {
     /// Rows that this entry wrote, as places in `changes`; `None` says dropped.
     task_rows: BTreeMap<TaskId, Option<usize>>,
     records: BTreeMap<TaskId, Option<usize>>,
+    rules: BTreeMap<TaskId, Option<Rules>>,
     /// Live tasks that this entry moved: each is written once, as it stands at the end of the entry.
     touched: Vec<TaskId>,
     events: Vec<Event>,
@@ -39,6 +41,7 @@ impl<'a, R: Rows> Transition<'a, R> {
             functions: BTreeMap::new(),
             task_rows: BTreeMap::new(),
             records: BTreeMap::new(),
+            rules: BTreeMap::new(),
             touched: Vec::with_capacity(commands),
             events: Vec::new(),
             // Most commands are about one task, whose row or record is written, and where it stands.
@@ -92,6 +95,15 @@ impl<'a, R: Rows> Transition<'a, R> {
         })
     }
 
+    pub(super) fn rules(&self, id: &TaskId) -> Option<Rules> {
+        self.rules.get(id).cloned().unwrap_or_else(|| self.rows.rules(id))
+    }
+
+    pub(super) fn put_rules(&mut self, id: TaskId, rules: Rules) {
+        self.rules.insert(id, Some(rules.clone()));
+        self.changes.push(Change::PutRules { id, rules });
+    }
+
     pub(super) fn put_function(&mut self, id: FunctionId, function: Function, code: bytes::Bytes) {
         self.functions.insert(id, Rc::new(function.clone()));
         self.changes.push(Change::PutFunction { id, function, code });
@@ -121,7 +133,9 @@ impl<'a, R: Rows> Transition<'a, R> {
     pub(super) fn forget_rows(&mut self, id: TaskId, row: TaskRow, record: Record) {
         self.task_rows.insert(id, None);
         self.records.insert(id, None);
-        self.changes.push(Change::Forget { id, row, record });
+        let ruled = self.rules(&id).is_some();
+        self.rules.insert(id, None);
+        self.changes.push(Change::Forget { id, row, record, ruled });
     }
 
     /// Marks a live task (one that is, or was until just now) for writing at the end of the entry.

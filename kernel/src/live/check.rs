@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::ready::{Lane, lane};
 use super::{Live, Terms};
 use crate::ids::{Seq, TaskId, Token, WorkerId};
+use crate::rules::Tags;
 use crate::task::Phase;
 use crate::time::LogTime;
 
@@ -15,6 +16,7 @@ struct Orders {
     due: BTreeSet<(LogTime, TaskId)>,
     leases: BTreeMap<(WorkerId, Token), TaskId>,
     terms: BTreeMap<Terms, u32>,
+    tags: BTreeMap<Tags, u32>,
 }
 
 impl Live {
@@ -50,6 +52,9 @@ impl Live {
         for (slot, cell) in self.slots() {
             let terms = *self.terms(slot);
             *orders.terms.entry(terms).or_default() += 1;
+            if let Some(tags) = terms.tags {
+                *orders.tags.entry(self.tags.get(tags).clone()).or_default() += 1;
+            }
             match &cell.standing.phase {
                 Phase::Waiting { due } => {
                     orders.due.insert((*due, cell.id));
@@ -75,6 +80,7 @@ impl Live {
             due: self.due.iter().map(|((due, _), slot)| (*due, self.cell(*slot).id)).collect(),
             leases: self.leases.iter().map(|(key, slot)| (*key, self.cell(*slot).id)).collect(),
             terms: self.terms.counts(),
+            tags: self.tags.counts(),
         }
     }
 }

@@ -6,6 +6,7 @@
 mod by_id;
 mod cell;
 mod check;
+mod interned;
 mod ready;
 mod slab;
 mod terms;
@@ -14,13 +15,16 @@ use std::collections::BTreeMap;
 
 use self::by_id::ById;
 pub(crate) use self::cell::{Cell, Standing};
-use self::ready::{Ready, lane};
+use self::interned::Interned;
+use self::ready::{Head, Ready, lane};
 use self::slab::Slab;
 pub(crate) use self::slab::Slot;
-use self::terms::Interned;
 pub(crate) use self::terms::Terms;
 use crate::function::PythonVersion;
 use crate::ids::{Seq, TaskId, Token, WorkerId};
+use crate::limits::TAG_SETS_MAX;
+use crate::rules::{Rules, Tags};
+use crate::state::Need;
 use crate::task::{Phase, Task};
 use crate::time::LogTime;
 
@@ -29,12 +33,13 @@ use crate::time::LogTime;
 /// Invariants, checked by [`Live::check`]:
 /// - every task is found by its id, and is in exactly the orders that its phase asks for; nothing else is in them;
 /// - the list of a ready queue rises, and no queue is empty;
-/// - terms are counted as often as tasks have them.
+/// - terms and sets of tags are counted as often as tasks have them.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Live {
     cells: Slab<Cell>,
     by_id: ById,
-    terms: Interned,
+    terms: Interned<Terms>,
+    tags: Interned<Tags>,
     ready: Ready,
     /// What time alone will change, earliest first.
     due: BTreeMap<(LogTime, TaskId), Slot>,
@@ -74,16 +79,18 @@ impl Live {
         self.cells.iter()
     }
 
-    pub(crate) fn insert(&mut self, id: TaskId, task: Task) -> Slot {
-        let slot = self.add(id, task);
+    pub(crate) fn insert(&mut self, id: TaskId, task: Task, rules: &Rules) -> Slot {
+        let slot = self.add(id, task, rules);
         self.index(slot);
         slot
     }
 
     /// Takes in tasks in any order.
-    pub(crate) fn insert_all(&mut self, tasks: impl IntoIterator<Item = (TaskId, Task)>) {
-        let mut added: Vec<(Seq, Slot)> =
-            tasks.into_iter().map(|(id, task)| (task.seq, self.add(id, task))).collect();
+    pub(crate) fn insert_all(&mut self, tasks: impl IntoIterator<Item = (TaskId, Task, Option<Rules>)>) {
+        let mut add = |(id, task, rules): (TaskId, Task, Option<Rules>)| {
+            (task.seq, self.add(id, task, rules.as_ref().unwrap_or(Rules::NONE)))
+        };
+        let mut added: Vec<(Seq, Slot)> = tasks.into_iter().map(&mut add).collect();
         // In the order of acceptance, so that ready tasks join the ends of their lists.
         added.sort_unstable_by_key(|(seq, _)| *seq);
         for (_, slot) in added {
@@ -91,9 +98,11 @@ impl Live {
         }
     }
 
-    fn add(&mut self, id: TaskId, task: Task) -> Slot {
+    fn add(&mut self, id: TaskId, task: Task, rules: &Rules) -> Slot {
         assert!(self.find(&id).is_none(), "task {id} was inserted twice");
-        let terms = self.terms.intern(Terms::of(&task));
+        let tags = rules.tags();
+        let tags = (!tags.is_empty()).then(|| self.tags.intern(tags.clone()));
+        let terms = self.terms.intern(Terms::of(&task, tags));
         let slot = self.cells.insert(Cell::new(id, task, terms));
         self.by_id.insert(&mut self.cells, slot);
         slot
@@ -102,8 +111,13 @@ impl Live {
     pub(crate) fn remove(&mut self, slot: Slot) -> Task {
         self.unindex(slot);
         self.by_id.remove(&mut self.cells, slot);
-        let Cell { seq, standing, terms, .. } = self.cells.remove(slot);
-        assemble(seq, standing, &self.terms.release(terms))
+        let Cell { seq, standing, terms: place, .. } = self.cells.remove(slot);
+        let terms = *self.terms.get(place);
+        self.terms.release(place);
+        if let Some(tags) = terms.tags {
+            self.tags.release(tags);
+        }
+        assemble(seq, standing, &terms)
     }
 
     /// Changes a task and keeps the orders true.
@@ -154,17 +168,41 @@ impl Live {
         self.due.first_key_value().map(|((due, _), slot)| (*due, *slot))
     }
 
-    /// The ready task that a worker with this Python should run next.
-    pub(crate) fn best_for(&self, python: PythonVersion) -> Option<Slot> {
-        self.ready.best_for(&self.cells, python)
+    /// The ready task that a worker with this Python and these tags should run next.
+    pub(crate) fn best_for(&self, python: PythonVersion, tags: &Tags) -> Option<Slot> {
+        let plain = self.ready.best_for(&self.cells, python, None);
+        if tags.is_empty() {
+            return plain.map(|head| head.slot);
+        }
+        let needed = self.tags.iter().filter(|(needed, _)| needed.are_in(tags));
+        let tagged = needed.filter_map(|(_, slot)| self.ready.best_for(&self.cells, python, Some(slot)));
+        tagged.chain(plain).min_by_key(Head::place).map(|head| head.slot)
     }
 
-    pub(crate) fn ready_len(&self, python: Option<PythonVersion>) -> usize {
-        self.ready.len(python)
+    pub(crate) fn ready_by_need(&self) -> impl Iterator<Item = (Need, usize)> {
+        let need = |((tags, python), count)| (Need { python, tags: self.tags_of(tags).clone() }, count);
+        self.ready.by_need().into_iter().map(need)
     }
 
-    pub(crate) fn ready_by_python(&self) -> BTreeMap<Option<PythonVersion>, usize> {
-        self.ready.by_python()
+    pub(crate) fn need(&self, slot: Slot) -> Need {
+        let terms = self.terms(slot);
+        Need { python: terms.python, tags: self.tags_of(terms.tags).clone() }
+    }
+
+    fn tags_of(&self, slot: Option<Slot>) -> &Tags {
+        slot.map_or(Tags::NONE, |slot| self.tags.get(slot))
+    }
+
+    /// Whether tasks with these tags keep the number of different sets within its bound.
+    pub(crate) fn has_room_for(&self, tags: &Tags) -> bool {
+        tags.is_empty() || self.tags.len() < TAG_SETS_MAX || self.tags.contains(tags)
+    }
+
+    pub(crate) fn ahead_of(&self, slot: Slot, most: usize) -> Option<usize> {
+        let cell = self.cell(slot);
+        let lane = lane(self.terms(slot));
+        matches!(cell.standing.phase, Phase::Ready)
+            .then(|| self.ready.ahead_of(&self.cells, lane, cell.seq, most))
     }
 
     /// Every lease, by worker and then by token.
@@ -183,7 +221,8 @@ impl Live {
 impl PartialEq for Live {
     fn eq(&self, other: &Self) -> bool {
         let same = |(slot, cell): (Slot, &Cell)| {
-            other.find(&cell.id).is_some_and(|there| other.task(there) == self.task(slot))
+            let same = |there| other.task(there) == self.task(slot) && other.need(there) == self.need(slot);
+            other.find(&cell.id).is_some_and(same)
         };
         self.len() == other.len() && self.slots().all(same)
     }
@@ -193,7 +232,7 @@ impl Eq for Live {}
 
 fn assemble(seq: Seq, standing: Standing, terms: &Terms) -> Task {
     let Standing { token, counters, phase } = standing;
-    let Terms { priority, python, retry, run_max, retention } = *terms;
+    let Terms { priority, python, retry, run_max, retention, .. } = *terms;
     Task { seq, token, phase, counters, priority, python, retry, run_max, retention }
 }
 
@@ -237,7 +276,7 @@ mod tests {
     fn a_table_that_grows_and_shrinks_keeps_its_invariants() {
         let mut live = Live::default();
         for (n, (id, task)) in (1..).zip(many()) {
-            live.insert(id, task);
+            live.insert(id, task, Rules::NONE);
             if n % 1777 == 0 {
                 live.check().unwrap();
             }
@@ -256,10 +295,10 @@ mod tests {
     #[test]
     fn a_table_that_was_filled_in_another_order_is_equal() {
         let mut one = Live::default();
-        one.insert_all(many());
+        one.insert_all(many().into_iter().map(|(id, task)| (id, task, None)));
         let mut other = Live::default();
         for (id, task) in many().into_iter().rev() {
-            other.insert(id, task);
+            other.insert(id, task, Rules::NONE);
         }
         other.check().unwrap();
         assert_eq!(one, other);
@@ -272,11 +311,11 @@ mod tests {
     fn ready_tasks_come_in_the_order_of_acceptance_whenever_they_became_ready() {
         let mut live = Live::default();
         for n in (1..=MANY).map(|n| n * 7919 % (MANY + 1)).filter(|n| *n != 0) {
-            live.insert(TaskId::from_u128(n.into()), task(n, Phase::Ready));
+            live.insert(TaskId::from_u128(n.into()), task(n, Phase::Ready), Rules::NONE);
         }
         live.check().unwrap();
         let python = PythonVersion { major: 3, minor: 11 };
-        let granted = core::iter::from_fn(|| live.best_for(python).map(|slot| live.remove(slot).seq));
+        let granted = core::iter::from_fn(|| live.best_for(python, Tags::NONE).map(|slot| live.remove(slot).seq));
         assert!(granted.eq((1..=MANY).map(Seq)));
     }
 }

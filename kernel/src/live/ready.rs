@@ -11,12 +11,15 @@ use super::terms::Terms;
 use crate::function::PythonVersion;
 use crate::ids::Seq;
 
-/// One queue: the Python that its tasks need (`None`: any), and their rank, the best one being the lowest.
-pub(super) type Lane = (Option<PythonVersion>, u8);
+/// What the tasks of some queues need: tags (`None`: none), and a Python (`None`: any).
+pub(super) type Needed = (Option<Slot>, Option<PythonVersion>);
+
+/// One queue: what its tasks need, and their rank, the best one being the lowest.
+pub(super) type Lane = (Needed, u8);
 
 /// The lane of tasks with these terms.
 pub(super) const fn lane(terms: &Terms) -> Lane {
-    (terms.python, u8::MAX - terms.priority)
+    ((terms.tags, terms.python), u8::MAX - terms.priority)
 }
 
 /// The queues. Empty ones are dropped.
@@ -48,34 +51,43 @@ impl Ready {
         }
     }
 
-    /// The ready task that a worker with this Python should run next: of the best rank, the earliest accepted.
-    pub(super) fn best_for(&self, cells: &Slab<Cell>, python: PythonVersion) -> Option<Slot> {
-        let heads = [self.head(cells, Some(python)), self.head(cells, None)];
-        heads.into_iter().flatten().min_by_key(|(rank, seq, _)| (*rank, *seq)).map(|(_, _, slot)| slot)
+    /// The ready task that a worker with this Python should run next, among those that need these tags: of the best rank,
+    /// the earliest accepted.
+    pub(super) fn best_for(
+        &self,
+        cells: &Slab<Cell>,
+        python: PythonVersion,
+        tags: Option<Slot>,
+    ) -> Option<Head> {
+        let heads = [self.head(cells, (tags, Some(python))), self.head(cells, (tags, None))];
+        heads.into_iter().flatten().min_by_key(Head::place)
     }
 
-    fn head(&self, cells: &Slab<Cell>, python: Option<PythonVersion>) -> Option<(u8, Seq, Slot)> {
-        let ((_, rank), queue) = self.lanes(python).next()?;
-        queue.head(cells).map(|(seq, slot)| (*rank, seq, slot))
+    fn head(&self, cells: &Slab<Cell>, needed: Needed) -> Option<Head> {
+        let ((_, rank), queue) = self.lanes(needed).next()?;
+        queue.head(cells).map(|(seq, slot)| Head { rank: *rank, seq, slot })
     }
 
-    /// The queues of one Python, best rank first.
-    fn lanes(&self, python: Option<PythonVersion>) -> impl Iterator<Item = (&Lane, &Queue)> {
-        self.queues.range((python, u8::MIN)..=(python, u8::MAX))
+    /// The queues of tasks that need the same, best rank first.
+    fn lanes(&self, needed: Needed) -> impl Iterator<Item = (&Lane, &Queue)> {
+        self.queues.range((needed, u8::MIN)..=(needed, u8::MAX))
     }
 
-    /// Number of ready tasks that need this Python.
-    pub(super) fn len(&self, python: Option<PythonVersion>) -> usize {
-        self.lanes(python).map(|(_, queue)| queue.len()).sum()
-    }
-
-    /// Number of ready tasks by the Python that they need; none that is zero.
-    pub(super) fn by_python(&self) -> BTreeMap<Option<PythonVersion>, usize> {
+    /// Number of ready tasks by what they need; none that is zero.
+    pub(super) fn by_need(&self) -> BTreeMap<Needed, usize> {
         let mut numbers = BTreeMap::new();
-        for ((python, _), queue) in &self.queues {
-            *numbers.entry(*python).or_default() += queue.len();
+        for ((needed, _), queue) in &self.queues {
+            *numbers.entry(*needed).or_default() += queue.len();
         }
         numbers
+    }
+
+    /// Number of tasks in front of a ready one, among those of its need, counted up to `most`.
+    pub(super) fn ahead_of(&self, cells: &Slab<Cell>, lane: Lane, seq: Seq, most: usize) -> usize {
+        let (needed, rank) = lane;
+        let better = self.queues.range((needed, u8::MIN)..lane).map(|(_, queue)| queue.len()).sum::<usize>();
+        let own = self.queues.get(&(needed, rank)).map_or(0, |queue| queue.before(cells, seq, most));
+        (better + own).min(most)
     }
 
     /// Every queue, each as the seqs of its list and its tree.
@@ -87,7 +99,30 @@ impl Ready {
     }
 }
 
+/// A task at the head of its queue.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Head {
+    rank: u8,
+    seq: Seq,
+    pub(super) slot: Slot,
+}
+
+impl Head {
+    /// Where it stands among all heads; no two are equal.
+    pub(super) const fn place(&self) -> (u8, Seq) {
+        (self.rank, self.seq)
+    }
+}
+
 impl Queue {
+    /// Number of tasks that were accepted before `seq`, counted up to `most`.
+    fn before(&self, cells: &Slab<Cell>, seq: Seq, most: usize) -> usize {
+        let returned = self.returned.range(..seq).take(most).count();
+        let first = self.ends.map(|(first, _)| first);
+        let slots = core::iter::successors(first, |slot| cells.get(*slot).ready_after);
+        returned + slots.take(most).take_while(|slot| cells.get(*slot).seq < seq).count()
+    }
+
     fn len(&self) -> usize {
         self.listed + self.returned.len()
     }

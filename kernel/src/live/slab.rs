@@ -10,7 +10,7 @@ const BLOCK_LEN: usize = 1024;
 ///
 /// Which slot a task gets depends on the node's history (a rebuilt state is packed anew). So no slot may be seen in a
 /// reply, an event or a change, nor decide about an order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Slot(NonZeroU32);
 
 impl Slot {

@@ -116,7 +116,7 @@ fn worn_out() -> (Group, LeaseRef) {
     let scalars = Scalars { last_token: Token(u64::MAX - 1), ..group.state.scalars() };
     let lease = LeaseRef { task: id, token: task.token };
     group.store.live = BTreeMap::from([(id, task)]);
-    group.state = State::restore(scalars, group.store.live.clone());
+    group.state = State::restore(scalars, group.store.live.clone(), &group.store);
     (group, lease)
 }
 
@@ -159,7 +159,7 @@ fn rows_of_any_priority_have_their_place() {
         (TaskId::from_u128(n.into()), task)
     });
     let scalars = Scalars { last_seq: Seq(3), ..Scalars::default() };
-    let mut state = State::restore(scalars, tasks);
+    let mut state = State::restore(scalars, tasks, &raftwork_kernel::NoRows);
     state.check_invariants().unwrap();
     let (worker, request) = (name("w").worker(), name("r").request());
     let command = Command::Acquire(Acquire { worker, request, max: 3, python: PYTHON });

@@ -55,8 +55,9 @@ fn check<T: Serialize + DeserializeOwned + PartialEq + Debug>(name: &str, values
 }
 
 #[test]
-fn an_entry_with_every_command_keeps_its_meaning() {
+fn entries_with_every_command_keep_their_meaning() {
     check("entry", &samples::entry());
+    check("later_commands", &samples::later_commands());
 }
 
 /// A new command must be added here, and then to the sample.
@@ -73,9 +74,12 @@ fn the_entry_has_every_command() {
         Command::Cancel(_) => 7,
         Command::Expire(_) => 8,
         Command::Forget(_) => 9,
+        Command::SubmitUnder(_) => 10,
+        Command::AcquireWith(_) => 11,
     };
-    let there: BTreeSet<_> = samples::entry().commands.iter().map(number).collect();
-    assert_eq!(there, (0..10).collect());
+    let commands = [samples::entry().commands, samples::later_commands()].concat();
+    let there: BTreeSet<_> = commands.iter().map(number).collect();
+    assert_eq!(there, (0..12).collect());
 }
 
 #[test]
@@ -84,6 +88,7 @@ fn rows_keep_their_meaning() {
     check("task_row", &samples::task_row());
     check("tasks", &samples::tasks());
     check("records", &samples::records());
+    check("rules", &samples::rules());
     check("output", &samples::output());
     check("scalars", &samples::scalars());
 }
@@ -91,6 +96,7 @@ fn rows_keep_their_meaning() {
 #[test]
 fn replies_keep_their_meaning() {
     check("replies", &samples::replies());
+    check("later_rejections", &samples::later_rejections());
 }
 
 #[test]

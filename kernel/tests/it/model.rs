@@ -6,8 +6,8 @@ use bytes::Bytes;
 use proptest::prelude::*;
 use raftwork_kernel::{
     Accepted, Acquire, Command, Entry, Event, Fail, FailureKind, FunctionId, FunctionSpec, Grant, LeaseRef,
-    LogTime, Millis, Rejection, Reply, RequestId, RetryPolicy, Status, Submit, TaskId, TaskOptions, Token,
-    WorkerId, limits,
+    LogTime, Millis, Rejection, Reply, RequestId, RetryPolicy, Rules, Status, Submit, Tags, TaskId,
+    TaskOptions, Token, WorkerId, limits,
 };
 
 use crate::support::actions::{Step, World, steps};
@@ -27,7 +27,7 @@ struct Model {
 #[derive(Debug, Clone)]
 struct Job {
     id: TaskId,
-    request: (FunctionId, TaskOptions, Bytes),
+    request: (FunctionId, TaskOptions, Bytes, Rules),
     spec: FunctionSpec,
     token: u64,
     at: At,
@@ -62,8 +62,10 @@ impl Job {
         self.request.1.run_max.or(self.spec.run_max)
     }
 
-    fn suits(&self, acquire: &Acquire) -> bool {
-        self.request.1.python.or(self.spec.python).is_none_or(|python| python == acquire.python)
+    fn suits(&self, acquire: &Acquire, tags: &Tags) -> bool {
+        let python = self.request.1.python.or(self.spec.python);
+        python.is_none_or(|python| python == acquire.python)
+            && self.request.3.tags().iter().all(|needed| tags.iter().any(|offered| offered == needed))
     }
 
     fn grant(&self) -> Grant {
@@ -103,8 +105,13 @@ impl Model {
     fn command(&mut self, command: &Command) -> Reply {
         match command {
             Command::Register(one) => self.register(one.function, &one.spec),
-            Command::Submit(one) => self.submit(one),
-            Command::Acquire(one) => Ok(Accepted::Granted(self.acquire(one))),
+            Command::Submit(one) => self.submit(one, &Rules::default()),
+            Command::SubmitUnder(one) => match one.rules.check() {
+                Ok(()) => self.submit(&one.submit, &one.rules),
+                Err(why) => Err(Rejection::Invalid(why)),
+            },
+            Command::Acquire(one) => Ok(Accepted::Granted(self.acquire(one, &Tags::default()))),
+            Command::AcquireWith(one) => Ok(Accepted::Granted(self.acquire(&one.acquire, &one.tags))),
             Command::Extend(one) => {
                 let i = self.newest(one.lease)?;
                 let At::Held(worker, request, _) = self.jobs[i].at else {
@@ -154,7 +161,7 @@ impl Model {
         }
     }
 
-    fn submit(&mut self, one: &Submit) -> Reply {
+    fn submit(&mut self, one: &Submit, rules: &Rules) -> Reply {
         if one.options.priority > 9 {
             let got = one.options.priority.into();
             return Err(Rejection::OverLimit { what: "the priority".to_owned(), got, limit: 9 });
@@ -163,7 +170,7 @@ impl Model {
         let spec = known.ok_or(Rejection::UnknownFunction(one.function))?.1.clone();
         let mut jobs = self.jobs.clone();
         for (id, args) in &one.items {
-            let request = (one.function, one.options.clone(), args.clone());
+            let request = (one.function, one.options.clone(), args.clone(), rules.clone());
             match jobs.iter().find(|job| job.id == *id) {
                 Some(job) if job.request == request => continue,
                 Some(_) => return Err(Rejection::TaskConflict(*id)),
@@ -189,7 +196,7 @@ impl Model {
         Ok(Accepted::Submitted { created })
     }
 
-    fn acquire(&mut self, one: &Acquire) -> Vec<Grant> {
+    fn acquire(&mut self, one: &Acquire, tags: &Tags) -> Vec<Grant> {
         let mine = |job: &&Job| matches!(job.at, At::Held(w, r, _) if w == one.worker && r == one.request);
         let mut before: Vec<_> = self.jobs.iter().filter(mine).map(Job::grant).collect();
         before.sort_by_key(|grant| grant.token);
@@ -198,8 +205,8 @@ impl Model {
         }
         let mut grants = Vec::new();
         while grants.len() < usize::from(one.max) {
-            let ready =
-                (0..self.jobs.len()).filter(|i| self.jobs[*i].at == At::Ready && self.jobs[*i].suits(one));
+            let ready = (0..self.jobs.len())
+                .filter(|i| self.jobs[*i].at == At::Ready && self.jobs[*i].suits(one, tags));
             // The first of the highest priority; `max_by_key` would take the last one.
             let Some(i) = ready.rev().max_by_key(|i| self.jobs[*i].request.1.priority) else { break };
             self.grants += 1;

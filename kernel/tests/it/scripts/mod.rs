@@ -142,8 +142,10 @@ impl Conversation {
 
     fn count(&self) -> String {
         let state = &self.group.state;
-        let ready = state.ready_by_python().map(|(python, count)| {
-            python.map_or_else(|| format!("{count} for any"), |python| format!("{count} for {python}"))
+        let ready = state.ready_by_need().map(|(need, count)| {
+            let python = need.python.map_or_else(|| "any".to_owned(), |python| python.to_string());
+            let tags: String = need.tags.iter().map(|tag| format!(" with {tag}")).collect();
+            format!("{count} for {python}{tags}")
         });
         format!(
             "at {}: {} live, {} leased, ready [{}], next due {}, {} ended",

@@ -2,9 +2,9 @@
 
 use bytes::Bytes;
 use raftwork_kernel::{
-    Acquire, Cancel, CodeHash, Command, Complete, Expire, Extend, Fail, FailureKind, Forget, FunctionSpec,
-    Language, Millis, Output, PythonVersion, Register, Release, RetryPolicy, Submit, TaskError, TaskId,
-    TaskOptions, limits,
+    Acquire, AcquireWith, Cancel, CodeHash, Command, Complete, Expire, Extend, Fail, FailureKind, Forget,
+    FunctionSpec, Language, Millis, Output, PythonVersion, Register, Release, RetryPolicy, Rule, Rules, Submit,
+    SubmitUnder, Tags, TaskError, TaskId, TaskOptions, limits,
 };
 
 use crate::support::names::{Lease, Name, Span};
@@ -32,7 +32,7 @@ pub(super) enum Words {
         #[arg(key)]
         bytes: Option<usize>,
     },
-    /// `submit a b/arguments fn=f priority=9 delay=5s attempts=3 run=30s python=3.11 bytes=10`
+    /// `submit a b/arguments fn=f priority=9 delay=5s attempts=3 run=30s python=3.11 bytes=10 tags="gpu,big"`
     Submit {
         items: Vec<Item>,
         #[arg(key = "fn")]
@@ -49,6 +49,8 @@ pub(super) enum Words {
         python: Option<PythonVersion>,
         #[arg(key)]
         bytes: Option<usize>,
+        #[arg(key)]
+        tags: Option<String>,
     },
     /// `many 2000 fn=f delay=5s`: one submit of the tasks `t0` to `t1999`
     Many {
@@ -58,7 +60,7 @@ pub(super) enum Words {
         #[arg(key)]
         delay: Option<Span>,
     },
-    /// `acquire w1 max=2 python=3.11 request=r1`; without a request id, each line has its own
+    /// `acquire w1 max=2 python=3.11 request=r1 tags="gpu,big"`; without a request id, each line has its own
     Acquire {
         worker: Name,
         #[arg(key)]
@@ -67,6 +69,8 @@ pub(super) enum Words {
         python: Option<PythonVersion>,
         #[arg(key)]
         request: Option<Name>,
+        #[arg(key)]
+        tags: Option<String>,
     },
     /// `extend a@1 run=60s`
     Extend {
@@ -152,7 +156,7 @@ impl Words {
     pub(super) fn command(&self, request: &Name) -> Command {
         match self {
             Self::Register { .. } => self.register().map(Command::Register),
-            Self::Submit { .. } | Self::Many { .. } => self.submit().map(Command::Submit),
+            Self::Submit { .. } | Self::Many { .. } => self.submit().map(|submit| under(self.rules(), submit)),
             Self::Fail { .. } => self.fail().map(Command::Fail),
             Self::Acquire { .. }
             | Self::Extend { .. }
@@ -167,12 +171,18 @@ impl Words {
 
     fn short_command(&self, request: &Name) -> Option<Command> {
         Some(match self {
-            Self::Acquire { worker, max, python, request: named } => Command::Acquire(Acquire {
-                worker: worker.worker(),
-                request: named.as_ref().unwrap_or(request).request(),
-                max: max.unwrap_or(1),
-                python: python.unwrap_or(PythonVersion { major: 3, minor: 11 }),
-            }),
+            Self::Acquire { worker, max, python, request: named, tags } => {
+                let acquire = Acquire {
+                    worker: worker.worker(),
+                    request: named.as_ref().unwrap_or(request).request(),
+                    max: max.unwrap_or(1),
+                    python: python.unwrap_or(PythonVersion { major: 3, minor: 11 }),
+                };
+                match tags {
+                    Some(tags) => Command::AcquireWith(AcquireWith { acquire, tags: tag_set(tags) }),
+                    None => Command::Acquire(acquire),
+                }
+            }
             Self::Extend { lease: Lease(lease), run } => {
                 Command::Extend(Extend { lease: *lease, run: Millis(run.0) })
             }
@@ -234,7 +244,7 @@ impl Words {
                 items: (0..*count).map(|n| (many(n), Bytes::new())).collect(),
             });
         }
-        let Self::Submit { items, function, priority, delay, attempts, run, python, bytes } = self else {
+        let Self::Submit { items, function, priority, delay, attempts, run, python, bytes, .. } = self else {
             return None;
         };
         Some(Submit {
@@ -248,6 +258,11 @@ impl Words {
             },
             items: items.iter().map(|Item(task, args)| (task.task(), sized(args, *bytes))).collect(),
         })
+    }
+
+    fn rules(&self) -> Rules {
+        let Self::Submit { tags, .. } = self else { return Rules::default() };
+        tags.iter().map(|tags| Rule::Tags(tag_set(tags))).collect()
     }
 
     fn fail(&self) -> Option<Fail> {
@@ -266,6 +281,20 @@ impl Words {
             output: output(out.as_deref(), None),
         })
     }
+}
+
+/// A submit without rules is a command of its own.
+fn under(rules: Rules, submit: Submit) -> Command {
+    if rules.is_empty() {
+        Command::Submit(submit)
+    } else {
+        Command::SubmitUnder(SubmitUnder { submit, rules })
+    }
+}
+
+/// `gpu,big`, or nothing.
+fn tag_set(text: &str) -> Tags {
+    text.split(',').filter(|tag| !tag.is_empty()).collect()
 }
 
 fn many(n: usize) -> TaskId {

@@ -4,9 +4,10 @@
 use bytes::Bytes;
 use proptest::prelude::*;
 use raftwork_kernel::{
-    Accepted, Acquire, Applied, Cancel, CodeHash, Command, Complete, Entry, Expire, Extend, Fail,
+    Accepted, Acquire, AcquireWith, Applied, Cancel, CodeHash, Command, Complete, Entry, Expire, Extend, Fail,
     FailureKind, Forget, FunctionSpec, Language, LeaseRef, LogTime, Millis, Output, PythonVersion, Register,
-    Rejection, Release, Reply, RetryPolicy, State, Submit, TaskError, TaskId, TaskOptions, Token, WallTime,
+    Rejection, Release, Reply, RetryPolicy, Rule, Rules, State, Submit, SubmitUnder, Tags, TaskError, TaskId,
+    TaskOptions, Token, WallTime,
 };
 
 use super::group::Group;
@@ -26,8 +27,8 @@ pub(crate) struct Step {
 #[derive(Debug, Clone)]
 pub(crate) enum Action {
     Register { function: u8, python: Option<PythonVersion>, retry: RetryPolicy, run: Option<u64>, keep: u64 },
-    Submit { function: u8, items: Vec<Item>, options: TaskOptions },
-    Acquire { worker: u8, python: PythonVersion, max: u16, repeat: Option<u8> },
+    Submit { function: u8, items: Vec<Item>, options: TaskOptions, rules: Rules },
+    Acquire { worker: u8, python: PythonVersion, tags: Tags, max: u16, repeat: Option<u8> },
     Extend { lease: Lease, ms: u64 },
     Complete { lease: Lease, prints: bool },
     Fail { lease: Lease, kind: FailureKind, retryable: bool },
@@ -74,8 +75,8 @@ fn action() -> impl Strategy<Value = Action> {
     prop_oneof![
         2 => register(),
         4 => submit(),
-        6 => (0_u8..3, worker_python(), 0_u16..4, prop::option::weighted(0.3, 0_u8..4))
-            .prop_map(|(worker, python, max, repeat)| Action::Acquire { worker, python, max, repeat }),
+        6 => (0_u8..3, worker_python(), offer(), 0_u16..4, prop::option::weighted(0.3, 0_u8..4))
+            .prop_map(|(worker, python, tags, max, repeat)| Action::Acquire { worker, python, tags, max, repeat }),
         1 => (lease(), run_ms()).prop_map(|(lease, ms)| Action::Extend { lease, ms }),
         3 => (lease(), any::<bool>()).prop_map(|(lease, prints)| Action::Complete { lease, prints }),
         8 => (lease(), kind(), any::<bool>())
@@ -114,8 +115,28 @@ fn submit() -> impl Strategy<Value = Action> {
             ..TaskOptions::default()
         }),
     ];
-    (0_u8..3, prop::collection::vec(item, 1..3), options)
-        .prop_map(|(function, items, options)| Action::Submit { function, items, options })
+    (0_u8..3, prop::collection::vec(item, 1..3), options, rules())
+        .prop_map(|(function, items, options, rules)| Action::Submit { function, items, options, rules })
+}
+
+/// Mostly none, so that a repeat often names the same request; now and then some that are refused.
+fn rules() -> impl Strategy<Value = Rules> {
+    let tags = prop_oneof![
+        2 => Just(&["gpu"][..]),
+        2 => Just(&["big", "gpu"][..]),
+        1 => Just(&["no tag"][..]),
+    ];
+    let tags = prop::option::weighted(0.2, tags.prop_map(|tags| Rule::Tags(tags.iter().copied().collect())));
+    tags.prop_map(|tags| tags.into_iter().collect())
+}
+
+fn offer() -> impl Strategy<Value = Tags> {
+    prop_oneof![
+        3 => Just(&[][..]),
+        1 => Just(&["gpu"][..]),
+        2 => Just(&["big", "fast", "gpu"][..]),
+    ]
+    .prop_map(|tags: &[&str]| tags.iter().copied().collect())
 }
 
 fn retry() -> impl Strategy<Value = RetryPolicy> {
@@ -196,13 +217,25 @@ impl World {
             Action::Register { function, python, retry, run, keep } => {
                 Command::Register(register_command(*function, *python, *retry, *run, *keep))
             }
-            Action::Submit { function, items, options } => Command::Submit(Submit {
-                function: function_name(*function).function(),
-                options: options.clone(),
-                items: items.iter().map(|item| self.item(item)).collect(),
-            }),
-            Action::Acquire { worker, python, max, repeat } => {
-                Command::Acquire(self.acquire(*worker, *python, *max, *repeat))
+            Action::Submit { function, items, options, rules } => {
+                let submit = Submit {
+                    function: function_name(*function).function(),
+                    options: options.clone(),
+                    items: items.iter().map(|item| self.item(item)).collect(),
+                };
+                if rules.is_empty() {
+                    Command::Submit(submit)
+                } else {
+                    Command::SubmitUnder(SubmitUnder { submit, rules: rules.clone() })
+                }
+            }
+            Action::Acquire { worker, python, tags, max, repeat } => {
+                let acquire = self.acquire(*worker, *python, *max, *repeat);
+                if tags.is_empty() {
+                    Command::Acquire(acquire)
+                } else {
+                    Command::AcquireWith(AcquireWith { acquire, tags: tags.clone() })
+                }
             }
             Action::Extend { lease, ms } => {
                 Command::Extend(Extend { lease: self.lease(lease), run: Millis(*ms) })
@@ -350,6 +383,7 @@ fn random_entries_meet_every_answer() {
         "FunctionConflict",
         "Granted(0)",
         "Granted(some)",
+        "Invalid",
         "OverLimit",
         "Registered",
         "Released",
@@ -385,5 +419,6 @@ fn kind_of_answer(reply: &Reply) -> String {
         Err(Rejection::StaleLease { .. }) => "StaleLease".to_owned(),
         Err(Rejection::AlreadyFinished { status, .. }) => format!("AlreadyFinished({status:?})"),
         Err(Rejection::OverLimit { .. }) => "OverLimit".to_owned(),
+        Err(Rejection::Invalid(_)) => "Invalid".to_owned(),
     }
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use raftwork_kernel::{
-    Applied, Change, Entry, Function, FunctionId, Output, Record, Rows, State, Task, TaskId, TaskRow, Token,
+    Applied, Change, Entry, Function, FunctionId, Output, Record, Rows, Rules, State, Task, TaskId, TaskRow, Token,
     decode, encode,
 };
 
@@ -15,6 +15,7 @@ pub(crate) struct Store {
     pub(crate) tasks: BTreeMap<TaskId, TaskRow>,
     pub(crate) live: BTreeMap<TaskId, Task>,
     pub(crate) records: BTreeMap<TaskId, Record>,
+    pub(crate) rules: BTreeMap<TaskId, Rules>,
     pub(crate) outputs: BTreeMap<(TaskId, Token), Output>,
 }
 
@@ -29,6 +30,10 @@ impl Rows for Store {
 
     fn record(&self, id: &TaskId) -> Option<Record> {
         self.records.get(id).cloned()
+    }
+
+    fn rules(&self, id: &TaskId) -> Option<Rules> {
+        self.rules.get(id).cloned()
     }
 }
 
@@ -48,6 +53,10 @@ impl Store {
                 Change::PutTask { id, row } => {
                     assert_eq!(self.tasks.insert(id, row), None, "{id} was accepted twice");
                 }
+                Change::PutRules { id, rules } => {
+                    assert!(!rules.is_empty(), "{id} has a row of no rules");
+                    assert_eq!(self.rules.insert(id, rules), None, "{id} was put under rules twice");
+                }
                 Change::PutRecord { id, record } => {
                     assert_eq!(self.records.insert(id, record), None, "{id} has two terminal records");
                 }
@@ -62,7 +71,10 @@ impl Store {
                 Change::PutOutput { task, token, output } => {
                     self.outputs.insert((task, token), output);
                 }
-                Change::Forget { id, row, record } => self.forget(id, &row, &record),
+                Change::Forget { id, row, record, ruled } => {
+                    assert_eq!(self.rules.remove(&id).is_some(), ruled, "{id} was forgotten with other rules");
+                    self.forget(id, &row, &record);
+                }
             }
         }
     }
@@ -101,7 +113,7 @@ impl Group {
             .iter()
             .map(|(id, task)| (*id, decode("task", &encode(task)).expect("a task survives the disk")));
         // Storage may list rows in an order of its own.
-        let state = State::restore(scalars, live.rev());
+        let state = State::restore(scalars, live.rev(), &self.store);
         Self { state, store: self.store.clone() }
     }
 
@@ -114,6 +126,7 @@ impl Group {
             assert_ne!(task.is_some(), ended, "{id} must either live or have ended");
             assert!(task.is_none_or(|task| task.seq == row.seq), "{id} stands in two places");
         }
+        assert!(self.store.rules.keys().all(|id| self.store.tasks.contains_key(id)), "rules of no task");
         let rows = self.store.tasks.len();
         assert_eq!(rows, self.state.live_len() + self.store.records.len(), "a task has no row");
     }

@@ -2,10 +2,10 @@
 
 use bytes::Bytes;
 use raftwork_kernel::{
-    Accepted, Acquire, Cancel, CodeHash, Command, Complete, Counters, Entry, Expire, Extend, Fail,
+    Accepted, Acquire, AcquireWith, Cancel, CodeHash, Command, Complete, Counters, Entry, Expire, Extend, Fail,
     FailureKind, Forget, Function, FunctionId, FunctionSpec, Grant, Language, Lease, LeaseRef, LogTime,
     Millis, Outcome, Output, Phase, PythonVersion, Record, Register, Rejection, Release, Reply, RequestId,
-    RetryPolicy, Scalars, Seq, Status, Submit, Task, TaskError, TaskId, TaskOptions, TaskRow, Token,
+    RetryPolicy, Rule, Rules, Scalars, Seq, Status, Submit, SubmitUnder, Tags, Task, TaskError, TaskId, TaskOptions, TaskRow, Token,
     WallTime, WorkerId,
 };
 
@@ -47,6 +47,28 @@ pub(crate) fn entry() -> Entry {
         .map(|error| Command::Fail(Fail { lease: LEASE, error, retryable: true, output: Output::default() }));
     let commands = commands.into_iter().chain(fails).collect();
     Entry { log_time: LogTime(123_456), wall_time: WallTime(1_795_000_000_000), commands }
+}
+
+/// What came after the first commands: these are at the end of the enum, and have a file of their own.
+pub(crate) fn later_commands() -> Vec<Command> {
+    let submit = Submit { function: FUNCTION, options: options(), items: vec![(TASK, bytes(b"arguments"))] };
+    let acquire = Acquire { worker: WORKER, request: REQUEST, max: 1_000, python: PYTHON };
+    vec![
+        Command::SubmitUnder(SubmitUnder { submit, rules: rules() }),
+        Command::AcquireWith(AcquireWith { acquire, tags: tags() }),
+    ]
+}
+
+pub(crate) fn rules() -> Rules {
+    [Rule::Tags(tags())].into_iter().collect()
+}
+
+pub(crate) fn later_rejections() -> Vec<Rejection> {
+    vec![Rejection::Invalid("'a b' is no tag".to_owned())]
+}
+
+fn tags() -> Tags {
+    ["gpu", "zone=eu"].into_iter().collect()
 }
 
 pub(crate) fn function() -> Function {

@@ -52,6 +52,7 @@ pub(crate) fn change(change: &Change) -> String {
     match change {
         Change::PutFunction { id, .. } => format!("put function {}", name_of(id.as_uuid())),
         Change::PutTask { id, .. } => format!("put task {}", name(*id)),
+        Change::PutRules { id, .. } => format!("put rules {}", name(*id)),
         Change::PutLive { id, .. } => format!("put live {}", name(*id)),
         Change::DeleteLive { id } => format!("delete live {}", name(*id)),
         Change::PutRecord { id, .. } => format!("put record {}", name(*id)),

@@ -1,6 +1,9 @@
 //! Entries written as a script: what a failed random test prints, ready to become a file in `tests/scripts`.
 
-use raftwork_kernel::{Command, Entry, Fail, FailureKind, LeaseRef, Millis, PythonVersion, Register, Submit};
+use raftwork_kernel::{
+    Acquire, Command, Entry, Fail, FailureKind, LeaseRef, Millis, PythonVersion, Register, Rule, Rules, Submit,
+    Tags,
+};
 
 use super::names::{Lease, Span, name_of};
 use super::speech;
@@ -15,13 +18,9 @@ fn command(command: &Command) -> String {
     match command {
         Command::Register(command) => register(command),
         Command::Submit(command) => submit(command),
-        Command::Acquire(command) => format!(
-            "acquire {} max={} python={} request={}",
-            speech::worker_name(command.worker),
-            command.max,
-            command.python,
-            name_of(command.request.as_uuid())
-        ),
+        Command::SubmitUnder(command) => submit(&command.submit) + &rules(&command.rules),
+        Command::Acquire(command) => acquire(command),
+        Command::AcquireWith(command) => acquire(&command.acquire) + &tags(&command.tags),
         Command::Extend(command) => format!("extend {} run={}", Lease(command.lease), Span(command.run.0)),
         Command::Complete(command) => format!(
             "complete {} result={}{}",
@@ -70,6 +69,24 @@ fn submit(command: &Submit) -> String {
         Span(options.delay.0),
         run(options.run_max),
         python(options.python)
+    )
+}
+
+fn rules(rules: &Rules) -> String {
+    rules.iter().map(|Rule::Tags(needed)| tags(needed)).collect()
+}
+
+fn tags(tags: &Tags) -> String {
+    format!(" tags=\"{}\"", tags.iter().collect::<Vec<_>>().join(","))
+}
+
+fn acquire(command: &Acquire) -> String {
+    format!(
+        "acquire {} max={} python={} request={}",
+        speech::worker_name(command.worker),
+        command.max,
+        command.python,
+        name_of(command.request.as_uuid())
     )
 }
 
