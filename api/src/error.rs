@@ -166,6 +166,7 @@ impl From<raftwork_kernel::Rejection> for Problem {
             R::StaleLease { .. } => ErrorCode::StaleLease,
             R::AlreadyFinished { .. } => ErrorCode::AlreadyFinished,
             R::OverLimit { .. } => ErrorCode::TooLarge,
+            R::Invalid(_) => ErrorCode::BadRequest,
         };
         Self::new(code, rejection.to_string())
     }

@@ -23,6 +23,9 @@ pub struct AcquireLeases {
     pub max: Option<u16>,
     /// The worker's Python, as in `3.11`.
     pub python: String,
+    /// What else it offers: it also gets tasks that need some of these tags.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tags: Vec<String>,
     /// How long to wait for work; the default is not at all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]

@@ -6,6 +6,7 @@
 pub mod cluster;
 pub mod course;
 mod error;
+pub mod explain;
 pub mod frame;
 pub mod functions;
 mod key;
@@ -25,10 +26,10 @@ pub use span::{ParseSpanError, Span};
 pub mod kernel {
     pub use raftwork_kernel::limits;
     pub use raftwork_kernel::{
-        Accepted, Acquire, Cancel, CodeHash, Command, Complete, Counters, DecodeError, Entry, Expire, Extend,
-        Fail, FailureKind, Forget, FunctionId, FunctionSpec, Grant, Language, LeaseRef, LogTime, Millis,
-        Outcome, Output, ParseIdError, PythonVersion, Record, Register, Rejection, Release, Reply, RequestId,
-        RetryPolicy, Status, Submit, TaskError, TaskId, TaskOptions, Token, WallTime, WorkerId, decode,
-        encode,
+        Accepted, Acquire, AcquireWith, Cancel, CodeHash, Command, Complete, Counters, DecodeError, Entry,
+        Expire, Extend, Fail, FailureKind, Forget, FunctionId, FunctionSpec, Grant, Language, LeaseRef,
+        LogTime, Millis, Outcome, Output, ParseIdError, PythonVersion, Record, Register, Rejection, Release,
+        Reply, RequestId, RetryPolicy, Rule, Rules, Status, Submit, SubmitUnder, Tags, TaskError, TaskId,
+        TaskOptions, Token, WallTime, WorkerId, decode, encode,
     };
 }

@@ -26,6 +26,8 @@ pub const TASK: &str = "/v1/tasks/{task_id}";
 pub const TASK_RESULT: &str = "/v1/tasks/{task_id}/result";
 /// What its attempts printed.
 pub const TASK_LOGS: &str = "/v1/tasks/{task_id}/logs";
+/// Why it does not run, or what became of it.
+pub const TASK_EXPLAIN: &str = "/v1/tasks/{task_id}/explain";
 /// Cancel it.
 pub const TASK_CANCEL: &str = "/v1/tasks/{task_id}/cancel";
 

@@ -6,7 +6,8 @@
 use bytes::Bytes;
 use raftwork_kernel::{
     Cancel, CodeHash, Complete, Fail, FunctionId, Language, LeaseRef, Millis, PythonVersion, Record,
-    Register, Rejection, Release, Reply, RequestId, Status, Submit, TaskId, Token, WorkerId,
+    Register, Rejection, Release, Reply, RequestId, Status, Submit, SubmitUnder, Tags, TaskId, Token,
+    WorkerId,
 };
 use serde::{Deserialize, Serialize};
 
@@ -79,6 +80,8 @@ pub enum FromWorker {
     FetchCode(FunctionId),
     /// Push mode: from now on it will hold so many tasks at once, instead of what `Hello` said.
     Capacity(u16),
+    /// What it offers beside its Python, from now on: said after `Hello` on every connection, if there is anything.
+    Offer(Tags),
 }
 
 /// How a lease ended on its worker.
@@ -186,6 +189,13 @@ pub enum FromClient {
     Status(TaskId),
     /// Send `Finished` for each of these tasks as it ends, at once for those that have.
     Watch(Vec<TaskId>),
+    /// Accept tasks under rules, all or none.
+    SubmitUnder {
+        /// The tasks, and what they ask for.
+        submit: SubmitUnder,
+        /// As in `Submit`.
+        watch: bool,
+    },
 }
 
 /// What a node says to an SDK client.

@@ -25,6 +25,9 @@ pub struct SubmitOptions {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     pub timeout: Option<Span>,
+    /// Only a worker that offers all of these tags may run it, as in `["gpu", "zone=eu"]`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tags: Vec<String>,
 }
 
 /// Body of `POST /v1/tasks`.
@@ -118,7 +121,10 @@ pub struct TaskInfo {
     /// Why it failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<ErrorInfo>,
-    /// Why it has not started, where there is a reason beyond its turn.
+    /// Tags that its worker must offer.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tags: Vec<String>,
+    /// Why it has not started, where there is a reason beyond its turn; `/v1/tasks/{task_id}/explain` has all of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub waiting_for: Option<String>,
 }

@@ -26,6 +26,9 @@ pub struct WorkerInfo {
     pub mode: WorkerMode,
     /// Its Python, as in `3.11`.
     pub python: String,
+    /// What else it offers.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tags: Vec<String>,
     /// Tasks that it runs at once.
     pub slots: u16,
     /// Tasks that it holds now.

@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use raftwork_api::frame::PAYLOAD_BYTES_MAX;
 use raftwork_api::kernel::{
-    Accepted, Cancel, FunctionId, Record, Rejection, Status, Submit, TaskId, Token, encode,
+    Accepted, Cancel, FunctionId, Record, Rejection, Rules, Status, Submit, SubmitUnder, TaskId, Token,
+    encode,
 };
 use raftwork_api::stream::{FromClient, ToClient};
 use tokio::sync::{mpsc, oneshot};
@@ -90,11 +91,30 @@ impl Client {
     /// # Errors
     /// When the cluster refuses, the batch is too large, or no leader answers in time.
     pub async fn submit(&self, submit: Submit, watcher: Option<&Watcher>) -> Result<u32, SubmitError> {
+        self.submit_under(submit, Rules::default(), watcher).await
+    }
+
+    /// As [`Client::submit`], with what options cannot say: tags, for one.
+    ///
+    /// # Errors
+    /// As [`Client::submit`]; and when a rule makes no sense.
+    pub async fn submit_under(
+        &self,
+        submit: Submit,
+        rules: Rules,
+        watcher: Option<&Watcher>,
+    ) -> Result<u32, SubmitError> {
         let watching = watcher.map(|watcher| {
             let tasks = submit.items.iter().map(|(task, _)| *task).collect();
             (tasks, watcher.sink.clone())
         });
-        let message = Bytes::from(encode(&FromClient::Submit { submit, watch: watching.is_some() }));
+        let watch = watching.is_some();
+        let message = if rules.is_empty() {
+            FromClient::Submit { submit, watch }
+        } else {
+            FromClient::SubmitUnder { submit: SubmitUnder { submit, rules }, watch }
+        };
+        let message = Bytes::from(encode(&message));
         if message.len() > PAYLOAD_BYTES_MAX {
             return Err(SubmitError::TooLarge { bytes: message.len(), limit: PAYLOAD_BYTES_MAX });
         }

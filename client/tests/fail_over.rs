@@ -135,7 +135,7 @@ async fn an_unknown_fate_is_resolved_by_repeating() {
 async fn a_watch_outlives_the_node_that_it_was_placed_with() {
     let task = new_task_id();
     let first = FakeNode::start(|_, message| match message {
-        FromClient::Submit { .. } => Act::Answer(created(1)),
+        FromClient::Submit { .. } | FromClient::SubmitUnder { .. } => Act::Answer(created(1)),
         FromClient::Register(_) | FromClient::Cancel(_) | FromClient::Status(_) | FromClient::Watch(_) => {
             Act::Cut
         }
@@ -203,6 +203,7 @@ async fn a_cluster_that_is_not_there_is_named_in_the_error() {
 async fn refusals_reach_the_caller_as_what_they_are() {
     let task = new_task_id();
     let leader = FakeNode::start(move |_, message| match message {
+        FromClient::SubmitUnder { .. } => Act::Cut,
         FromClient::Submit { submit, .. } => {
             Act::Answer(ToClient::Reply(Err(Rejection::UnknownFunction(submit.function))))
         }

@@ -5,8 +5,8 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 use raftwork_kernel::mutants::mutant;
 use raftwork_kernel::{
-    Applied, Entry, LeaseRef, LogTime, PythonVersion, Record, RequestId, Rows, State, Status, Task, TaskId,
-    Token, WorkerId,
+    Applied, Entry, LeaseRef, LogTime, Need, PythonVersion, Record, RequestId, Rows, State, Status, Tags,
+    Task, TaskId, Token, WorkerId,
 };
 
 use crate::store::log::Position;
@@ -126,21 +126,31 @@ impl Replica {
     pub fn counts(&self) -> BTreeMap<Status, u64> {
         let inner = self.read();
         let leased = inner.state.leased_len();
-        let ready: usize = inner.state.ready_by_python().map(|(_, count)| count).sum();
+        let ready: usize = inner.state.ready_by_need().map(|(_, count)| count).sum();
         let waiting = inner.state.live_len() - leased - ready;
         [(Status::Waiting, waiting), (Status::Queued, ready), (Status::Running, leased)]
             .map(|(status, count)| (status, count as u64))
             .into()
     }
 
-    /// Ready tasks by the Python that they need.
-    pub fn ready_by_python(&self) -> Vec<(Option<PythonVersion>, usize)> {
-        self.read().state.ready_by_python().collect()
+    /// Ready tasks by what they need.
+    pub fn ready_by_need(&self) -> Vec<(Need, usize)> {
+        self.read().state.ready_by_need().collect()
     }
 
-    /// Number of ready tasks that a worker with this Python may run.
-    pub fn ready_len_for(&self, python: PythonVersion) -> usize {
-        self.read().state.ready_len_for(python)
+    /// Number of ready tasks that a worker with this Python and these tags may run.
+    pub fn ready_len_for(&self, python: PythonVersion, tags: &Tags) -> usize {
+        self.read().state.ready_len_for(python, tags)
+    }
+
+    /// What a live task needs of its worker.
+    pub fn need(&self, id: &TaskId) -> Option<Need> {
+        self.read().state.need(id)
+    }
+
+    /// Number of tasks with the same needs that are granted before a ready one, counted up to `most`.
+    pub fn ahead_of(&self, id: &TaskId, most: usize) -> Option<usize> {
+        self.read().state.ahead_of(id, most)
     }
 
     /// Every lease.

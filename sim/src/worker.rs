@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use raftwork_kernel::{
     Accepted, Command, Complete, Fail, FailureKind, LeaseRef, Output, PythonVersion, Release, RequestId,
-    TaskError, Token, WorkerId,
+    Tags, TaskError, Token, WorkerId,
 };
 use raftwork_node::dispatch::AcquireRequest;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -62,7 +62,8 @@ impl Worker {
             let request = RequestId::from_u128(chance.id());
             let max = u16::try_from(chance.within(1..4)).unwrap_or(1);
             let wait = Duration::from_secs(2);
-            let ask = AcquireRequest { worker: self.id, request, python: PYTHON, max, wait };
+            let ask =
+                AcquireRequest { worker: self.id, request, python: PYTHON, tags: Tags::default(), max, wait };
             let Some(Answer::Granted(leases)) = self.outside.insist(Ask::Acquire(ask), 3).await else {
                 continue;
             };

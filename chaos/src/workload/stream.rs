@@ -110,6 +110,8 @@ fn refused(rejection: &Rejection) -> Outcome {
         Rejection::StaleLease { current, .. } => (Refusal::StaleLease, Some(*current)),
         Rejection::AlreadyFinished { .. } => (Refusal::AlreadyFinished, None),
         Rejection::OverLimit { .. } => (Refusal::TooLarge, None),
+        // No word of the history: the load asks for nothing that could make no sense.
+        Rejection::Invalid(why) => return Outcome::Fail { why: why.clone() },
     };
     Outcome::Refused { code, current }
 }

@@ -11,7 +11,7 @@ use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::{PyBytes, PyTuple};
-use raftwork_api::kernel::{Millis, Submit, TaskOptions, limits};
+use raftwork_api::kernel::{Millis, Rule, Submit, TaskOptions, limits};
 use raftwork_client::{Client, FinishedTasks, NewFunction, Settings, Watcher};
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
@@ -129,7 +129,7 @@ impl Core {
         Ok(PyBytes::new(py, id.as_bytes()))
     }
 
-    #[pyo3(signature = (function, ids, args, *, watch=true, priority=None, delay_ms=None, retry=None, run_max_ms=None))]
+    #[pyo3(signature = (function, ids, args, *, watch=true, priority=None, delay_ms=None, retry=None, run_max_ms=None, tags=None))]
     #[expect(clippy::too_many_arguments, reason = "keyword arguments, as Python has them")]
     fn submit(
         &self,
@@ -142,6 +142,7 @@ impl Core {
         delay_ms: Option<u64>,
         retry: Option<RetryTuple>,
         run_max_ms: Option<u64>,
+        tags: Option<Vec<String>>,
     ) -> PyResult<u32> {
         let inner = self.inner()?;
         if ids.len() != args.len() {
@@ -160,7 +161,9 @@ impl Core {
         };
         let submit = Submit { function, options, items };
         let watcher = watch.then_some(&inner.watcher);
-        let answer = wait(py, &inner.runtime, inner.client.submit(submit, watcher))?;
+        let tags = tags.filter(|tags| !tags.is_empty()).map(|tags| Rule::Tags(tags.into_iter().collect()));
+        let rules = tags.into_iter().collect();
+        let answer = wait(py, &inner.runtime, inner.client.submit_under(submit, rules, watcher))?;
         answer.map_err(|error| error.into_python(py))
     }
 

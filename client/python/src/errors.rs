@@ -21,7 +21,7 @@ fn rejected(py: Python<'_>, rejection: &Rejection) -> PyErr {
         Rejection::FunctionConflict(_) | Rejection::TaskConflict(_) => "Conflict",
         Rejection::AlreadyFinished { .. } => "AlreadyFinished",
         Rejection::OverLimit { .. } => "TooLarge",
-        Rejection::StaleLease { .. } => "Rejected",
+        Rejection::StaleLease { .. } | Rejection::Invalid(_) => "Rejected",
     };
     raise(py, class, rejection.to_string())
 }

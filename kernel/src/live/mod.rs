@@ -315,7 +315,8 @@ mod tests {
         }
         live.check().unwrap();
         let python = PythonVersion { major: 3, minor: 11 };
-        let granted = core::iter::from_fn(|| live.best_for(python, Tags::NONE).map(|slot| live.remove(slot).seq));
+        let granted =
+            core::iter::from_fn(|| live.best_for(python, Tags::NONE).map(|slot| live.remove(slot).seq));
         assert!(granted.eq((1..=MANY).map(Seq)));
     }
 }

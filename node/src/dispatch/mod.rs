@@ -17,8 +17,8 @@ use raftwork_api::frame::{Frame, FrameWriter};
 use raftwork_api::stream::{MESSAGE, ToWorker, Work};
 use raftwork_api::workers::WorkerInfo;
 use raftwork_kernel::{
-    Accepted, Acquire, Command, Event, Expire, Grant, LeaseRef, PythonVersion, Reply, RequestId, WorkerId,
-    encode,
+    Accepted, Acquire, AcquireWith, Command, Event, Expire, Grant, LeaseRef, PythonVersion, Reply, RequestId,
+    Tags, WorkerId, encode,
 };
 use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
@@ -41,7 +41,7 @@ pub struct Timings {
 }
 
 /// A worker without a stream asks for tasks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AcquireRequest {
     /// Who asks.
     pub worker: WorkerId,
@@ -49,6 +49,8 @@ pub struct AcquireRequest {
     pub request: RequestId,
     /// The worker's Python.
     pub python: PythonVersion,
+    /// What else it offers.
+    pub tags: Tags,
     /// Most tasks wanted.
     pub max: u16,
     /// How long to wait for some.
@@ -123,7 +125,8 @@ impl Dispatcher {
     pub async fn acquire(&self, ask: AcquireRequest) -> Result<Vec<Work>, Unavailable> {
         self.inner.reign.check()?;
         let (waiter, answer) = oneshot::channel();
-        self.roster().ask_once(Instant::now(), ask.worker, ask.python, (ask.request, ask.max), waiter);
+        let offer = (ask.python, ask.tags.clone());
+        self.roster().ask_once(Instant::now(), ask.worker, offer, (ask.request, ask.max), waiter);
         let mut waiting = Waiting { dispatcher: self, ask: &ask, answer };
         if let Some(repeat) = self.repeated(&ask).await? {
             return Ok(self.inner.work.build(&repeat));
@@ -208,13 +211,16 @@ impl Dispatcher {
     }
 
     /// Acquires to ride in the entry that will carry `commands`.
-    pub(crate) fn ride(&self, commands: &[Command]) -> Vec<Acquire> {
+    pub(crate) fn ride(&self, commands: &[Command]) -> Vec<AcquireWith> {
         let fresh: usize = commands.iter().map(becoming_ready).sum();
-        let ready = self.inner.replica.ready_by_python();
-        let available = |python: PythonVersion| {
-            let fits =
-                |(needs, _): &&(Option<PythonVersion>, usize)| needs.is_none_or(|needs| needs == python);
-            fresh + ready.iter().filter(fits).map(|(_, count)| count).sum::<usize>()
+        let tagged: Vec<(&Tags, usize)> = commands.iter().filter_map(becoming_ready_for).collect();
+        let ready = self.inner.replica.ready_by_need();
+        let available = |python: PythonVersion, tags: &Tags| {
+            let fresh_tagged = tagged.iter().filter(|(needed, _)| needed.are_in(tags));
+            let ready = ready.iter().filter(|(need, _)| need.is_met_by(python, tags));
+            fresh
+                + fresh_tagged.map(|(_, count)| count).sum::<usize>()
+                + ready.map(|(_, count)| count).sum::<usize>()
         };
         self.roster().ride(available, || RequestId::from(Uuid::now_v7()))
     }
@@ -295,13 +301,21 @@ fn becoming_ready(command: &Command) -> usize {
         Command::Release(_) => 1,
         Command::Register(_)
         | Command::Submit(_)
+        | Command::SubmitUnder(_)
         | Command::Acquire(_)
+        | Command::AcquireWith(_)
         | Command::Extend(_)
         | Command::Complete(_)
         | Command::Fail(_)
         | Command::Cancel(_)
         | Command::Forget(_) => 0,
     }
+}
+
+/// How many tasks a submit under rules may make ready at most, and for whom.
+fn becoming_ready_for(command: &Command) -> Option<(&Tags, usize)> {
+    let Command::SubmitUnder(under) = command else { return None };
+    (under.submit.options.delay.0 == 0).then(|| (under.rules.tags(), under.submit.items.len()))
 }
 
 fn granted(reply: &Reply) -> Option<Grants> {

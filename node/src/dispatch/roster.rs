@@ -3,13 +3,16 @@
 //! Pure: time comes in as an argument, and what is to be sent goes out as a value. Nothing here is replicated; a new
 //! leader starts from the leases in the applied state and treats each as heard of at that moment.
 
+mod about;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use raftwork_api::stream::Hello;
 use raftwork_api::workers::{WorkerInfo, WorkerMode};
-use raftwork_kernel::{Acquire, Grant, LeaseRef, PythonVersion, RequestId, WorkerId};
+use raftwork_kernel::{Acquire, AcquireWith, Grant, LeaseRef, PythonVersion, RequestId, Tags, WorkerId};
 
+use self::about::About;
 use super::Timings;
 
 /// `O` is the way to a worker's stream, `W` the way to a caller that waits for one answer.
@@ -24,6 +27,8 @@ pub(super) struct Roster<O, W> {
 
 struct Session<O, W> {
     about: About,
+    /// What it offers beside its Python. Kept over a reconnect: it is the same process.
+    tags: Tags,
     draining: bool,
     heard: Instant,
     /// Not heard from for a whole time to live: it is given nothing until it is. A connection can stay open so long.
@@ -33,16 +38,6 @@ struct Session<O, W> {
     /// Acquires that were proposed and have no answer yet, with how many tasks each may bring.
     in_flight: BTreeMap<RequestId, u16>,
     outbox: Option<Outbox<O>>,
-}
-
-/// What a worker says of itself.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct About {
-    pub(super) name: String,
-    pub(super) python: PythonVersion,
-    pub(super) slots: u16,
-    pub(super) capacity: u16,
-    pub(super) mode: WorkerMode,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -196,6 +191,13 @@ impl<O: Clone, W> Roster<O, W> {
         before < capacity
     }
 
+    /// A worker on a stream offers these tags from now on.
+    pub(super) fn offer(&mut self, now: Instant, worker: WorkerId, tags: Tags) {
+        let Some(session) = self.sessions.get_mut(&worker) else { return };
+        session.hear(now);
+        session.tags = tags;
+    }
+
     /// A worker on a stream asks; the ask replaces an earlier one that is still unanswered. For nothing: it has withdrawn
     /// that one.
     pub(super) fn ask(&mut self, now: Instant, worker: WorkerId, request: RequestId, max: u16) {
@@ -212,13 +214,14 @@ impl<O: Clone, W> Roster<O, W> {
         &mut self,
         now: Instant,
         worker: WorkerId,
-        python: PythonVersion,
+        (python, tags): (PythonVersion, Tags),
         (request, max): (RequestId, u16),
         waiter: W,
     ) {
         let session = self.sessions.entry(worker).or_insert_with(|| Session::unheard(now));
         session.hear(now);
         session.about.python = python;
+        session.tags = tags;
         session.about.slots = session.about.slots.max(max);
         if session.about.name.is_empty() {
             session.about.name = format!("rest-{worker}");
@@ -248,16 +251,16 @@ impl<O: Clone, W> Roster<O, W> {
         (true, session.outbox())
     }
 
-    /// Acquires for the workers that want tasks, to ride in the next entry. `available` says how many ready tasks a
-    /// Python version will find there.
+    /// Acquires for the workers that want tasks, to ride in the next entry. `available` says how many ready tasks a worker
+    /// with this Python and these tags will find there.
     ///
     /// Tasks go to free slots first, and only what is left is held by workers beyond these: a task must not wait at one
     /// worker while another has nothing to do.
     pub(super) fn ride(
         &mut self,
-        available: impl Fn(PythonVersion) -> usize,
+        available: impl Fn(PythonVersion, &Tags) -> usize,
         mut new_request: impl FnMut() -> RequestId,
-    ) -> Vec<Acquire> {
+    ) -> Vec<AcquireWith> {
         let wants = self.wants();
         let mut promised: usize = self
             .sessions
@@ -268,7 +271,7 @@ impl<O: Clone, W> Roster<O, W> {
         let mut allotted = vec![0; wants.len()];
         for limit in [|want: &Want| want.idle, |want: &Want| want.max] {
             for (place, want) in wants.iter().enumerate() {
-                let left = available(want.python).saturating_sub(promised);
+                let left = available(want.python, &want.tags).saturating_sub(promised);
                 let share = left.div_ceil(wants.len() - place);
                 let more = limit(want).saturating_sub(allotted[place]);
                 let more = more.min(u16::try_from(share).unwrap_or(u16::MAX));
@@ -282,7 +285,8 @@ impl<O: Clone, W> Roster<O, W> {
             let request = want.request.unwrap_or_else(&mut new_request);
             session.in_flight.insert(request, max);
             self.served_last = Some(want.worker);
-            acquires.push(Acquire { worker: want.worker, request, max, python: want.python });
+            let acquire = Acquire { worker: want.worker, request, max, python: want.python };
+            acquires.push(AcquireWith { acquire, tags: want.tags });
         }
         acquires
     }
@@ -387,6 +391,7 @@ impl<O: Clone, W> Roster<O, W> {
             name: session.about.name.clone(),
             mode: session.about.mode,
             python: session.about.python.to_string(),
+            tags: session.tags.iter().map(ToOwned::to_owned).collect(),
             slots: session.about.slots,
             held: session.held.len(),
             draining: session.draining,
@@ -405,6 +410,7 @@ const SETTLED: Duration = Duration::from_secs(1);
 struct Want {
     worker: WorkerId,
     python: PythonVersion,
+    tags: Tags,
     request: Option<RequestId>,
     /// Tasks that would start at once.
     idle: u16,
@@ -417,6 +423,7 @@ impl<O: Clone, W> Session<O, W> {
     fn unheard(now: Instant) -> Self {
         Self {
             about: About::unknown(),
+            tags: Tags::default(),
             draining: false,
             heard: now,
             silent: false,
@@ -449,21 +456,22 @@ impl<O: Clone, W> Session<O, W> {
     }
 
     fn wants(&self, worker: WorkerId) -> Vec<Want> {
-        let python = self.about.python;
+        let (python, tags) = (self.about.python, &self.tags);
         let busy = self.held.len() + self.in_flight.values().map(|max| usize::from(*max)).sum::<usize>();
         let free = |of: u16| of.saturating_sub(u16::try_from(busy).unwrap_or(u16::MAX));
         let idle = free(self.about.slots);
         if self.outbox.is_some() && self.about.mode == WorkerMode::Push {
             let max = free(self.about.capacity);
             let wants = max > 0 && !self.silent;
-            return Vec::from_iter(wants.then_some(Want { worker, python, request: None, idle, max }));
+            let tags = tags.clone();
+            return Vec::from_iter(wants.then_some(Want { worker, python, tags, request: None, idle, max }));
         }
         let unanswered = self.asks.iter().filter(|(request, _)| !self.in_flight.contains_key(request));
         let unanswered = unanswered.filter(|(_, ask)| ask.waiter.is_some() || !self.silent);
         let want = |(request, ask): (&RequestId, &Ask<W>)| {
             // A caller without a stream runs what it gets; nobody knows how many slots it has.
             let idle = if ask.waiter.is_some() { ask.max } else { idle.min(ask.max) };
-            Want { worker, python, request: Some(*request), idle, max: ask.max }
+            Want { worker, python, tags: tags.clone(), request: Some(*request), idle, max: ask.max }
         };
         unanswered.map(want).collect()
     }
@@ -472,23 +480,6 @@ impl<O: Clone, W> Session<O, W> {
 impl Held {
     fn is_older(&self, now: Instant, age: Duration) -> bool {
         self.granted.is_some_and(|granted| now.saturating_duration_since(granted) > age)
-    }
-}
-
-impl About {
-    fn of(hello: &Hello) -> Self {
-        Self {
-            name: hello.name.clone(),
-            python: hello.python,
-            slots: hello.slots,
-            capacity: hello.capacity,
-            mode: hello.mode,
-        }
-    }
-
-    const fn unknown() -> Self {
-        let python = PythonVersion { major: 0, minor: 0 };
-        Self { name: String::new(), python, slots: 0, capacity: 0, mode: WorkerMode::Pull }
     }
 }
 

@@ -31,6 +31,8 @@ enum StreamError {
     Frame(#[from] FrameError),
     #[error("the worker said hello twice")]
     HelloTwice,
+    #[error("the worker offers what nobody can need: {0}")]
+    Offer(String),
 }
 
 /// A worker that has been taken in.
@@ -122,6 +124,11 @@ impl Dispatcher {
                     self.inner.proposals.wake();
                 }
             }
+            FromWorker::Offer(tags) => {
+                tags.check().map_err(StreamError::Offer)?;
+                self.roster().offer(now, from.worker, tags);
+                self.inner.proposals.wake();
+            }
             FromWorker::Heartbeat { number, held, draining } => {
                 self.note_beat(from.worker, &held, Some(draining));
                 let held = held.into_iter().map(|(lease, _)| lease).collect();
@@ -163,6 +170,7 @@ async fn first<S: AsyncRead>(reader: &mut FrameReader<ReadHalf<S>>) -> Result<He
         FromWorker::Ask { .. }
         | FromWorker::Report { .. }
         | FromWorker::Capacity(_)
+        | FromWorker::Offer(_)
         | FromWorker::Heartbeat { .. }
         | FromWorker::FetchCode(_) => Err(StreamError::NoHello),
     }

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use raftwork_api::cluster::{ClusterInfo, DigestInfo, NodeInfo};
 use raftwork_kernel::mutants::mutant;
-use raftwork_kernel::{Accepted, Command, Event, Record, Reply, TaskId};
+use raftwork_kernel::{Accepted, Command, Event, LogTime, Record, Reply, TaskId};
 
 pub use self::proposals::ProposalCounters;
 pub(crate) use self::proposals::{Coalescer, Proposal, Proposals, Queue};
@@ -234,8 +234,9 @@ impl Group {
     /// # Errors
     /// When this node does not lead, too much waits, or no majority answers in time.
     pub async fn propose(&self, commands: Vec<Command>) -> Result<Vec<Reply>, Unavailable> {
-        let adds_load =
-            commands.iter().any(|command| matches!(command, Command::Submit(_) | Command::Register(_)));
+        let adds_load = commands.iter().any(|command| {
+            matches!(command, Command::Submit(_) | Command::SubmitUnder(_) | Command::Register(_))
+        });
         if !adds_load {
             return self.inner.proposals.propose(commands).await;
         }
@@ -266,6 +267,11 @@ impl Group {
     /// What this node has applied.
     pub fn replica(&self) -> &Replica {
         &self.inner.replica
+    }
+
+    /// The log time now, if this node leads; the last one applied otherwise.
+    pub fn log_time(&self) -> LogTime {
+        self.inner.reign.clock().map_or_else(|| self.inner.replica.log_time(), |clock| clock.now())
     }
 
     /// The leader's soft state about workers.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use raftwork_kernel::{Acquire, Command, Entry, Rejection, Reply, encode};
+use raftwork_kernel::{Acquire, AcquireWith, Command, Entry, Rejection, Reply, Submit, encode};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use super::clock::wall_time;
@@ -319,9 +319,15 @@ impl Batch {
         self.commands.extend(proposal.commands);
     }
 
-    fn ride(&mut self, acquires: Vec<Acquire>) {
-        self.commands.extend(acquires.iter().cloned().map(Command::Acquire));
-        self.acquires = acquires;
+    fn ride(&mut self, riders: Vec<AcquireWith>) {
+        for with in riders {
+            self.acquires.push(with.acquire.clone());
+            self.commands.push(if with.tags.is_empty() {
+                Command::Acquire(with.acquire)
+            } else {
+                Command::AcquireWith(with)
+            });
+        }
     }
 
     fn refuse(self, unavailable: &Unavailable) {
@@ -335,9 +341,13 @@ impl Batch {
 fn weight(command: &Command) -> usize {
     /// Ids, lengths and options.
     const OVERHEAD: usize = 64;
+    /// Rules and tags.
+    const RULES: usize = 256;
     let payload = match command {
         Command::Register(command) => command.code.len(),
-        Command::Submit(command) => command.items.iter().map(|(_, args)| args.len() + 24).sum(),
+        Command::Submit(command) => weight_of_items(command),
+        Command::SubmitUnder(command) => RULES + weight_of_items(&command.submit),
+        Command::AcquireWith(_) => RULES,
         Command::Complete(command) => {
             command.result.len() + command.output.stdout.len() + command.output.stderr.len()
         }
@@ -355,6 +365,10 @@ fn weight(command: &Command) -> usize {
     OVERHEAD + payload
 }
 
+fn weight_of_items(command: &Submit) -> usize {
+    command.items.iter().map(|(_, args)| args.len() + 24).sum()
+}
+
 const _: () =
     assert!(PROPOSAL_BYTES_MAX < raftwork_api::frame::PAYLOAD_BYTES_MAX, "an entry must fit a frame");
 const _: () = assert!(PROPOSAL_BYTES_MAX < QUEUE_BYTES_MAX, "the largest proposal must fit the queue");
@@ -362,7 +376,7 @@ const _: () = assert!(PROPOSAL_BYTES_MAX < QUEUE_BYTES_MAX, "the largest proposa
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
-    use raftwork_kernel::{FunctionId, Submit, TaskId, TaskOptions};
+    use raftwork_kernel::{FunctionId, TaskId, TaskOptions};
 
     use super::*;
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use raftwork_api::frame::{self, Frame, FrameReader, FrameWriter, SendError};
-use raftwork_api::kernel::{Millis, Record, Status, TaskId, Token, decode, encode};
+use raftwork_api::kernel::{Millis, Record, Status, Submit, TaskId, Token, decode, encode};
 use raftwork_api::stream::{FromClient, MESSAGE, ToClient};
 use raftwork_kernel::{Command, Outcome};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -161,11 +161,12 @@ impl Requests {
             FromClient::Register(register) => (self.propose(Command::Register(register)).await, Vec::new()),
             FromClient::Cancel(cancel) => (self.propose(Command::Cancel(cancel)).await, Vec::new()),
             FromClient::Submit { submit, watch } => {
-                let tasks =
-                    if watch { submit.items.iter().map(|(task, _)| *task).collect() } else { Vec::new() };
-                let answer = self.propose(Command::Submit(submit)).await;
-                let accepted = matches!(answer, ToClient::Reply(Ok(_)));
-                (answer, if accepted { tasks } else { Vec::new() })
+                let tasks = if watch { ids(&submit) } else { Vec::new() };
+                self.submit(Command::Submit(submit), tasks).await
+            }
+            FromClient::SubmitUnder { submit: under, watch } => {
+                let tasks = if watch { ids(&under.submit) } else { Vec::new() };
+                self.submit(Command::SubmitUnder(under), tasks).await
             }
             FromClient::Status(task) => (self.status(task).await, Vec::new()),
             FromClient::Watch(tasks) => match self.make_known(&tasks).await {
@@ -173,6 +174,13 @@ impl Requests {
                 Err(unavailable) => (refusal(unavailable), Vec::new()),
             },
         }
+    }
+
+    /// Submits, and has `tasks` watched if they were accepted.
+    async fn submit(&self, command: Command, tasks: Vec<TaskId>) -> (ToClient, Vec<TaskId>) {
+        let answer = self.propose(command).await;
+        let accepted = matches!(answer, ToClient::Reply(Ok(_)));
+        (answer, if accepted { tasks } else { Vec::new() })
     }
 
     async fn propose(&self, command: Command) -> ToClient {
@@ -222,6 +230,10 @@ fn refusal(unavailable: Unavailable) -> ToClient {
         }
         Unavailable::Unknown { reason } => ToClient::Unknown { reason },
     }
+}
+
+fn ids(submit: &Submit) -> Vec<TaskId> {
+    submit.items.iter().map(|(task, _)| *task).collect()
 }
 
 #[cfg(test)]

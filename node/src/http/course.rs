@@ -11,7 +11,7 @@ use raftwork_api::course::{
 use raftwork_api::kernel::{Language, Outcome, TaskId};
 use raftwork_api::paths;
 use raftwork_api::payload::{check_pickle, from_base64};
-use raftwork_kernel::{Record, TaskOptions};
+use raftwork_kernel::{Record, Rules, TaskOptions};
 
 use super::error::ApiResult;
 use super::extract::{Id, Json, json};
@@ -63,7 +63,8 @@ pub(super) async fn execute_function(
     let function = submit::find_function(&state, &body.function_id).await?;
     let args = submit::encode_args(&function, Some(&body.payload), None, None)?;
     let task = ids.task()?;
-    submit::submit(&state, function.id, TaskOptions::default(), vec![(task, args)]).await?;
+    submit::submit(&state, function.id, (TaskOptions::default(), Rules::default()), vec![(task, args)])
+        .await?;
     Ok(json(StatusCode::CREATED, &ExecutedFunction { task_id: task.to_string() }))
 }
 

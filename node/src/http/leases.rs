@@ -5,8 +5,8 @@ use axum::response::Response;
 use bytes::Bytes;
 use http::StatusCode;
 use raftwork_api::kernel::{
-    Accepted, Complete, Extend, Fail, FailureKind, Language, LeaseRef, Output, Release, Status, TaskError,
-    WorkerId, limits,
+    Accepted, Complete, Extend, Fail, FailureKind, Language, LeaseRef, Output, Release, Status, Tags,
+    TaskError, WorkerId, limits,
 };
 use raftwork_api::leases::{
     AcquireLeases, AcquiredLeases, CompleteLease, FailLease, HeartbeatAnswer, HeldLeases, LeaseAnswer,
@@ -44,6 +44,7 @@ pub(super) async fn acquire(
         worker: body.worker_id,
         request: body.request_id.map_or_else(|| ids.request(), Ok)?,
         python: parse_python(&body.python)?,
+        tags: parse_tags(body.tags)?,
         max: body.max.unwrap_or(1).clamp(1, limits::ACQUIRE_MAX),
         wait: read::wait_of(body.wait)?,
     };
@@ -55,6 +56,12 @@ pub(super) async fn acquire(
         start_deadline: span(timings.start_deadline),
     };
     Ok(json(StatusCode::OK, &answer))
+}
+
+fn parse_tags(tags: Vec<String>) -> ApiResult<Tags> {
+    let tags: Tags = tags.into_iter().collect();
+    tags.check().map_err(ApiError::bad_request)?;
+    Ok(tags)
 }
 
 fn span(duration: std::time::Duration) -> Span {

@@ -2,6 +2,7 @@
 //!
 //! Nothing carries a task, a function or a worker as a label: their number has no bound.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -18,6 +19,7 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 use raftwork_api::paths;
+use raftwork_kernel::Need;
 
 use super::state::AppState;
 use crate::group::Leadership;
@@ -101,16 +103,22 @@ impl Sample {
     fn of(state: &AppState) -> Self {
         let replica = state.group.replica();
         let lower = |status: &dyn fmt::Debug| format!("{status:?}").to_lowercase();
-        let python = |python: Option<raftwork_kernel::PythonVersion>| {
-            python.map_or_else(|| "any".to_owned(), |p| p.to_string())
-        };
         Self {
             gauges: gauges(state),
             counters: counters(state),
             tasks: replica.counts().iter().map(|(status, count)| (lower(status), *count)).collect(),
-            ready: replica.ready_by_python().iter().map(|(p, count)| (python(*p), *count as u64)).collect(),
+            ready: by_python(&replica.ready_by_need()),
         }
     }
+}
+
+fn by_python(ready: &[(Need, usize)]) -> Vec<(String, u64)> {
+    let mut numbers = BTreeMap::<String, u64>::new();
+    for (need, count) in ready {
+        let python = need.python.map_or_else(|| "any".to_owned(), |python| python.to_string());
+        *numbers.entry(python).or_default() += *count as u64;
+    }
+    numbers.into_iter().collect()
 }
 
 fn gauges(state: &AppState) -> Vec<(&'static str, &'static str, u64)> {

@@ -10,6 +10,7 @@ mod course;
 mod envelope;
 mod error;
 mod etag;
+mod explain;
 mod extract;
 mod forward;
 mod functions;
@@ -94,6 +95,7 @@ fn plain_routes() -> OpenApiRouter<AppState> {
         .routes(routes!(tasks::get))
         .routes(routes!(tasks::result))
         .routes(routes!(tasks::logs))
+        .routes(routes!(explain::get))
         .routes(routes!(tasks::cancel))
         .routes(routes!(leases::acquire))
         .routes(routes!(leases::start))

@@ -4,7 +4,9 @@ use axum::extract::State;
 use axum::response::Response;
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, StatusCode};
-use raftwork_api::kernel::{Accepted, FunctionId, Language, Submit, TaskId, TaskOptions, limits};
+use raftwork_api::kernel::{
+    Accepted, FunctionId, Language, Rule, Rules, Submit, SubmitUnder, TaskId, TaskOptions, limits,
+};
 use raftwork_api::payload::{check_pickle, from_base64};
 use raftwork_api::tasks::{BatchAccepted, NewBatch, NewTask, SubmitOptions, TaskInfo};
 use raftwork_api::{ErrorCode, Span, paths};
@@ -77,22 +79,34 @@ pub(super) fn encode_args(
 pub(super) async fn submit(
     state: &AppState,
     function: FunctionId,
-    options: TaskOptions,
+    (options, rules): (TaskOptions, Rules),
     items: Vec<(TaskId, Bytes)>,
 ) -> ApiResult<u32> {
-    let accepted = write::propose(state, Command::Submit(Submit { function, options, items })).await?;
+    let submit = Submit { function, options, items };
+    let command = if rules.is_empty() {
+        Command::Submit(submit)
+    } else {
+        Command::SubmitUnder(SubmitUnder { submit, rules })
+    };
+    let accepted = write::propose(state, command).await?;
     let Accepted::Submitted { created } = accepted else { return Err(write::unexpected(&accepted)) };
     Ok(created)
 }
 
-fn options_of(options: &SubmitOptions) -> ApiResult<TaskOptions> {
-    Ok(TaskOptions {
+fn options_of(options: &SubmitOptions) -> ApiResult<(TaskOptions, Rules)> {
+    let task_options = TaskOptions {
         priority: options.priority.unwrap_or(limits::PRIORITY_DEFAULT),
         delay: options.delay.unwrap_or_default().0,
         retry: options.retry,
         run_max: run_max(options.timeout)?,
         python: None,
-    })
+    };
+    Ok((task_options, rules_of(options)))
+}
+
+fn rules_of(options: &SubmitOptions) -> Rules {
+    let tags = (!options.tags.is_empty()).then(|| Rule::Tags(options.tags.iter().cloned().collect()));
+    tags.into_iter().collect()
 }
 
 /// Query of `POST /v1/tasks`.

@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 
 use raftwork_api::ErrorCode;
 use raftwork_api::Span;
+use raftwork_api::explain::QueuePosition;
 use raftwork_api::functions::{CodeFormat, FunctionInfo};
 use raftwork_api::kernel::{FunctionId, Language, Outcome, Status, TaskId};
 use raftwork_api::tasks::{ErrorInfo, ResultInfo, TaskInfo};
 use raftwork_api::workers::WorkerInfo;
-use raftwork_kernel::{Function, Phase, PythonVersion, Record, Rows, Task, TaskRow};
+use raftwork_kernel::{Function, Need, Phase, Record, Rows, Tags, Task, TaskRow};
 
 use super::error::{ApiError, ApiResult};
 use super::state::AppState;
@@ -38,37 +39,112 @@ pub(super) fn function(id: FunctionId, function: &Function) -> FunctionInfo {
     }
 }
 
-/// The workers that a task could wait for, by Python; nothing on a follower, which does not know them.
-pub(super) struct Connected(Option<BTreeMap<String, usize>>);
+/// The workers that a task could wait for; nothing on a follower, which does not know them.
+pub(super) struct Connected(Option<Vec<Offer>>);
+
+/// What a worker that takes tasks offers.
+struct Offer {
+    python: String,
+    tags: Tags,
+    slots: u32,
+    busy: u32,
+}
 
 impl Connected {
     pub(super) fn to(state: &AppState) -> Self {
         let leads = state.group.leadership() == Leadership::Leader;
-        Self(leads.then(|| Self::by_python(&state.group.dispatcher().workers())))
+        Self(leads.then(|| Self::offers(&state.group.dispatcher().workers())))
     }
 
-    fn by_python(workers: &[WorkerInfo]) -> BTreeMap<String, usize> {
-        let mut by_python = BTreeMap::new();
-        for worker in workers.iter().filter(|worker| !worker.draining) {
-            *by_python.entry(worker.python.clone()).or_default() += 1;
-        }
-        by_python
+    fn offers(workers: &[WorkerInfo]) -> Vec<Offer> {
+        let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+        let offer = |worker: &WorkerInfo| Offer {
+            python: worker.python.clone(),
+            tags: worker.tags.iter().cloned().collect(),
+            slots: worker.slots.into(),
+            busy: count(worker.held).min(worker.slots.into()),
+        };
+        workers.iter().filter(|worker| !worker.draining).map(offer).collect()
     }
 
     /// Why a ready task does not start, if that is for want of a worker.
-    fn lack(&self, needed: Option<PythonVersion>) -> Option<String> {
-        let connected = self.0.as_ref()?;
-        let Some(needed) = needed else {
-            return connected.is_empty().then(|| "no worker is connected".to_owned());
-        };
-        if connected.contains_key(&needed.to_string()) {
+    pub(super) fn lack(&self, need: &Need) -> Option<Lack> {
+        let offers = self.0.as_ref()?;
+        if offers.is_empty() {
+            return Some(Lack::NoWorker);
+        }
+        let python = |offer: &&Offer| need.python.is_none_or(|python| python.to_string() == offer.python);
+        if !offers.iter().any(|offer| python(&offer)) {
+            return Some(Lack::Python(format!(
+                "no worker with Python {} is connected (connected: {})",
+                need.python.map(|python| python.to_string()).unwrap_or_default(),
+                in_groups(offers.iter().map(|offer| offer.python.clone()))
+            )));
+        }
+        if offers.iter().filter(python).any(|offer| need.tags.are_in(&offer.tags)) {
             return None;
         }
-        let list: Vec<String> =
-            connected.iter().map(|(python, count)| format!("{python} x{count}")).collect();
-        let list = if list.is_empty() { "none".to_owned() } else { list.join(", ") };
-        Some(format!("no worker with Python {needed} is connected (connected: {list})"))
+        let offered = offers.iter().filter(python).map(|offer| list(&offer.tags));
+        let with = need.python.map_or_else(String::new, |python| format!(" with Python {python}"));
+        Some(Lack::Tags(format!(
+            "no worker{with} offers {} (connected: {})",
+            list(&need.tags),
+            in_groups(offered)
+        )))
     }
+
+    /// Who could run a task, beside its place among the ready ones; nothing on a follower.
+    pub(super) fn position(&self, need: &Need, ahead: usize) -> Option<QueuePosition> {
+        let offers = self.0.as_ref()?;
+        let suits = |offer: &&Offer| {
+            need.python.is_none_or(|python| python.to_string() == offer.python)
+                && need.tags.are_in(&offer.tags)
+        };
+        let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+        Some(QueuePosition {
+            workers: count(offers.len()),
+            suitable_workers: count(offers.iter().filter(suits).count()),
+            slots: offers.iter().filter(suits).map(|offer| offer.slots).sum(),
+            slots_busy: offers.iter().filter(suits).map(|offer| offer.busy).sum(),
+            ahead: count(ahead),
+        })
+    }
+}
+
+/// What is missing, in words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Lack {
+    /// Any worker.
+    NoWorker,
+    /// One with the right Python.
+    Python(String),
+    /// One with the right tags.
+    Tags(String),
+}
+
+impl Lack {
+    pub(super) fn text(self) -> String {
+        match self {
+            Self::NoWorker => "no worker is connected".to_owned(),
+            Self::Python(text) | Self::Tags(text) => text,
+        }
+    }
+}
+
+/// `gpu, zone=eu`, or `no tags`.
+fn list(tags: &Tags) -> String {
+    let text = tags.iter().collect::<Vec<_>>().join(", ");
+    if text.is_empty() { "no tags".to_owned() } else { text }
+}
+
+/// Equal ones counted: `3.11 x2, 3.9 x1`.
+fn in_groups(items: impl Iterator<Item = String>) -> String {
+    let mut groups = BTreeMap::<String, usize>::new();
+    for item in items {
+        *groups.entry(item).or_default() += 1;
+    }
+    let groups: Vec<String> = groups.iter().map(|(item, count)| format!("{item} x{count}")).collect();
+    groups.join(", ")
 }
 
 /// A task, live or finished. Reads its row; `unknown_task` if that was forgotten meanwhile.
@@ -80,12 +156,32 @@ pub(super) fn task(
 ) -> ApiResult<TaskInfo> {
     let row = state.group.replica().rows().task(&id).ok_or_else(|| read::unknown_task(id))?;
     Ok(match standing {
-        Standing::Live { status, task } => live(connected, id, &row, *status, task),
-        Standing::Finished(record) => finished(id, &row, record),
+        Standing::Live { status, task } => {
+            let tags = tags_of(state, &id);
+            let need = Need { python: task.python, tags };
+            live(connected, id, &row, (*status, task), &need)
+        }
+        Standing::Finished(record) => finished(id, &row, record, &tags_of(state, &id)),
     })
 }
 
-fn live(connected: &Connected, id: TaskId, row: &TaskRow, status: Status, task: &Task) -> TaskInfo {
+/// The tags that a task was submitted with.
+pub(super) fn tags_of(state: &AppState, id: &TaskId) -> Tags {
+    let rules = state.group.replica().rows().rules(id).unwrap_or_default();
+    rules.tags().clone()
+}
+
+pub(super) fn names(tags: &Tags) -> Vec<String> {
+    tags.iter().map(ToOwned::to_owned).collect()
+}
+
+fn live(
+    connected: &Connected,
+    id: TaskId,
+    row: &TaskRow,
+    (status, task): (Status, &Task),
+    need: &Need,
+) -> TaskInfo {
     let worker = match &task.phase {
         Phase::Leased(lease) => Some(lease.worker.to_string()),
         Phase::Waiting { .. } | Phase::Ready => None,
@@ -101,11 +197,12 @@ fn live(connected: &Connected, id: TaskId, row: &TaskRow, status: Status, task: 
         token: task.token,
         worker_id: worker,
         error: None,
-        waiting_for: waiting_for(connected, task),
+        waiting_for: waiting_for(connected, task, need),
+        tags: names(&need.tags),
     }
 }
 
-fn finished(id: TaskId, row: &TaskRow, record: &Record) -> TaskInfo {
+fn finished(id: TaskId, row: &TaskRow, record: &Record, tags: &Tags) -> TaskInfo {
     TaskInfo {
         task_id: id,
         function_id: row.function.to_string(),
@@ -118,10 +215,11 @@ fn finished(id: TaskId, row: &TaskRow, record: &Record) -> TaskInfo {
         worker_id: record.worker.map(|worker| worker.to_string()),
         error: error_of(record),
         waiting_for: None,
+        tags: names(tags),
     }
 }
 
-fn error_of(record: &Record) -> Option<ErrorInfo> {
+pub(super) fn error_of(record: &Record) -> Option<ErrorInfo> {
     match &record.outcome {
         Outcome::Failed(error) | Outcome::Parked(error) => Some(error.into()),
         Outcome::Completed(_) | Outcome::Cancelled => None,
@@ -129,12 +227,12 @@ fn error_of(record: &Record) -> Option<ErrorInfo> {
 }
 
 /// Why a task does not run, as far as there is more to say than that it is not its turn.
-fn waiting_for(connected: &Connected, task: &Task) -> Option<String> {
+fn waiting_for(connected: &Connected, task: &Task, need: &Need) -> Option<String> {
     match &task.phase {
         Phase::Leased(_) => None,
         Phase::Waiting { .. } if task.counters.next_attempt() == 1 => Some("its delay".to_owned()),
         Phase::Waiting { .. } => Some(format!("the pause before attempt {}", task.counters.next_attempt())),
-        Phase::Ready => connected.lack(task.python),
+        Phase::Ready => connected.lack(need).map(Lack::text),
     }
 }
 
@@ -202,29 +300,56 @@ mod tests {
 
     use super::*;
 
-    fn connected(pythons: &[(&str, bool)]) -> Connected {
-        let worker = |(python, draining): &(&str, bool)| WorkerInfo {
+    fn connected(workers: &[(&str, &[&str], bool)]) -> Connected {
+        let worker = |(python, tags, draining): &(&str, &[&str], bool)| WorkerInfo {
             worker_id: WorkerId::from_u128(1),
             name: String::new(),
             mode: WorkerMode::Push,
             python: (*python).to_owned(),
-            slots: 1,
-            held: 0,
+            tags: tags.iter().map(|tag| (*tag).to_owned()).collect(),
+            slots: 2,
+            held: 1,
             draining: *draining,
             silent_ms: 0,
         };
-        Connected(Some(Connected::by_python(&pythons.iter().map(worker).collect::<Vec<_>>())))
+        Connected(Some(Connected::offers(&workers.iter().map(worker).collect::<Vec<_>>())))
+    }
+
+    fn need(python: Option<&str>, tags: &[&str]) -> Need {
+        let python = python.map(|python| python.parse().unwrap());
+        Need { python, tags: tags.iter().copied().collect() }
+    }
+
+    fn lack(connected: &Connected, need: &Need) -> Option<String> {
+        connected.lack(need).map(Lack::text)
     }
 
     #[test]
     fn a_task_that_no_worker_can_run_says_so() {
-        let needed = "3.12".parse().ok();
-        let four = connected(&[("3.11", false), ("3.11", false), ("3.12", true), ("3.9", false)]);
+        let needed = need(Some("3.12"), &[]);
+        let four = connected(&[
+            ("3.11", &[], false),
+            ("3.11", &[], false),
+            ("3.12", &[], true),
+            ("3.9", &[], false),
+        ]);
         let text = "no worker with Python 3.12 is connected (connected: 3.11 x2, 3.9 x1)";
-        assert_eq!(four.lack(needed).as_deref(), Some(text));
-        assert_eq!(connected(&[("3.12", false)]).lack(needed), None);
-        assert_eq!(connected(&[("3.9", false)]).lack(None), None);
-        assert_eq!(connected(&[]).lack(None).as_deref(), Some("no worker is connected"));
-        assert_eq!(Connected(None).lack(needed), None);
+        assert_eq!(lack(&four, &needed).as_deref(), Some(text));
+        assert_eq!(lack(&connected(&[("3.12", &[], false)]), &needed), None);
+        assert_eq!(lack(&connected(&[("3.9", &[], false)]), &need(None, &[])), None);
+        assert_eq!(lack(&connected(&[]), &need(None, &[])).as_deref(), Some("no worker is connected"));
+        assert_eq!(lack(&Connected(None), &needed), None);
+    }
+
+    #[test]
+    fn a_task_whose_tags_nobody_offers_says_which() {
+        let workers =
+            connected(&[("3.11", &["big"], false), ("3.11", &[], false), ("3.12", &["gpu"], false)]);
+        let text = "no worker with Python 3.11 offers gpu (connected: big x1, no tags x1)";
+        assert_eq!(lack(&workers, &need(Some("3.11"), &["gpu"])).as_deref(), Some(text));
+        assert_eq!(lack(&workers, &need(None, &["gpu"])), None);
+        let position = workers.position(&need(Some("3.11"), &["big"]), 7).unwrap();
+        assert_eq!((position.workers, position.suitable_workers), (3, 1));
+        assert_eq!((position.slots, position.slots_busy, position.ahead), (2, 1, 7));
     }
 }

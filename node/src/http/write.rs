@@ -1,7 +1,7 @@
 //! Proposing one command for one request, and what stands before it.
 
 use raftwork_api::ErrorCode;
-use raftwork_api::kernel::{Accepted, Rejection, limits};
+use raftwork_api::kernel::{Accepted, Rejection, Submit, limits};
 use raftwork_kernel::Command;
 
 use super::error::{ApiError, ApiResult};
@@ -22,15 +22,16 @@ pub(super) fn check_size(command: &Command) -> Result<(), Rejection> {
             within("the function's name", register.spec.name.len(), limits::FUNCTION_NAME_BYTES_MAX)?;
             within("the function's code", register.code.len(), limits::CODE_BYTES_MAX)
         }
-        Command::Submit(submit) => {
-            within("the number of tasks", submit.items.len(), limits::SUBMIT_ITEMS_MAX)?;
-            let sizes = submit.items.iter().map(|(_, args)| args.len());
-            sizes.into_iter().try_for_each(|size| within("the arguments' size", size, limits::ARGS_BYTES_MAX))
+        Command::Submit(submit) => check_items(submit),
+        Command::SubmitUnder(under) => {
+            under.rules.check().map_err(Rejection::Invalid)?;
+            check_items(&under.submit)
         }
         Command::Complete(complete) => {
             within("the result's size", complete.result.len(), limits::RESULT_BYTES_MAX)
         }
         Command::Acquire(_)
+        | Command::AcquireWith(_)
         | Command::Extend(_)
         | Command::Fail(_)
         | Command::Release(_)
@@ -38,6 +39,12 @@ pub(super) fn check_size(command: &Command) -> Result<(), Rejection> {
         | Command::Expire(_)
         | Command::Forget(_) => Ok(()),
     }
+}
+
+fn check_items(submit: &Submit) -> Result<(), Rejection> {
+    within("the number of tasks", submit.items.len(), limits::SUBMIT_ITEMS_MAX)?;
+    let mut sizes = submit.items.iter().map(|(_, args)| args.len());
+    sizes.try_for_each(|size| within("the arguments' size", size, limits::ARGS_BYTES_MAX))
 }
 
 fn within(what: &str, got: usize, limit: usize) -> Result<(), Rejection> {
@@ -56,7 +63,7 @@ pub(super) fn unexpected(accepted: &Accepted) -> ApiError {
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
-    use raftwork_kernel::{FunctionId, Submit, TaskId, TaskOptions};
+    use raftwork_kernel::{FunctionId, TaskId, TaskOptions};
 
     use super::*;
 

@@ -5,6 +5,7 @@ mod bad_input;
 mod course;
 mod daemon;
 mod documents;
+mod explain;
 mod leases;
 mod several_nodes;
 mod stream;

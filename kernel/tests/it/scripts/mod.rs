@@ -144,8 +144,8 @@ impl Conversation {
         let state = &self.group.state;
         let ready = state.ready_by_need().map(|(need, count)| {
             let python = need.python.map_or_else(|| "any".to_owned(), |python| python.to_string());
-            let tags: String = need.tags.iter().map(|tag| format!(" with {tag}")).collect();
-            format!("{count} for {python}{tags}")
+            let with = if need.tags.is_empty() { "" } else { " with " };
+            format!("{count} for {python}{with}{}", need.tags.iter().collect::<Vec<_>>().join("+"))
         });
         format!(
             "at {}: {} live, {} leased, ready [{}], next due {}, {} ended",

@@ -3,8 +3,8 @@
 use bytes::Bytes;
 use raftwork_kernel::{
     Acquire, AcquireWith, Cancel, CodeHash, Command, Complete, Expire, Extend, Fail, FailureKind, Forget,
-    FunctionSpec, Language, Millis, Output, PythonVersion, Register, Release, RetryPolicy, Rule, Rules, Submit,
-    SubmitUnder, Tags, TaskError, TaskId, TaskOptions, limits,
+    FunctionSpec, Language, Millis, Output, PythonVersion, Register, Release, RetryPolicy, Rule, Rules,
+    Submit, SubmitUnder, Tags, TaskError, TaskId, TaskOptions, limits,
 };
 
 use crate::support::names::{Lease, Name, Span};
@@ -156,7 +156,9 @@ impl Words {
     pub(super) fn command(&self, request: &Name) -> Command {
         match self {
             Self::Register { .. } => self.register().map(Command::Register),
-            Self::Submit { .. } | Self::Many { .. } => self.submit().map(|submit| under(self.rules(), submit)),
+            Self::Submit { .. } | Self::Many { .. } => {
+                self.submit().map(|submit| under(self.rules(), submit))
+            }
             Self::Fail { .. } => self.fail().map(Command::Fail),
             Self::Acquire { .. }
             | Self::Extend { .. }

@@ -4,10 +4,10 @@
 use bytes::Bytes;
 use proptest::prelude::*;
 use raftwork_kernel::{
-    Accepted, Acquire, AcquireWith, Applied, Cancel, CodeHash, Command, Complete, Entry, Expire, Extend, Fail,
-    FailureKind, Forget, FunctionSpec, Language, LeaseRef, LogTime, Millis, Output, PythonVersion, Register,
-    Rejection, Release, Reply, RetryPolicy, Rule, Rules, State, Submit, SubmitUnder, Tags, TaskError, TaskId,
-    TaskOptions, Token, WallTime,
+    Accepted, Acquire, AcquireWith, Applied, Cancel, CodeHash, Command, Complete, Entry, Expire, Extend,
+    Fail, FailureKind, Forget, FunctionSpec, Language, LeaseRef, LogTime, Millis, Output, PythonVersion,
+    Register, Rejection, Release, Reply, RetryPolicy, Rule, Rules, State, Submit, SubmitUnder, Tags,
+    TaskError, TaskId, TaskOptions, Token, WallTime,
 };
 
 use super::group::Group;

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use raftwork_kernel::{
-    Applied, Change, Entry, Function, FunctionId, Output, Record, Rows, Rules, State, Task, TaskId, TaskRow, Token,
-    decode, encode,
+    Applied, Change, Entry, Function, FunctionId, Output, Record, Rows, Rules, State, Task, TaskId, TaskRow,
+    Token, decode, encode,
 };
 
 /// The rows that a node keeps on disk, as plain maps.
@@ -72,7 +72,11 @@ impl Store {
                     self.outputs.insert((task, token), output);
                 }
                 Change::Forget { id, row, record, ruled } => {
-                    assert_eq!(self.rules.remove(&id).is_some(), ruled, "{id} was forgotten with other rules");
+                    assert_eq!(
+                        self.rules.remove(&id).is_some(),
+                        ruled,
+                        "{id} was forgotten with other rules"
+                    );
                     self.forget(id, &row, &record);
                 }
             }

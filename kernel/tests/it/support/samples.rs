@@ -2,11 +2,11 @@
 
 use bytes::Bytes;
 use raftwork_kernel::{
-    Accepted, Acquire, AcquireWith, Cancel, CodeHash, Command, Complete, Counters, Entry, Expire, Extend, Fail,
-    FailureKind, Forget, Function, FunctionId, FunctionSpec, Grant, Language, Lease, LeaseRef, LogTime,
+    Accepted, Acquire, AcquireWith, Cancel, CodeHash, Command, Complete, Counters, Entry, Expire, Extend,
+    Fail, FailureKind, Forget, Function, FunctionId, FunctionSpec, Grant, Language, Lease, LeaseRef, LogTime,
     Millis, Outcome, Output, Phase, PythonVersion, Record, Register, Rejection, Release, Reply, RequestId,
-    RetryPolicy, Rule, Rules, Scalars, Seq, Status, Submit, SubmitUnder, Tags, Task, TaskError, TaskId, TaskOptions, TaskRow, Token,
-    WallTime, WorkerId,
+    RetryPolicy, Rule, Rules, Scalars, Seq, Status, Submit, SubmitUnder, Tags, Task, TaskError, TaskId,
+    TaskOptions, TaskRow, Token, WallTime, WorkerId,
 };
 
 const TASK: TaskId = TaskId::from_u128(0x0190_a5e4_7c3b_7cc1_8a54_2f6a_5d1b_9c3e);

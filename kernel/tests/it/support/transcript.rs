@@ -1,8 +1,8 @@
 //! Entries written as a script: what a failed random test prints, ready to become a file in `tests/scripts`.
 
 use raftwork_kernel::{
-    Acquire, Command, Entry, Fail, FailureKind, LeaseRef, Millis, PythonVersion, Register, Rule, Rules, Submit,
-    Tags,
+    Acquire, Command, Entry, Fail, FailureKind, LeaseRef, Millis, PythonVersion, Register, Rule, Rules,
+    Submit, Tags,
 };
 
 use super::names::{Lease, Span, name_of};

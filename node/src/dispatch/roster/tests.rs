@@ -56,13 +56,14 @@ impl Story {
     /// The acquires that ride when `ready` tasks are there: worker and number.
     fn ride(&mut self, ready: usize) -> Vec<Acquire> {
         let requests = &mut self.requests;
-        self.roster.ride(
-            |_| ready,
+        let acquires = self.roster.ride(
+            |_, _| ready,
             || {
                 *requests += 1;
                 RequestId::from_u128(*requests)
             },
-        )
+        );
+        acquires.into_iter().map(|with| with.acquire).collect()
     }
 
     fn settle(&mut self, acquire: &Acquire, tokens: &[u64]) -> Delivery<&'static str, &'static str> {
@@ -216,7 +217,13 @@ fn a_pull_ask_waits_until_there_is_something_and_is_answered_once() {
 #[test]
 fn a_caller_without_a_stream_gets_its_own_answer() {
     let mut story = Story::new();
-    story.roster.ask_once(story.now, WorkerId::from_u128(9), PYTHON, (RequestId::from_u128(1), 1), "caller");
+    story.roster.ask_once(
+        story.now,
+        WorkerId::from_u128(9),
+        (PYTHON, Tags::default()),
+        (RequestId::from_u128(1), 1),
+        "caller",
+    );
     let acquires = story.ride(1);
     assert_eq!(story.settle(&acquires[0], &[1]), Delivery::Caller("caller"));
     let infos = story.roster.infos(story.now);
@@ -260,7 +267,7 @@ fn a_connected_worker_that_fell_silent_is_given_nothing_until_it_is_heard_from()
 fn a_caller_may_wait_longer_than_a_time_to_live() {
     let mut story = Story::new();
     let (worker, request) = (WorkerId::from_u128(9), RequestId::from_u128(1));
-    story.roster.ask_once(story.now, worker, PYTHON, (request, 1), "caller");
+    story.roster.ask_once(story.now, worker, (PYTHON, Tags::default()), (request, 1), "caller");
     story.pass(11);
     assert_eq!(story.roster.overdue(story.now), []);
     let acquires = story.ride(1);
@@ -272,12 +279,12 @@ fn a_caller_may_wait_longer_than_a_time_to_live() {
 fn an_ask_goes_with_its_caller_and_stays_with_a_newer_one() {
     let mut story = Story::new();
     let (worker, request) = (WorkerId::from_u128(9), RequestId::from_u128(1));
-    story.roster.ask_once(story.now, worker, PYTHON, (request, 1), "first");
-    story.roster.ask_once(story.now, worker, PYTHON, (request, 1), "second");
+    story.roster.ask_once(story.now, worker, (PYTHON, Tags::default()), (request, 1), "first");
+    story.roster.ask_once(story.now, worker, (PYTHON, Tags::default()), (request, 1), "second");
     story.roster.withdraw(worker, request, |waiter| *waiter == "first");
     assert_eq!(numbers(&story.ride(1)), [(9, 1)]);
     let mut story = Story::new();
-    story.roster.ask_once(story.now, worker, PYTHON, (request, 1), "first");
+    story.roster.ask_once(story.now, worker, (PYTHON, Tags::default()), (request, 1), "first");
     story.roster.withdraw(worker, request, |waiter| *waiter == "first");
     assert_eq!(story.ride(1), []);
 }
@@ -382,6 +389,20 @@ fn a_lease_that_nobody_knew_of_at_two_looks_is_taken_up_and_goes_back() {
 fn workers_whose_python_finds_nothing_ask_for_nothing() {
     let mut story = Story::new();
     story.hello(1, WorkerMode::Push, 1, "one");
-    let other = |python: PythonVersion| usize::from(python.minor == 12);
+    let other = |python: PythonVersion, _: &Tags| usize::from(python.minor == 12);
     assert_eq!(story.roster.ride(other, || RequestId::from_u128(1)), []);
+}
+
+#[test]
+fn a_worker_is_asked_after_what_it_offers_also_when_it_comes_back() {
+    let mut story = Story::new();
+    let gpu = Tags::from_iter(["gpu"]);
+    for worker in 1..=2 {
+        story.hello(worker, WorkerMode::Push, 1, "any");
+    }
+    story.roster.offer(story.now, WorkerId::from_u128(2), gpu.clone());
+    story.hello(2, WorkerMode::Push, 1, "again");
+    let acquires = story.roster.ride(|_, tags| usize::from(*tags == gpu), || RequestId::from_u128(1));
+    let [AcquireWith { acquire, tags }] = &acquires[..] else { panic!("one of them has tags: {acquires:?}") };
+    assert_eq!((acquire.worker, tags), (WorkerId::from_u128(2), &gpu));
 }

@@ -31,7 +31,9 @@ impl Disk for RocksDisk {
     }
 
     fn read_rows(&self, dir: &Path) -> Result<Box<dyn Database>, Error> {
-        let db = DB::open_cf_for_read_only(&columns::database_options(), dir, columns::names(), false)?;
+        // Those that are there: an earlier build had fewer.
+        let names = DB::list_cf(&columns::database_options(), dir)?;
+        let db = DB::open_cf_for_read_only(&columns::database_options(), dir, names, false)?;
         Ok(Box::new(Rocks::of_rows(db)))
     }
 

@@ -25,11 +25,13 @@ pub(super) enum Column {
     ByExpiry,
     /// What the rows are worth: applied position, scalars, membership.
     Progress,
+    /// Task id -> the rules under which it was submitted, if there were any.
+    Rules,
 }
 
 impl Column {
     /// Every column family, in the order in which the digest reads them.
-    pub(super) const ALL: [Self; 9] = [
+    pub(super) const ALL: [Self; 10] = [
         Self::Functions,
         Self::Code,
         Self::Tasks,
@@ -39,6 +41,7 @@ impl Column {
         Self::BySeq,
         Self::ByExpiry,
         Self::Progress,
+        Self::Rules,
     ];
 
     pub(super) const fn name(self) -> &'static str {
@@ -52,12 +55,13 @@ impl Column {
             Self::BySeq => "by_seq",
             Self::ByExpiry => "by_expiry",
             Self::Progress => "progress",
+            Self::Rules => "rules",
         }
     }
 
     /// Looked up by whole key, often in vain (is this task id new?): worth a Bloom filter.
     const fn is_looked_up(self) -> bool {
-        matches!(self, Self::Functions | Self::Tasks | Self::Records)
+        matches!(self, Self::Functions | Self::Tasks | Self::Records | Self::Rules)
     }
 
     fn descriptor(self, cache: &Cache) -> ColumnFamilyDescriptor {
@@ -92,7 +96,7 @@ const CACHE_BYTES: usize = 32 << 20;
 const METADATA_BLOCK_BYTES: usize = 4096;
 
 /// The families' names.
-pub(in crate::store) fn names() -> [&'static str; 9] {
+pub(in crate::store) fn names() -> [&'static str; Column::ALL.len()] {
     Column::ALL.map(Column::name)
 }
 

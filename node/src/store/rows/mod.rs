@@ -16,8 +16,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use raftwork_kernel::mutants::mutant;
 use raftwork_kernel::{
-    Change, Function, FunctionId, Output, Record, Rows, Scalars, State, Task, TaskId, TaskRow, Token, decode,
-    encode,
+    Change, Function, FunctionId, Output, Record, Rows, Rules, Scalars, State, Task, TaskId, TaskRow, Token,
+    decode, encode,
 };
 use serde::de::DeserializeOwned;
 
@@ -128,7 +128,7 @@ impl RowStore {
         let rows = self.db.ascend(Column::Live.name(), &[], None);
         // One at a time: all of them at once would double the memory of a start.
         let live = rows.map_while(|row| self.live_task(row).map_err(|error| failed = Some(error)).ok());
-        let state = State::restore(scalars, live);
+        let state = State::restore(scalars, live, self);
         failed.map_or(Ok(state), Err)
     }
 
@@ -183,6 +183,7 @@ impl RowStore {
                 put(batch, Column::Tasks, id.as_bytes(), &encode(row));
                 put(batch, Column::BySeq, &keys::seq(row.seq), id.as_bytes());
             }
+            Change::PutRules { id, rules } => put(batch, Column::Rules, id.as_bytes(), &encode(rules)),
             Change::PutLive { id, task } => put(batch, Column::Live, id.as_bytes(), &encode(task)),
             Change::DeleteLive { id } => batch.delete(Column::Live.name(), id.as_bytes()),
             Change::PutRecord { id, record } => {
@@ -192,7 +193,12 @@ impl RowStore {
             Change::PutOutput { task, token, output } => {
                 put(batch, Column::Outputs, &keys::output(*task, *token), &encode(output));
             }
-            Change::Forget { id, row, record } => self.stage_forget(batch, *id, row, record),
+            Change::Forget { id, row, record, ruled } => {
+                self.stage_forget(batch, *id, row, record);
+                if *ruled {
+                    batch.delete(Column::Rules.name(), id.as_bytes());
+                }
+            }
         }
     }
 
@@ -270,5 +276,9 @@ impl Rows for RowStore {
 
     fn record(&self, id: &TaskId) -> Option<Record> {
         self.row(Column::Records, "record", id.as_bytes())
+    }
+
+    fn rules(&self, id: &TaskId) -> Option<Rules> {
+        self.row(Column::Rules, "rules", id.as_bytes())
     }
 }

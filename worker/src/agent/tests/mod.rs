@@ -196,6 +196,7 @@ fn say(message: &FromWorker) -> String {
         FromWorker::Ask { request, max } => format!("ask {:x} for {max}", request.as_uuid().as_u128()),
         FromWorker::Report { .. } => unreachable!("a report is told in parts"),
         FromWorker::Capacity(number) => format!("capacity {number}"),
+        FromWorker::Offer(tags) => format!("offer {}", tags.iter().collect::<Vec<_>>().join(",")),
         FromWorker::Heartbeat { number, held, draining } => {
             format!("beat {number} [{}]{}", list(held), if *draining { " draining" } else { "" })
         }

@@ -136,6 +136,7 @@ impl World {
                 self.capacity = number;
             }
             FromWorker::FetchCode(function) => panic!("the code of {function} is known"),
+            FromWorker::Offer(tags) => panic!("it offers {tags:?}, and was given no tags"),
         }
     }
 

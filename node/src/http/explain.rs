@@ -1,0 +1,192 @@
+//! `/v1/tasks/{task_id}/explain`: why a task does not run.
+
+use axum::extract::State;
+use axum::response::Response;
+use http::StatusCode;
+use raftwork_api::explain::{Explanation, QueuePosition, Reason};
+use raftwork_api::kernel::{LogTime, Millis, Status, TaskId};
+use raftwork_api::{Span, paths};
+use raftwork_kernel::{Need, Phase, Record, Task};
+
+use super::error::ApiResult;
+use super::extract::{Id, json};
+use super::openapi::Problems;
+use super::read;
+use super::state::AppState;
+use super::view::{self, Connected, Lack};
+use crate::group::Unavailable;
+use crate::replica::Standing;
+
+/// Most tasks that are counted in front of one.
+const AHEAD_MAX: usize = 10_000;
+
+/// Why a task does not run, or what became of it.
+#[utoipa::path(
+    get, path = paths::TASK_EXPLAIN, tag = "tasks",
+    params(("task_id" = String, Path, description = "The task")),
+    responses((status = 200, description = "The reason, for people and for programs", body = Explanation), Problems)
+)]
+pub(super) async fn get(State(state): State<AppState>, Id(id): Id<TaskId>) -> ApiResult<Response> {
+    let replica = state.group.replica();
+    let quorum = match replica.standing(&id) {
+        Some(Standing::Finished(_)) => true,
+        Some(Standing::Live { .. }) | None => match state.group.linearize().await {
+            Ok(()) => true,
+            Err(Unavailable::NoLeader) => false,
+            Err(unavailable) => return Err(unavailable.into()),
+        },
+    };
+    let standing = replica.standing(&id).ok_or_else(|| read::unknown_task(id))?;
+    let explanation = match &standing {
+        Standing::Finished(record) => ended(id, record),
+        Standing::Live { status, .. } if !quorum => no_quorum(id, *status),
+        Standing::Live { status, task } => {
+            let connected = Connected::to(&state);
+            let need = Need { python: task.python, tags: view::tags_of(&state, &id) };
+            let ahead = replica.ahead_of(&id, AHEAD_MAX).unwrap_or_default();
+            live(&Asked { id, status: *status, now: state.group.log_time() }, task, &need, &connected, ahead)
+        }
+    };
+    Ok(json(StatusCode::OK, &explanation))
+}
+
+/// Which task, and when.
+struct Asked {
+    id: TaskId,
+    status: Status,
+    now: LogTime,
+}
+
+impl Asked {
+    fn because(&self, reason: Reason, detail: impl Into<String>, hint: Option<&str>) -> Explanation {
+        Explanation {
+            task_id: self.id,
+            status: self.status,
+            reason,
+            detail: detail.into(),
+            hint: hint.map(ToOwned::to_owned),
+            ends_in: None,
+            python: None,
+            tags: Vec::new(),
+            queue: None,
+            worker_id: None,
+        }
+    }
+}
+
+fn live(asked: &Asked, task: &Task, need: &Need, connected: &Connected, ahead: usize) -> Explanation {
+    let explanation = match &task.phase {
+        Phase::Waiting { due } => waiting(asked, task, *due),
+        Phase::Leased(lease) => {
+            let detail = format!("worker {} has it, under token {}", lease.worker, task.token);
+            let running = asked.because(Reason::Running, detail, None);
+            Explanation { worker_id: Some(lease.worker.to_string()), ..running }
+        }
+        Phase::Ready => ready(asked, connected.lack(need), connected.position(need, ahead)),
+    };
+    Explanation {
+        python: need.python.map(|python| python.to_string()),
+        tags: view::names(&need.tags),
+        ..explanation
+    }
+}
+
+fn waiting(asked: &Asked, task: &Task, due: LogTime) -> Explanation {
+    let left = Span(Millis(due.0.saturating_sub(asked.now.0)));
+    let attempt = task.counters.next_attempt();
+    let explanation = if attempt == 1 {
+        asked.because(
+            Reason::Delayed,
+            format!("it was submitted with a delay, of which {left} are left"),
+            None,
+        )
+    } else {
+        let detail = format!("attempt {} failed; the pause before the next one has {left} left", attempt - 1);
+        asked.because(Reason::RetryBackoff, detail, None)
+    };
+    Explanation { ends_in: Some(left), ..explanation }
+}
+
+fn ready(asked: &Asked, lack: Option<Lack>, queue: Option<QueuePosition>) -> Explanation {
+    let explanation = match (lack, queue) {
+        (Some(lack), _) => lacking(asked, lack),
+        (None, Some(queue)) if queue.slots_busy >= queue.slots => {
+            let detail = format!(
+                "all {} slots of the {} workers that could run it are taken; {} tasks with the same needs are before it",
+                queue.slots, queue.suitable_workers, queue.ahead
+            );
+            asked.because(
+                Reason::SlotsBusy,
+                detail,
+                Some("add workers or slots, or give it a higher priority"),
+            )
+        }
+        (None, _) => asked.because(Reason::NextInTurn, "it is about to be granted to a worker", None),
+    };
+    Explanation { queue, ..explanation }
+}
+
+fn lacking(asked: &Asked, lack: Lack) -> Explanation {
+    let (reason, hint) = match &lack {
+        Lack::NoWorker => (Reason::NoWorker, "start one: raftwork worker"),
+        Lack::Python(_) => (
+            Reason::NoSuitableWorker,
+            "start a worker with that Python, or register the function with another one",
+        ),
+        Lack::Tags(_) => {
+            (Reason::NoSuitableWorker, "start a worker that offers them: raftwork worker --tags")
+        }
+    };
+    asked.because(reason, lack.text(), Some(hint))
+}
+
+fn no_quorum(id: TaskId, status: Status) -> Explanation {
+    let asked = Asked { id, status, now: LogTime(0) };
+    let detail = "this node knows no leader that a majority confirms: an election is under way, or too few nodes are up";
+    asked.because(
+        Reason::NoQuorum,
+        detail,
+        Some("bring a majority of the nodes up; nothing is lost meanwhile"),
+    )
+}
+
+fn ended(id: TaskId, record: &Record) -> Explanation {
+    let status = record.outcome.status();
+    let asked = Asked { id, status, now: LogTime(0) };
+    let error = view::error_of(record).map_or_else(String::new, |error| format!(": {}", error.message));
+    let explanation = if status == Status::Parked {
+        let counters = record.counters;
+        let detail = format!(
+            "it was parked after {} crashes and {} lost workers{error}",
+            counters.crashes, counters.losses
+        );
+        asked.because(Reason::Parked, detail, None)
+    } else {
+        asked.because(Reason::Ended, format!("it ended: {status}{error}"), None)
+    };
+    Explanation { worker_id: record.worker.map(|worker| worker.to_string()), ..explanation }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn asked() -> Asked {
+        Asked { id: TaskId::from_u128(1), status: Status::Queued, now: LogTime(1_000) }
+    }
+
+    const fn queue(slots_busy: u32) -> QueuePosition {
+        QueuePosition { workers: 3, suitable_workers: 2, slots: 4, slots_busy, ahead: 17 }
+    }
+
+    #[test]
+    fn a_ready_task_waits_for_a_worker_or_for_a_slot() {
+        let busy = ready(&asked(), None, Some(queue(4)));
+        assert_eq!(busy.reason, Reason::SlotsBusy);
+        assert!(busy.detail.contains("all 4 slots of the 2 workers") && busy.detail.contains("17 tasks"));
+        assert_eq!(ready(&asked(), None, Some(queue(3))).reason, Reason::NextInTurn);
+        assert_eq!(ready(&asked(), Some(Lack::NoWorker), Some(queue(4))).reason, Reason::NoWorker);
+        let lack = Lack::Tags("no worker offers gpu".to_owned());
+        assert_eq!(ready(&asked(), Some(lack), Some(queue(4))).reason, Reason::NoSuitableWorker);
+    }
+}
