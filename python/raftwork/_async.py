@@ -75,6 +75,7 @@ class AsyncClient:
         retry_delay_max: Span = "60s",
         timeout: Optional[Span] = None,
         retention: Optional[Span] = None,
+        tags: Sequence[str] = (),
         include: Optional[Sequence[str]] = None,
         requirements: Sequence[str] = (),
     ) -> "Callable[[Callable[P, R]], AsyncFunction[P, R]]": ...
@@ -278,6 +279,10 @@ class AsyncHandle(Generic[R]):
     async def why(self) -> str:
         """Why the task is not running, or what became of it, in one sentence for people."""
         return await self._client._ask(self._handle.why)
+
+    async def explain(self) -> Any:
+        """Why the task is not running, for programs."""
+        return await self._client._ask(self._handle.explain)
 
     async def get(self, timeout: Optional[float] = None) -> R:
         """As ``result``."""

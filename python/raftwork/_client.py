@@ -49,6 +49,7 @@ class Client:
         retry_delay_max: Span = "60s",
         timeout: Optional[Span] = None,
         retention: Optional[Span] = None,
+        tags: Sequence[str] = (),
         include: Optional[Sequence[str]] = None,
         requirements: Sequence[str] = (),
     ) -> "Callable[[Callable[P, R]], Function[P, R]]": ...
@@ -63,6 +64,7 @@ class Client:
         retry_delay_max: Span = "60s",
         timeout: Optional[Span] = None,
         retention: Optional[Span] = None,
+        tags: Sequence[str] = (),
         include: Optional[Sequence[str]] = None,
         requirements: Sequence[str] = (),
     ) -> Any:
@@ -71,13 +73,20 @@ class Client:
         ``retries``: tries after a failed first one; the pause before each doubles from ``retry_delay`` to
         ``retry_delay_max``. ``timeout``: longest run of one try; a task over it is stopped. ``retention``: how long its
         tasks and results are kept once they have ended (24 hours by default). Spans are seconds, or as in ``"30s"``.
+        ``tags``: what a worker must offer to run it, as in ``["gpu", "zone=eu"]``.
         ``include``: modules of this machine to ship along, by name or path; ``[]`` if workers have them all.
         ``requirements``: packages as pip names them, as in ``["numpy==2.1"]``; a worker that has not seen the list
         before installs them into an environment that it keeps. That is part of the first task's run, and its timeout.
         """
         retry = retry_policy(retries, retry_delay, retry_delay_max)
         options = FunctionOptions(
-            name, retry, optional_milliseconds(timeout), optional_milliseconds(retention), include, tuple(requirements)
+            name=name,
+            retry=retry,
+            run_max_ms=optional_milliseconds(timeout),
+            retention_ms=optional_milliseconds(retention),
+            include=include,
+            tags=tuple(tags),
+            requirements=tuple(requirements),
         )
 
         def decorate(function: Callable[..., Any]) -> Function[Any, Any]:

@@ -39,19 +39,10 @@ def follow_logs(handle: "Handle[Any]") -> Iterator[str]:
         handle._wait_quietly(LOOK_EVERY)
 
 
-def why(info: Dict[str, Any]) -> str:
-    """One sentence on where a task stands, from what the cluster says of it."""
-    status = info["status"]
-    if status in ("completed", "cancelled"):
-        return f"it is {status}"
-    error = info.get("error")
-    if error:
-        name = error["type"] or error["kind"]
-        return f"it is {status}: {name}: {error['message']}"
-    if status == "running":
-        return f"it runs on worker {info.get('worker_id')}"
-    reason = info.get("waiting_for")
-    return f"it waits: {reason}" if reason else "it waits for its turn"
+def why(explanation: Dict[str, Any]) -> str:
+    """One sentence on why a task is where it is, and what to do about it if something can be done."""
+    hint = explanation.get("hint")
+    return str(explanation["detail"]) + (f"; {hint}" if hint else "")
 
 
 def waiting_reason(handle: "Handle[Any]") -> Optional[str]:

@@ -61,6 +61,8 @@ class FunctionOptions(NamedTuple):
     retention_ms: Optional[int] = None
     include: Optional[Sequence[str]] = None
     """Modules to ship along; ``None``: none, and a warning of those that workers may not have."""
+    tags: Sequence[str] = ()
+    """What a worker must offer to run it."""
     requirements: Sequence[str] = ()
     """Packages that workers install for it, as pip names them."""
 
@@ -72,6 +74,7 @@ class TaskOptions(NamedTuple):
     delay_ms: Optional[int] = None
     retry: Optional[Retry] = None
     run_max_ms: Optional[int] = None
+    tags: Optional[List[str]] = None
 
 
 class MapOptions(NamedTuple):
@@ -104,7 +107,7 @@ class Function(Generic[P, R]):
             self._function = function
         self._client = client
         self._options = options
-        self._task_options = TaskOptions()
+        self._task_options = TaskOptions(tags=list(options.tags) or None)
         self._map_options = MapOptions()
         self._registration = _Registration(client, function, options)
 
@@ -156,6 +159,7 @@ class Function(Generic[P, R]):
         retries: Optional[int] = None,
         retry_delay: Span = "1s",
         timeout: Optional[Span] = None,
+        tags: Optional[Sequence[str]] = None,
         in_flight: Optional[int] = None,
         ordered: Optional[bool] = None,
         return_exceptions: Optional[bool] = None,
@@ -163,14 +167,15 @@ class Function(Generic[P, R]):
     ) -> "Function[P, R]":
         """Return the same function with other options for what is submitted through it.
 
-        ``priority`` is 0 to 9 (5 by default, higher starts first); ``delay`` holds the task back; ``retries`` and
-        ``timeout`` replace those of the function. For ``map``: ``in_flight`` bounds the tasks submitted and not yet
-        taken; ``ordered=False`` gives results as they come; ``return_exceptions=True`` gives exceptions as results;
-        ``progress=True`` draws a bar on standard error, if that is a terminal.
+        ``priority`` is 0 to 9 (5 by default, higher starts first); ``delay`` holds the task back; ``retries``,
+        ``timeout`` and ``tags`` replace those of the function. For ``map``: ``in_flight`` bounds the tasks submitted
+        and not yet taken; ``ordered=False`` gives results as they come; ``return_exceptions=True`` gives exceptions as
+        results; ``progress=True`` draws a bar on standard error, if that is a terminal.
         """
         other = copy.copy(self)
         retry = retry_policy(retries, retry_delay)
-        given = (priority, optional_milliseconds(delay), retry, optional_milliseconds(timeout))
+        needed = None if tags is None else list(tags)
+        given = (priority, optional_milliseconds(delay), retry, optional_milliseconds(timeout), needed)
         other._task_options = TaskOptions(*(_first(new, old) for new, old in zip(given, self._task_options)))
         mapping = (in_flight, ordered, return_exceptions, progress)
         other._map_options = MapOptions(*(_first(new, old) for new, old in zip(mapping, self._map_options)))

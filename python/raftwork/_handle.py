@@ -105,7 +105,12 @@ class Handle(Waiter, Generic[R]):
         """Why the task is not running, or what became of it, in one sentence for people."""
         from ._follow import why
 
-        return why(self.info())
+        return why(self.explain())
+
+    def explain(self) -> Dict[str, Any]:
+        """Why the task is not running, for programs: ``reason``, ``detail``, ``hint`` and numbers, as in ``/docs``."""
+        explanation: Dict[str, Any] = self._client.rest("GET", f"/v1/tasks/{self.id}/explain")
+        return explanation
 
     def get(self, timeout: Optional[float] = None) -> R:
         """As ``result``, under the name that Celery's results have."""

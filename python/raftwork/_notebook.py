@@ -16,8 +16,8 @@ def task_card(handle: "Handle[Any]") -> str:
     from ._follow import why
 
     try:
-        info = handle.info()
-        status, note = info["status"], why(info)
+        explanation = handle.explain()
+        status, note = explanation["status"], why(explanation)
     except ClusterError as error:
         status, note = "unknown", str(error)
     colour = _COLOURS.get(status, "#57606a")

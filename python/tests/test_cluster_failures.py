@@ -143,7 +143,7 @@ def test_a_python_that_no_worker_has(cluster: Cluster, connected: Client) -> Non
     try:
         wait_until(lambda: handle.info().get("waiting_for") is not None)
         info = handle.info()
-        rest = {name: info[name] for name in ("status", "waiting_for")}
+        rest = {"waiting_for": info["waiting_for"], **{name: handle.explain()[name] for name in ("reason", "hint")}}
         agree("wrong_python", handle.why(), rest, cluster.run("tasks", "explain", handle.id))
     finally:
         handle.cancel()

@@ -1,6 +1,8 @@
 """The SDK on a real cluster of three nodes and two workers."""
 
 import os
+import subprocess
+import sys
 import threading
 import time
 from collections import Counter
@@ -162,3 +164,22 @@ def test_a_submit_during_an_election_is_a_pause(cluster: Cluster, connected: Cli
         assert time.monotonic() - start < 20
     finally:
         cluster.mend()
+
+
+def test_a_task_goes_to_a_worker_that_offers_its_tags(cluster: Cluster, connected: Client) -> None:
+    @connected.function(tags=["gpu"])
+    def work() -> str:
+        return "done"
+
+    handle = work.submit()
+    wait_until(lambda: handle.explain()["reason"] == "no_suitable_worker")
+    assert "gpu" in handle.why()
+    command = [sys.executable, "-m", "raftwork", "worker", "--tags", "gpu,zone=eu", "--slots", "1", "--name", "tagged"]
+    worker = subprocess.Popen([*command, "--url", ",".join(cluster.urls)])
+    try:
+        assert handle.result(60) == "done"
+        names = {one["worker_id"]: one["name"] for one in connected.rest("GET", "/v1/workers")["workers"]}
+        assert names[handle.info()["worker_id"]] == "tagged"
+    finally:
+        worker.terminate()
+        worker.wait(60)

@@ -43,7 +43,18 @@ def test_options_belong_to_the_task(client: Client, core: FakeCore) -> None:
 
     f.options(priority=9, delay="5s").options(retries=0, timeout="1m").submit()
     [(_, options)] = core.submits
-    assert options == {"priority": 9, "delay_ms": 5000, "retry": (1, 1000, 60_000), "run_max_ms": 60_000}
+    expected = {"priority": 9, "delay_ms": 5000, "retry": (1, 1000, 60_000), "run_max_ms": 60_000, "tags": None}
+    assert options == expected
+
+
+def test_tags_are_the_function_s_or_the_submit_s(client: Client, core: FakeCore) -> None:
+    @client.function(tags=["gpu"])
+    def f() -> None: ...
+
+    f.submit()
+    f.options(tags=["zone=eu", "gpu"]).submit()
+    f.options(tags=[]).submit()
+    assert [options["tags"] for _, options in core.submits] == [["gpu"], ["zone=eu", "gpu"], []]
 
 
 def test_a_recursive_function_takes_its_plain_self_along(client: Client, core: FakeCore) -> None:

@@ -48,20 +48,21 @@ def test_logs_are_followed_until_the_task_has_ended(client: Client, core: FakeCo
 
 
 @pytest.mark.parametrize(
-    ("info", "sentence"),
+    ("explanation", "sentence"),
     [
-        ({"status": "queued"}, "it waits for its turn"),
-        ({"status": "queued", "waiting_for": "no worker with Python 3.12"}, "it waits: no worker with Python 3.12"),
-        ({"status": "running", "worker_id": "w"}, "it runs on worker w"),
-        ({"status": "completed"}, "it is completed"),
+        ({"detail": "it is about to be granted"}, "it is about to be granted"),
         (
-            {"status": "failed", "error": {"type": "", "kind": "timeout", "message": "too long"}},
-            "it is failed: timeout: too long",
+            {"detail": "no worker offers gpu", "hint": "start one that does"},
+            "no worker offers gpu; start one that does",
         ),
     ],
 )
-def test_a_handle_says_in_a_sentence_where_its_task_stands(info: Dict[str, Any], sentence: str) -> None:
-    assert _follow.why(info) == sentence
+def test_a_handle_says_in_a_sentence_why(
+    client: Client, answers: Dict[str, Any], explanation: Dict[str, Any], sentence: str
+) -> None:
+    answers["/explain"] = explanation
+    handle = client.submit(abs, -1)
+    assert handle.why() == sentence and handle.explain() == explanation
 
 
 def test_who_waits_for_long_is_told_the_reason(
@@ -106,7 +107,7 @@ def test_who_waits_for_a_map_is_told_once(
 
 def test_a_notebook_shows_the_status_and_escapes_what_users_wrote(client: Client, answers: Dict[str, Any]) -> None:
     handle = client.submit(abs, -1)
-    answers[handle.id] = {"status": "failed", "error": {"type": "E", "kind": "", "message": "<b>&</b>"}}
+    answers["/explain"] = {"status": "failed", "detail": "it ended: failed: <b>&</b>"}
     shown = handle._repr_html_()
     assert handle.id in shown and "failed" in shown and "&lt;b&gt;&amp;" in shown and "<b>&" not in shown
     answers.clear()
@@ -143,7 +144,8 @@ def test_celery_s_names(client: Client, core: FakeCore) -> None:
     at = add.apply_async(args=[1], kwargs={"b": 2}, eta=soon)
     assert later.get(timeout=5) == at.get(timeout=5) == 3
     options = [options for _, options in core.submits]
-    assert options[1] == {"priority": 9, "delay_ms": 5000, "retry": (3, 1000, 60_000), "run_max_ms": 30_000}
+    taken = {name: value for name, value in options[1].items() if value is not None}
+    assert taken == {"priority": 9, "delay_ms": 5000, "retry": (3, 1000, 60_000), "run_max_ms": 30_000}
     assert 50_000 < options[2]["delay_ms"] <= 60_000
     with pytest.raises(TypeError, match="apply_async takes no 'queue' here"):
         add.apply_async((1, 2), queue="other")

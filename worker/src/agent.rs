@@ -25,7 +25,7 @@ mod watch;
 use std::time::Duration;
 
 use bytes::Bytes;
-use raftwork_api::kernel::{LeaseRef, Output, PythonVersion, RequestId, TaskError, WorkerId};
+use raftwork_api::kernel::{LeaseRef, Output, PythonVersion, RequestId, Tags, TaskError, WorkerId};
 use raftwork_api::stream::{FromWorker, ToWorker, Work};
 use raftwork_api::workers::WorkerMode;
 
@@ -51,6 +51,8 @@ pub(crate) struct Identity {
     /// Tasks held beyond the slots; `None`: as many as the run times make worthwhile.
     pub(crate) prefetch: Option<u16>,
     pub(crate) mode: WorkerMode,
+    /// What it offers beside its Python.
+    pub(crate) tags: Tags,
 }
 
 /// Something that happened.

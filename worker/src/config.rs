@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use raftwork_api::Span;
-use raftwork_api::kernel::Millis;
 use raftwork_api::kernel::limits::{ACQUIRE_MAX, RESULT_BYTES_MAX};
+use raftwork_api::kernel::{Millis, Tags};
 use raftwork_api::workers::WorkerMode;
 use serde::Deserialize;
 
@@ -37,6 +37,9 @@ pub struct WorkerConfig {
     /// Whether the leader sends tasks on its own or the worker asks.
     #[serde(default = "defaults::mode")]
     pub mode: WorkerMode,
+    /// What it offers beside its Python, as in `gpu` or `zone=eu`: it also gets tasks that need some of these.
+    #[serde(default)]
+    pub tags: Vec<String>,
     /// Folders in front of `sys.path`, for functions that were pickled by reference.
     #[serde(default)]
     pub path_dirs: Vec<PathBuf>,
@@ -72,6 +75,9 @@ pub enum ConfigError {
     /// Not the base URL of a node.
     #[error("'{0}' is not the URL of a node; write it as in http://127.0.0.1:7001")]
     BadUrl(String),
+    /// A tag that no task can need, or too many.
+    #[error("{0}")]
+    Tags(String),
     /// A worker that could run nothing, or too much.
     #[error("{0} slots; a worker has 1 to {SLOTS_MAX}")]
     Slots(u16),
@@ -102,6 +108,7 @@ impl WorkerConfig {
             slots: defaults::slots(),
             prefetch: None,
             mode: defaults::mode(),
+            tags: Vec::new(),
             path_dirs: Vec::new(),
             preload: Vec::new(),
             memory_limit: None,
@@ -126,10 +133,16 @@ impl WorkerConfig {
         if self.slots.saturating_add(prefetch) > ACQUIRE_MAX {
             return Err(ConfigError::Capacity { slots: self.slots, prefetch });
         }
+        self.offer().check().map_err(ConfigError::Tags)?;
         if self.name.is_empty() {
             self.name = default_name();
         }
         Ok(self)
+    }
+
+    /// What it offers.
+    pub(crate) fn offer(&self) -> Tags {
+        self.tags.iter().collect()
     }
 
     /// How the Python children are set up.
@@ -224,6 +237,8 @@ mod tests {
         }
         let none = WorkerConfig { slots: 0, ..config(&["http://a:1"]) };
         assert_eq!(none.checked().unwrap_err(), ConfigError::Slots(0));
+        let odd = WorkerConfig { tags: vec!["big gpu".to_owned()], ..config(&["http://a:1"]) };
+        assert!(odd.checked().unwrap_err().to_string().contains("'big gpu' is no tag"));
         let greedy = WorkerConfig { slots: 1000, prefetch: Some(25), ..config(&["http://a:1"]) };
         assert_eq!(greedy.checked().unwrap_err(), ConfigError::Capacity { slots: 1000, prefetch: 25 });
     }

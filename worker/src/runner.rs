@@ -65,6 +65,7 @@ impl Runner {
             slots: config.slots,
             prefetch: config.prefetch,
             mode: config.mode,
+            tags: config.offer(),
         };
         let Identity { worker, name, python, slots, prefetch, .. } = &identity;
         tracing::info!(%worker, name, %python, slots, prefetch, mode = ?config.mode, "the worker starts");

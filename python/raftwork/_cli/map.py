@@ -64,7 +64,9 @@ def _run(arguments: argparse.Namespace) -> int:
 
     function = load(arguments.target)
     with connect(arguments) as client:
-        submittable = client.function(include=arguments.include, requirements=arguments.requirements)(function).options(
+        submittable = client.function(
+            tags=arguments.tags, include=arguments.include, requirements=arguments.requirements
+        )(function).options(
             timeout=arguments.timeout,
             retries=arguments.retries,
             priority=arguments.priority,

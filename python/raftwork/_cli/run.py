@@ -31,6 +31,8 @@ def add_task_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--include", action="append", default=[], metavar="MODULE", help="ship a local module along; repeatable"
     )
+    text = "only on workers that offer this; repeatable"
+    parser.add_argument("--tag", action="append", default=[], metavar="TAG", dest="tags", help=text)
     text = "have workers install a package for it, as pip names it; repeatable"
     parser.add_argument("--requirement", action="append", default=[], metavar="NAME", dest="requirements", help=text)
     parser.add_argument("--timeout", metavar="SPAN", help="longest run of one try, as in 30s")
@@ -43,9 +45,9 @@ def _run(arguments: argparse.Namespace) -> int:
 
     function = load(arguments.target)
     with connect(arguments) as client:
-        submittable = client.function(include=arguments.include, requirements=arguments.requirements)(function).options(
-            timeout=arguments.timeout, retries=arguments.retries, priority=arguments.priority
-        )
+        submittable = client.function(
+            tags=arguments.tags, include=arguments.include, requirements=arguments.requirements
+        )(function).options(timeout=arguments.timeout, retries=arguments.retries, priority=arguments.priority)
         handle = submittable.submit(*arguments.args, **dict(arguments.kw))
         if arguments.detach:
             print_json({"task_id": handle.id}) if arguments.json else print(handle.id)

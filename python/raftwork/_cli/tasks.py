@@ -114,6 +114,7 @@ def _show(arguments: argparse.Namespace) -> int:
             ("waiting for", task.get("waiting_for")),
             ("function", task["function_id"]),
             ("priority", task["priority"]),
+            ("tags", ", ".join(task.get("tags", []))),
             ("submitted", task["submitted_at"]),
             ("finished", task.get("finished_at")),
             ("worker", task.get("worker_id")),
@@ -156,12 +157,11 @@ def _explain(arguments: argparse.Namespace) -> int:
     from .._follow import why
 
     with connect(arguments) as client:
-        info = client.get(arguments.id).info()
-    because = why(info)
+        explanation = client.get(arguments.id).explain()
     if arguments.json:
-        print_json({"task_id": info["task_id"], "status": info["status"], "why": because})
+        print_json(explanation)
     else:
-        print(f"task {info['task_id']}: {because}")
+        print(f"task {explanation['task_id']} is {explanation['status']}: {why(explanation)}")
     return DONE
 
 

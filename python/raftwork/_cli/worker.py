@@ -4,7 +4,7 @@ import argparse
 import json
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, List
 
 from .._urls import node_urls
 from ._common import add_command, size
@@ -26,6 +26,8 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("--name", default="", help="for people (default: host and process id)")
     parser.add_argument("--slots", type=int, help="tasks that run at once (default: one for each processor)")
     parser.add_argument("--prefetch", type=int, help="tasks held beyond the slots (default: by their run times)")
+    text = "what it offers beside its Python, as in gpu,zone=eu"
+    parser.add_argument("--tags", type=_tags, default=[], metavar="TAG,...", help=text)
     parser.add_argument("--mode", choices=("push", "pull"), default="push", help="who takes the first step")
     parser.add_argument(
         "--path", action="append", default=[], metavar="DIR", help="folder with modules that functions need; repeatable"
@@ -44,6 +46,10 @@ def add_child_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--recycle-memory", type=size, metavar="SIZE", dest="max_rss_per_child", help=text)
 
 
+def _tags(text: str) -> List[str]:
+    return [tag.strip() for tag in text.split(",") if tag.strip()]
+
+
 def config(arguments: argparse.Namespace) -> str:
     """The worker's configuration in JSON, as the extension takes it."""
     values = {
@@ -53,6 +59,7 @@ def config(arguments: argparse.Namespace) -> str:
         "name": arguments.name,
         "prefetch": arguments.prefetch,
         "mode": arguments.mode,
+        "tags": arguments.tags,
         "path_dirs": [str(Path(folder).resolve()) for folder in arguments.path],
         "preload": arguments.preload,
         "memory_limit": arguments.memory_limit,

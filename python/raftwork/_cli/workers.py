@@ -36,6 +36,7 @@ def _list(arguments: argparse.Namespace) -> int:
         ("NAME", lambda worker: worker["name"]),
         ("MODE", lambda worker: worker["mode"]),
         ("PYTHON", lambda worker: worker["python"]),
+        ("TAGS", lambda worker: ",".join(worker.get("tags", [])) or None),
         ("BUSY", lambda worker: f"{worker['held']}/{worker['slots']}"),
         ("SEEN", lambda worker: f"{worker['silent_ms'] / 1000:.1f}s ago"),
         ("", lambda worker: "draining" if worker["draining"] else ""),

@@ -12,7 +12,7 @@ use crate::times;
 
 impl Agent {
     pub(super) fn greet(&mut self, now: Moment) {
-        let Identity { worker, name, python, slots, mode, .. } = self.identity.clone();
+        let Identity { worker, name, python, slots, mode, tags, .. } = self.identity.clone();
         let (held, capacity) = (self.tasks.list(), self.pace.tell());
         self.link = Link::Greeting(now);
         self.actions.push(Action::Send(FromWorker::Hello(Hello {
@@ -24,6 +24,9 @@ impl Agent {
             mode,
             held,
         })));
+        if !tags.is_empty() {
+            self.actions.push(Action::Send(FromWorker::Offer(tags)));
+        }
     }
 
     pub(super) fn welcomed(&mut self, now: Moment, ttl: Millis, heartbeat: Millis) {

@@ -30,8 +30,16 @@ impl Script {
             slots,
             prefetch,
             mode,
+            tags: Tags::NONE.clone(),
         };
         Self { agent: Agent::new(identity, Duration::from_secs(30), 1 << 20) }
+    }
+
+    /// As [`Self::new`], offering something.
+    fn offering(tags: &[&str]) -> Self {
+        let mut script = Self::new(WorkerMode::Push, 1, 0);
+        script.agent.identity.tags = tags.iter().copied().collect();
+        script
     }
 
     /// A worker that is welcome and knows the code of function 1, at time 0.

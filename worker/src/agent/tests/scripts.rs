@@ -17,6 +17,15 @@ fn a_task_from_grant_to_verdict() {
 }
 
 #[test]
+fn what_it_offers_is_said_on_every_connection() {
+    let mut script = Script::offering(&["zone=eu", "gpu"]);
+    assert_eq!(script.at(0, [Input::Connected]), ["hello []", "offer gpu,zone=eu"]);
+    assert_eq!(script.at(5, [welcome()]), ["beat 1 []"]);
+    script.at(10, [Input::Disconnected]);
+    assert_eq!(script.at(20, [Input::Connected]), ["hello []", "offer gpu,zone=eu"]);
+}
+
+#[test]
 fn heartbeats_follow_the_leaders_interval() {
     let mut script = Script::push(1, 0);
     assert_eq!(script.next_wake(0), Some(1000));
