@@ -173,7 +173,7 @@ async fn start_raft(
 
 /// Serves peers on Raft's own threads.
 fn peer_server(runtime: &Runtime, raft: &RaftNode, opened: &Opened) -> http::PeerServer {
-    let server = PeerServer::new(raft.raft().clone(), opened.snapshots.clone());
+    let server = PeerServer::new(raft, opened.snapshots.clone());
     let handle = runtime.handle().clone();
     Arc::new(move |stream| {
         let server = server.clone();

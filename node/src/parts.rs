@@ -117,7 +117,7 @@ impl Embedded {
         let store = LogStore::new(opened.log.clone());
         let raft = start_raft_here(config, id, network, store, opened.machine(&seed)?).await?;
         let group = seed.start(&config.cluster.name, raft.clone());
-        let peers = PeerServer::new(raft.raft().clone(), opened.snapshots.clone());
+        let peers = PeerServer::new(&raft, opened.snapshots.clone());
         raft.initialize(config.members()).await?;
         let Opened { folder, log, .. } = opened;
         Ok(Self { group, peers, log, raft, _folder: folder })

@@ -164,14 +164,18 @@ impl Net {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// There and back; never, if nothing comes back, not even a refusal: the caller's patience ends this.
+    async fn round_trip(&self, from: Place, to: Place) {
+        tokio::time::sleep(clock::local(self.delay(from, to) + self.delay(to, from))).await;
+        if self.is_cut(from, to) || self.is_cut(to, from) {
+            std::future::pending::<()>().await;
+        }
+    }
+
     async fn connect(&self, from: Place, to: Place) -> Result<SimStream, DialError> {
         let unreachable =
             |error: &str| DialError::Unreachable { addr: to.to_string(), error: error.to_owned() };
-        tokio::time::sleep(clock::local(self.delay(from, to) + self.delay(to, from))).await;
-        if self.is_cut(from, to) || self.is_cut(to, from) {
-            // Nothing comes back, not even a refusal: the caller's patience ends this.
-            std::future::pending::<()>().await;
-        }
+        self.round_trip(from, to).await;
         let connection = {
             let mut inner = self.lock();
             inner.connections += 1;
@@ -196,6 +200,13 @@ impl Dial for SimDialer {
         Box::pin(async move {
             let stream: PeerStream = Box::new(self.net.connect(self.own, target).await?);
             Ok(stream)
+        })
+    }
+
+    fn refuses<'a>(&'a self, target: u64, _addr: &'a str) -> BoxFuture<'a, bool> {
+        Box::pin(async move {
+            self.net.round_trip(self.own, target).await;
+            !self.net.lock().doors.contains_key(&target)
         })
     }
 }

@@ -1,12 +1,14 @@
 //! How connections to peers are made: over HTTP, by an upgrade; the simulator makes its own.
 
 use std::fmt::Debug;
+use std::io::ErrorKind;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
 use http::StatusCode;
 use raftwork_api::frame::{PROTOCOL, STREAM_PATH};
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
 
 use super::hello::Hello;
 use super::link::DIAL_MAX;
@@ -27,6 +29,9 @@ pub type PeerStream = Box<dyn Stream>;
 pub trait Dial: Debug + Send + Sync {
     /// A stream to node `target`, which is reached at `addr`.
     fn dial<'a>(&'a self, target: NodeId, addr: &'a str) -> BoxFuture<'a, Result<PeerStream, DialError>>;
+
+    /// Whether nobody listens there although the machine answers: the sign of a process that is gone.
+    fn refuses<'a>(&'a self, target: NodeId, addr: &'a str) -> BoxFuture<'a, bool>;
 }
 
 /// Why there is no connection to a peer.
@@ -103,6 +108,13 @@ impl Dial for HttpDialer {
     fn dial<'a>(&'a self, target: NodeId, addr: &'a str) -> BoxFuture<'a, Result<PeerStream, DialError>> {
         Box::pin(self.upgrade(target, addr))
     }
+
+    fn refuses<'a>(&'a self, _target: NodeId, addr: &'a str) -> BoxFuture<'a, bool> {
+        Box::pin(async move {
+            let tried = TcpStream::connect(addr).await;
+            tried.is_err_and(|error| error.kind() == ErrorKind::ConnectionRefused)
+        })
+    }
 }
 
 /// An error with its causes, for reqwest's own text leaves out the one that helps.
@@ -114,4 +126,19 @@ fn causes(error: &dyn std::error::Error) -> String {
         cause = error.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_port_without_a_listener_refuses_and_one_with_a_listener_does_not() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let addr = listener.local_addr().unwrap().to_string();
+        let dialer = HttpDialer::new("test".to_owned(), None).unwrap();
+        assert!(!dialer.refuses(1, &addr).await);
+        drop(listener);
+        assert!(dialer.refuses(1, &addr).await);
+    }
 }

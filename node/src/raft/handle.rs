@@ -3,12 +3,14 @@
 //! No type of openraft goes out of here but behind a short name; errors are the operation's own.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use openraft::async_runtime::watch::WatchReceiver;
 use openraft::{Instant as _, LinearizerOption, ServerState};
 use raftwork_kernel::mutants::mutant;
 
+use super::dial::Dial;
 use super::leadership::LeadershipWatch;
 use super::log_store::LogStore;
 use super::network::Network;
@@ -18,10 +20,12 @@ use super::types::{
     EntryBytes, Forward, Metrics, MetricsWatch, NodeId, Peer, Raft, ReadError, ReadRefusal, Replies,
     StartError, StartRefusal, WriteError, WriteRefusal,
 };
+use super::vigil::Vigil;
 
 /// A running Raft node; a clone is another handle on it.
 pub struct RaftHandle<SM: Machine> {
     raft: Raft<SM>,
+    dialer: Arc<dyn Dial>,
     /// How long a read waits for a majority to confirm the leader.
     read_patience: Duration,
 }
@@ -151,7 +155,8 @@ pub struct RaftStatus {
 
 impl<SM: Machine> Clone for RaftHandle<SM> {
     fn clone(&self) -> Self {
-        Self { raft: self.raft.clone(), read_patience: self.read_patience }
+        let (raft, dialer) = (self.raft.clone(), Arc::clone(&self.dialer));
+        Self { raft, dialer, read_patience: self.read_patience }
     }
 }
 
@@ -166,9 +171,16 @@ impl<SM: Machine> RaftHandle<SM> {
         state_machine: SM,
     ) -> Result<Self, OpenRaftError> {
         let config = settings.config(cluster)?;
+        let dialer = network.dialer();
         let raft = Raft::new(node, config, network, log, state_machine).await;
         let raft = raft.map_err(|error| OpenRaftError::Fatal(error.to_string()))?;
-        Ok(Self { raft, read_patience: settings.election_max * 2 })
+        tokio::spawn(Vigil::new(raft.clone(), Arc::clone(&dialer)).run());
+        Ok(Self { raft, dialer, read_patience: settings.election_max * 2 })
+    }
+
+    /// What makes connections to peers.
+    pub(super) fn dialer(&self) -> Arc<dyn Dial> {
+        Arc::clone(&self.dialer)
     }
 
     /// openraft's own handle, for the server side of the network.

@@ -196,7 +196,7 @@ impl Drop for Waiting<'_> {
 
 /// One upgraded connection: its writer, and the task that reads answers.
 #[derive(Debug)]
-struct Connection {
+pub(super) struct Connection {
     writer: FrameWriter,
     expected: Arc<Mutex<Expected>>,
     next_id: AtomicU64,
@@ -207,7 +207,7 @@ struct Connection {
 type Expected = Option<HashMap<u64, oneshot::Sender<Frame>>>;
 
 impl Connection {
-    fn start(stream: PeerStream) -> Self {
+    pub(super) fn start(stream: PeerStream) -> Self {
         let (frames, writer) = frame::split(stream);
         let expected = Arc::new(Mutex::new(Some(HashMap::new())));
         let reader = tokio::spawn(read_answers(frames, Arc::clone(&expected)));
@@ -219,6 +219,12 @@ impl Connection {
         let (told, answer) = oneshot::channel();
         self.lock().as_mut().ok_or_else(|| link.lost())?.insert(id, told);
         Ok(Waiting { id, link, connection: Arc::clone(self), answer, asked: Instant::now() })
+    }
+
+    /// Waits until the other side has closed it, or it has failed.
+    pub(super) async fn ended(mut self) {
+        // An error says that the reader panicked, which ends the connection too.
+        let _ = (&mut self.reader).await;
     }
 
     fn is_over(&self) -> bool {

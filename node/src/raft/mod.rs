@@ -22,6 +22,7 @@ pub mod state_machine;
 mod tests;
 pub mod transfer;
 pub mod types;
+mod vigil;
 mod wire;
 
 pub use handle::RaftHandle;

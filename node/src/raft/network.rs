@@ -82,6 +82,11 @@ impl<S> Network<S> {
         Self { settings: Arc::new(settings), dialer, links: HashMap::new(), snapshots: PhantomData }
     }
 
+    /// What makes its connections.
+    pub(super) fn dialer(&self) -> Arc<dyn Dial> {
+        Arc::clone(&self.dialer)
+    }
+
     /// openraft asks anew for every election, so connections are kept here.
     fn client(&mut self, target: NodeId, peer: &Peer, lane: Lane) -> PeerNetwork<S> {
         let place = self.settings.routes.get(&target).unwrap_or(&peer.addr).clone();

@@ -18,14 +18,17 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use super::blocking::blocking;
+use super::dial::Dial;
+use super::handle::RaftHandle;
 use super::leadership::LeadershipWatch;
 use super::transfer::{self, Incoming, Machine, SnapshotFiles};
 use super::types::{
     AppendError, AppendRequest, AppendResult, Fatal, Raft, Snapshot, SnapshotMeta, TransferError,
     TransferRequest, Vote, VoteRequest,
 };
+use super::vigil;
 use super::wire::{
-    self, ANSWER, APPEND, Answer, Appended, Ballot, CHUNK, Installed, Offer, PRE_VOTE, SNAPSHOT,
+    self, ANSWER, APPEND, Answer, Appended, Ballot, CHUNK, IS_GONE, Installed, Offer, PRE_VOTE, SNAPSHOT,
     SNAPSHOT_END, TRANSFER, Transfer, Transferred, VOTE, Voted, WireError,
 };
 
@@ -48,19 +51,22 @@ pub enum ServeError {
 /// Answers peers; a clone answers for the same node.
 pub struct PeerServer<SM: Machine> {
     raft: Raft<SM>,
+    /// To find out whether a leader is gone, when another follower asks.
+    dialer: Arc<dyn Dial>,
     snapshots: Arc<PathBuf>,
 }
 
 impl<SM: Machine> Clone for PeerServer<SM> {
     fn clone(&self) -> Self {
-        Self { raft: self.raft.clone(), snapshots: Arc::clone(&self.snapshots) }
+        let (raft, dialer) = (self.raft.clone(), Arc::clone(&self.dialer));
+        Self { raft, dialer, snapshots: Arc::clone(&self.snapshots) }
     }
 }
 
 impl<SM: Machine> PeerServer<SM> {
     /// A server that receives snapshots into folders under `snapshots`, on the file system of the state machine.
-    pub fn new(raft: Raft<SM>, snapshots: PathBuf) -> Self {
-        Self { raft, snapshots: Arc::new(snapshots) }
+    pub fn new(handle: &RaftHandle<SM>, snapshots: PathBuf) -> Self {
+        Self { raft: handle.raft().clone(), dialer: handle.dialer(), snapshots: Arc::new(snapshots) }
     }
 
     /// Serves one peer's connection until it ends, or Raft does. Runs on Raft's own runtime.
@@ -160,6 +166,13 @@ impl<SM: Machine> Peer<'_, SM> {
             TRANSFER => {
                 let message = wire::decode(&payload)?;
                 self.answer(id, move |server| async move { server.transfer(message).await }).await;
+            }
+            IS_GONE => {
+                let question = wire::decode(&payload)?;
+                self.answer(id, move |server| async move {
+                    vigil::testify(&server.raft, server.dialer.as_ref(), question).await
+                })
+                .await;
             }
             SNAPSHOT => self.begin_snapshot(id, wire::decode(&payload)?).await,
             CHUNK => self.continue_snapshot(id, payload).await,

@@ -25,6 +25,8 @@ pub(super) const SNAPSHOT: u8 = 5;
 pub(super) const CHUNK: u8 = 6;
 /// All of it was sent.
 pub(super) const SNAPSHOT_END: u8 = 7;
+/// A follower asks whether the leader is gone for the other one, too.
+pub(super) const IS_GONE: u8 = 8;
 /// The answer to the frame of the same id.
 pub(super) const ANSWER: u8 = 64;
 

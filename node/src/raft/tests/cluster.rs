@@ -28,6 +28,7 @@ use super::super::server::PeerServer;
 use super::super::settings::RaftSettings;
 use super::super::types::{EntryBytes, NodeId, Peer};
 use super::machine::Machine;
+use super::vigil::{Probes, ProbingDialer};
 use crate::store::log::{Log, Witness};
 
 /// Longest wait for anything that must happen.
@@ -48,6 +49,8 @@ pub(super) struct Cluster {
     folders: BTreeMap<NodeId, TempDir>,
     pub(super) members: BTreeMap<NodeId, Peer>,
     settings: RaftSettings,
+    /// How often anybody tried whether another is gone.
+    pub(super) probes: Probes,
 }
 
 impl Cluster {
@@ -69,7 +72,8 @@ impl Cluster {
             listeners.insert(id, listener);
         }
         let folders = members.keys().map(|id| (*id, tempfile::tempdir().unwrap())).collect();
-        let mut cluster = Self { nodes: BTreeMap::new(), folders, members, settings };
+        let (nodes, probes) = (BTreeMap::new(), Probes::default());
+        let mut cluster = Self { nodes, folders, members, settings, probes };
         for (id, listener) in listeners {
             cluster.run(id, listener, Machine::default(), None).await;
         }
@@ -86,11 +90,12 @@ impl Cluster {
             token: None,
             append_timeout: self.settings.append_timeout(),
         };
-        let network = Network::new(network).unwrap();
+        let dialer = ProbingDialer::new(CLUSTER, self.probes.clone());
+        let network = Network::over(network, Arc::new(dialer));
         let store = LogStore::new(log.clone());
         let raft =
             RaftHandle::start(id, CLUSTER, &self.settings, network, store, machine.clone()).await.unwrap();
-        let peers = PeerServer::new(raft.raft().clone(), folder.join("snap"));
+        let peers = PeerServer::new(&raft, folder.join("snap"));
         let hello = Hello { cluster: CLUSTER.to_owned(), target: id };
         let server = tokio::spawn(serve(listener, Arc::new((peers, hello))));
         self.nodes.insert(id, Node { raft, machine, log, server });
@@ -102,6 +107,11 @@ impl Cluster {
         node.server.abort();
         node.raft.shutdown().await;
         node.machine
+    }
+
+    /// Ends a node's Raft and all its connections, but lets its port listen on, as that of a paused process does.
+    pub(super) async fn numb(&mut self, id: NodeId) {
+        self.nodes[&id].raft.shutdown().await;
     }
 
     /// Starts a stopped node on its folder and port, with a state machine that had applied up to `applied`.

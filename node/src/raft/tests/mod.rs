@@ -5,3 +5,4 @@ mod machine;
 mod network;
 mod recovery;
 mod suite;
+mod vigil;
