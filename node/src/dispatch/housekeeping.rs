@@ -11,6 +11,9 @@ use super::Dispatcher;
 const TICK: Duration = Duration::from_millis(50);
 /// Every how many ticks the roster is compared with the applied leases, and retention is looked at: once a second.
 const TICKS_PER_ROUND: u32 = 20;
+/// Longest time between two looks that the node's own work explains. Beyond, it stood still (a paused process, a paused
+/// machine): what workers said meanwhile waits in its sockets, and a look must not come before the hearing.
+const GAP_MAX: Duration = Duration::from_millis(500);
 /// Most tasks dropped by one entry.
 const FORGET_MAX: usize = 1000;
 
@@ -20,8 +23,10 @@ impl Dispatcher {
         let mut interval = tokio::time::interval(TICK);
         interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut forgotten_until = LogTime(0);
+        let mut last = Instant::now();
         for tick in 0_u32.. {
             interval.tick().await;
+            self.notice_gap(&mut last);
             let Some(clock) = self.inner.reign.clock() else { continue };
             let overdue = self.roster().overdue(Instant::now());
             self.expire(overdue).await;
@@ -32,6 +37,15 @@ impl Dispatcher {
                 self.roster().reconcile(Instant::now(), &self.inner.replica.leases());
                 forgotten_until = self.forget(forgotten_until, clock.now()).await;
             }
+        }
+    }
+
+    fn notice_gap(&self, last: &mut Instant) {
+        let now = Instant::now();
+        let gap = now.saturating_duration_since(std::mem::replace(last, now));
+        if gap > GAP_MAX {
+            tracing::debug!(?gap, "this node stood still; nobody's time is up for that");
+            self.roster().slept(now, gap);
         }
     }
 

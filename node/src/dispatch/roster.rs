@@ -362,6 +362,19 @@ impl<O: Clone, W> Roster<O, W> {
         overdue
     }
 
+    /// This node stood still for `gap`, until now, and heard nobody meanwhile, whoever spoke: that time counts for no
+    /// deadline.
+    pub(super) fn slept(&mut self, now: Instant, gap: Duration) {
+        let later = |moment: &mut Instant| *moment = (*moment + gap).min(now);
+        for session in self.sessions.values_mut() {
+            later(&mut session.heard);
+            for held in session.held.values_mut() {
+                later(&mut held.named);
+                held.granted.as_mut().map(later);
+            }
+        }
+    }
+
     /// Compares with the leases of the applied state: a lease that nobody here knew of at two looks in a row is one whose
     /// grant was lost with an unanswered proposal. It is taken up as unstarted.
     pub(super) fn reconcile(&mut self, now: Instant, leases: &[(WorkerId, LeaseRef)]) {

@@ -406,3 +406,38 @@ fn a_worker_is_asked_after_what_it_offers_also_when_it_comes_back() {
     let [AcquireWith { acquire, tags }] = &acquires[..] else { panic!("one of them has tags: {acquires:?}") };
     assert_eq!((acquire.worker, tags), (WorkerId::from_u128(2), &gpu));
 }
+
+#[test]
+fn a_leader_that_stood_still_counts_that_time_for_nobody() {
+    let mut story = Story::new();
+    story.hello_holding(1, WorkerMode::Push, 1, "alive", &[(lease(1), true)]);
+    story.hello_holding(2, WorkerMode::Push, 1, "dead", &[(lease(2), true)]);
+    story.pass(1);
+    story.beat(1, &[(lease(1), true)]);
+    story.pass(60);
+    story.roster.slept(story.now, Duration::from_mins(1));
+    assert_eq!(story.roster.overdue(story.now), [], "what they said meanwhile was not yet heard");
+    story.beat(1, &[(lease(1), true)]);
+    story.pass(9);
+    assert_eq!(story.roster.overdue(story.now), [], "ten seconds, of which nobody slept");
+    story.pass(1);
+    assert_eq!(story.roster.overdue(story.now), [(lease(2), true)]);
+    // Whoever speaks before the gap is noticed is not heard of in the future.
+    story.beat(1, &[(lease(1), true)]);
+    story.roster.slept(story.now, Duration::from_mins(1));
+    story.pass(11);
+    assert_eq!(story.roster.overdue(story.now), [(lease(1), true)]);
+}
+
+#[test]
+fn a_grant_is_not_late_because_the_leader_stood_still() {
+    let mut story = Story::new();
+    story.hello(1, WorkerMode::Push, 1, "one");
+    let acquires = story.ride(1);
+    story.settle(&acquires[0], &[1]);
+    story.pass(30);
+    story.roster.slept(story.now, Duration::from_secs(29));
+    assert_eq!(story.roster.overdue(story.now), []);
+    story.pass(5);
+    assert_eq!(story.roster.overdue(story.now), [(lease(1), false)]);
+}
