@@ -23,7 +23,7 @@ pub use self::watch::Watch;
 use self::watch::Watchers;
 use crate::dispatch::{Dispatcher, Timings};
 use crate::raft::RaftHandle;
-use crate::raft::handle::{ProposeError, RaftStatus, ReadIndexError, Role};
+use crate::raft::handle::{Begun, ProposeError, RaftStatus, ReadIndexError, Role};
 use crate::raft::state_machine::{Observer, StateMachine};
 use crate::replica::Replica;
 
@@ -361,12 +361,10 @@ impl Group {
 }
 
 impl RaftNode {
-    /// Proposes an encoded entry; the errors are the group's.
-    pub(crate) async fn commit(
-        &self,
-        entry: crate::raft::types::EntryBytes,
-    ) -> Result<Vec<Reply>, Unavailable> {
-        self.propose(entry).await.map(|proposed| proposed.replies.0).map_err(|error| match error {
+    /// Waits for the outcome of an entry that was begun; the errors are the group's.
+    pub(crate) async fn commit(begun: Result<Begun, ProposeError>) -> Result<Vec<Reply>, Unavailable> {
+        let outcome = async { begun?.outcome().await }.await;
+        outcome.map(|proposed| proposed.replies.0).map_err(|error| match error {
             ProposeError::NotLeader { leader } => not_leader(leader),
             ProposeError::Unknown { .. } => Unavailable::Unknown { reason: error.to_string() },
             ProposeError::Stopped(_) => Unavailable::Stopping,

@@ -215,7 +215,7 @@ impl Coalescer {
         loop {
             let permit = Arc::clone(&in_flight).acquire_owned().await.expect("the semaphore is never closed");
             let Some(batch) = self.next_batch().await else { return };
-            self.propose(batch, permit);
+            self.propose(batch, permit).await;
         }
     }
 
@@ -245,7 +245,8 @@ impl Coalescer {
         }
     }
 
-    fn propose(&self, batch: Batch, permit: OwnedSemaphorePermit) {
+    /// Stamps and begins an entry before the next one is stamped: log time never goes back, in the log either.
+    async fn propose(&self, batch: Batch, permit: OwnedSemaphorePermit) {
         let Some(clock) = self.reign.clock() else {
             self.abandon_acquires(&batch.acquires);
             return batch.refuse(&self.reign.unavailable());
@@ -257,10 +258,10 @@ impl Coalescer {
         self.counters.entries.fetch_add(1, Ordering::Relaxed);
         self.counters.commands.fetch_add(count, Ordering::Relaxed);
         self.counters.bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
-        let (raft, dispatcher, signal) =
-            (self.raft.clone(), self.dispatcher.clone(), Arc::clone(&self.queue.signal));
+        let begun = self.raft.begin(EntryBytes(bytes)).await;
+        let (dispatcher, signal) = (self.dispatcher.clone(), Arc::clone(&self.queue.signal));
         tokio::spawn(async move {
-            let outcome = raft.commit(EntryBytes(bytes)).await;
+            let outcome = RaftNode::commit(begun).await;
             drop(permit);
             let refused = outcome.is_err();
             settle(outcome, proposals, &acquires, &dispatcher);

@@ -18,7 +18,7 @@ use super::settings::RaftSettings;
 use super::transfer::Machine;
 use super::types::{
     EntryBytes, Forward, Metrics, MetricsWatch, NodeId, Peer, Raft, ReadError, ReadRefusal, Replies,
-    StartError, StartRefusal, WriteError, WriteRefusal,
+    Responder, StartError, StartRefusal, WriteRefusal, Written,
 };
 use super::vigil::Vigil;
 
@@ -48,6 +48,20 @@ pub struct Proposed {
     pub index: u64,
     /// The answers to its commands.
     pub replies: Replies,
+}
+
+/// An entry that Raft was given, and that has no outcome yet.
+pub struct Begun(Written);
+
+impl Begun {
+    /// Waits until the entry is durable on a majority and applied here, or will not be as far as is known.
+    pub async fn outcome(self) -> Result<Proposed, ProposeError> {
+        match self.0.await {
+            Ok(Ok(written)) => Ok(Proposed { index: written.log_id.index, replies: written.data }),
+            Ok(Err(refusal)) => Err(refused(refusal)),
+            Err(_) => Err(ProposeError::Stopped("it gave no answer".to_owned())),
+        }
+    }
 }
 
 /// Why a proposal was not carried out, as far as is known.
@@ -205,10 +219,16 @@ impl<SM: Machine> RaftHandle<SM> {
 
     /// Puts an entry into the log, and waits until it is durable on a majority and applied here.
     pub async fn propose(&self, entry: EntryBytes) -> Result<Proposed, ProposeError> {
-        match self.raft.client_write(entry).await {
-            Ok(written) => Ok(Proposed { index: written.log_id.index, replies: written.data }),
-            Err(WriteError::APIError(refusal)) => Err(refused(refusal)),
-            Err(WriteError::Fatal(fatal)) => Err(ProposeError::Stopped(fatal.to_string())),
+        self.begin(entry).await?.outcome().await
+    }
+
+    /// Hands an entry to Raft, and does not wait for the outcome. Whoever begins one entry after the other finds them in
+    /// this order in the log.
+    pub async fn begin(&self, entry: EntryBytes) -> Result<Begun, ProposeError> {
+        let (responder, answer) = Responder::complete_only();
+        match self.raft.client_write_ff(entry, Some(responder)).await {
+            Ok(()) => Ok(Begun(answer)),
+            Err(fatal) => Err(ProposeError::Stopped(fatal.to_string())),
         }
     }
 

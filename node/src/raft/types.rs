@@ -10,6 +10,7 @@ use openraft::errors::{
     ClientWriteError, Fatal as RaftFatal, ForwardToLeader, InitializeError, LinearizableReadError,
     NetworkError, RPCError, RaftError, ReplicationClosed, StreamingError, Timeout, Unreachable,
 };
+use openraft::raft::ClientWriteResult;
 use raftwork_kernel::Reply;
 
 openraft::declare_raft_types!(
@@ -122,8 +123,10 @@ pub type RpcUnreachable = Unreachable<TypeConfig>;
 pub type RpcNetwork = NetworkError<TypeConfig>;
 /// Raft no longer wants what it asked for.
 pub type Cancelled = ReplicationClosed;
-/// Why a proposal failed.
-pub type WriteError = RaftError<TypeConfig, ClientWriteError<TypeConfig>>;
+/// Is told what became of a proposal.
+pub type Responder = openraft::impls::ProgressResponder<TypeConfig, ClientWriteResult<TypeConfig>>;
+/// Waits for what [`Responder`] is told.
+pub type Written = alias::OneshotReceiverOf<TypeConfig, ClientWriteResult<TypeConfig>>;
 /// Why a proposal was refused.
 pub type WriteRefusal = ClientWriteError<TypeConfig>;
 /// Why a read could not be confirmed.

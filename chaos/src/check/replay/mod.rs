@@ -6,11 +6,6 @@ pub(crate) use self::model::Model;
 
 use crate::history::LogEntry;
 
-/// Milliseconds by which an entry may be stamped before the one that it follows in the log: one leader stamps and proposes
-/// several at once, and its clock never steps further between two stamps, not even after a pause. Log time is the highest
-/// stamp so far, so that does no harm; a new leader begins above it.
-const STAMP_SKEW_MS: u64 = 1_000;
-
 /// How much of the log a history holds.
 #[derive(Debug, Default)]
 pub(crate) struct Log {
@@ -24,8 +19,8 @@ pub(crate) struct Log {
     pub(crate) back_in_time: Vec<(u64, u64, u64)>,
     /// Leases that were ended because their worker was silent.
     pub(crate) expiries: u64,
-    /// The latest log time, and the term that it is of.
-    latest: (u64, u64),
+    /// The latest log time.
+    latest: u64,
     before: Option<LogEntry>,
 }
 
@@ -40,14 +35,10 @@ impl Log {
         }
         self.last = entry.index;
         if let Some(log_ms) = entry.log_ms {
-            let (latest, term) = self.latest;
-            let skew = if term == entry.term { STAMP_SKEW_MS } else { 0 };
-            if log_ms.saturating_add(skew) < latest {
-                self.back_in_time.push((entry.index, log_ms, latest));
+            if log_ms < self.latest {
+                self.back_in_time.push((entry.index, log_ms, self.latest));
             }
-            if log_ms >= latest {
-                self.latest = (log_ms, entry.term);
-            }
+            self.latest = self.latest.max(log_ms);
         }
         self.before = Some(entry.clone());
         self.incomplete.is_none()

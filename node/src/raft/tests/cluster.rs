@@ -250,6 +250,22 @@ async fn three_nodes_apply_the_same_entries() {
     assert!(leader.log.counters().fsyncs() < leader.log.counters().records());
 }
 
+/// Many at once, none waited for before the next: the log has them in the order in which they were begun.
+#[tokio::test(flavor = "multi_thread")]
+async fn entries_that_are_begun_in_order_are_in_the_log_in_order() {
+    let cluster = Cluster::start(1, calm()).await;
+    let (_, leader) = cluster.leader().await;
+    let entries = numbered(500);
+    let mut begun = Vec::new();
+    for entry in &entries {
+        begun.push(leader.raft.begin(EntryBytes(entry.clone())).await.unwrap());
+    }
+    for begun in begun {
+        begun.outcome().await.unwrap();
+    }
+    assert_eq!(leader.machine.entries(), entries);
+}
+
 /// Requests of megabytes, several in flight.
 #[tokio::test(flavor = "multi_thread")]
 async fn large_entries_get_through() {
