@@ -124,6 +124,9 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
     {
         while let Some(item) = entries.next().await {
             let (entry, responder) = item?;
+            // A majority may have it before this node's disk does. Rows reach the disk whenever RocksDB likes, and after a
+            // power failure they must not know of an entry that the log has lost.
+            self.log.until_durable(entry.log_id().index).await;
             let replies = self.apply_one(entry);
             if let Some(responder) = responder {
                 responder.send(replies);

@@ -15,6 +15,7 @@ mod counters;
 pub(in crate::store) mod families;
 mod fatal;
 mod flush;
+mod mark;
 mod record;
 mod tables;
 mod tail;
@@ -37,6 +38,7 @@ pub use tables::OpenError;
 
 use check::Found;
 use flush::{Flusher, Job};
+use mark::Mark;
 use tables::{Batch, ReadError, Tables};
 use tail::{Tail, within};
 
@@ -52,6 +54,7 @@ pub struct Log {
     flusher: Arc<Flusher>,
     tables: Arc<Tables>,
     state: Arc<Mutex<State>>,
+    mark: Mark,
     counters: Arc<Counters>,
 }
 
@@ -94,7 +97,8 @@ impl Log {
         let (tables, counters) = (Arc::new(tables), Arc::new(Counters::default()));
         let flusher = Flusher::start(disk, Arc::clone(&tables), Arc::clone(&counters));
         let flusher = Arc::new(flusher.map_err(OpenError::Thread)?);
-        Ok(Self { flusher, tables, state: Arc::new(Mutex::new(state)), counters })
+        let mark = Mark::at(found.last.map(|last| last.index));
+        Ok(Self { flusher, tables, state: Arc::new(Mutex::new(state)), mark, counters })
     }
 
     /// Appends records, which must follow the last one; `done` is told when they are durable.
@@ -109,8 +113,14 @@ impl Log {
             state.last = Some(record.position);
             state.tail.push(record);
         }
+        let done = self.mark.reached_with(state.last, done);
         drop(state);
         self.flusher.queue(Job::Tell(done));
+    }
+
+    /// Waits until the record of this index, which must have been appended, is durable.
+    pub async fn until_durable(&self, index: u64) {
+        self.mark.reaches(index).await;
     }
 
     /// Stores the vote; `done` is told when it is durable.
@@ -158,6 +168,7 @@ impl Log {
         Self::write(batch, "truncating the log");
         state.tail.truncate_from(from);
         state.last = last;
+        self.mark.fall(last);
     }
 
     /// Forgets the records up to `position`, inclusive, which may lie beyond the last one. Durable with whatever is

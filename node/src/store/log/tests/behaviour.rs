@@ -1,8 +1,13 @@
 //! What the log does while it is open.
 
 use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
 
 use super::*;
+use crate::store::disk::{self, Database, Disk, RocksDisk};
 
 #[test]
 fn what_was_written_is_readable_before_it_is_durable() {
@@ -92,4 +97,79 @@ fn a_purge_may_reach_beyond_the_end() {
     assert_eq!(fixture.all(), records(4, 100..102));
     fixture.log.purge(at(1, 5));
     assert_eq!(fixture.extent(), (Some(99), Some(101)), "a purge never goes back");
+}
+
+/// A disk that makes the log durable when it is told to.
+#[derive(Default)]
+struct SlowDisk(Mutex<Option<BoxFuture<'static, ()>>>);
+
+impl SlowDisk {
+    /// One flush, of everything that waits for it.
+    fn flush(&self) {
+        let mut flushing = self.0.lock().unwrap();
+        assert!(flushing.as_mut().unwrap().now_or_never().is_none(), "the log is still open");
+    }
+}
+
+impl Disk for SlowDisk {
+    fn open_log(&self, dir: &Path) -> Result<Box<dyn Database>, disk::Error> {
+        RocksDisk.open_log(dir)
+    }
+
+    fn open_rows(&self, dir: &Path) -> Result<Box<dyn Database>, disk::Error> {
+        RocksDisk.open_rows(dir)
+    }
+
+    fn read_rows(&self, dir: &Path) -> Result<Box<dyn Database>, disk::Error> {
+        RocksDisk.read_rows(dir)
+    }
+
+    fn run_flushing(&self, flushing: BoxFuture<'static, ()>) -> io::Result<Option<JoinHandle<()>>> {
+        self.0.lock().unwrap().replace(flushing);
+        Ok(None)
+    }
+}
+
+/// What is on its way to the disk is not there, though it can be read; and what replaces a truncated record is not there
+/// because that one was.
+#[test]
+fn whoever_waits_for_a_record_waits_until_it_is_durable() {
+    let folder = tempfile::tempdir().unwrap();
+    let disk = SlowDisk::default();
+    let log = Log::open_on(&disk, folder.path(), Witness { applied: None, existed: false }).unwrap();
+    let is_durable = |index| log.until_durable(index).now_or_never().is_some();
+    log.save_ballot(VOTE, Box::new(drop));
+    log.append(records(1, 0..3), Box::new(drop));
+    assert!(!is_durable(0));
+    disk.flush();
+    assert!(is_durable(2) && !is_durable(3));
+    log.append(records(1, 3..6), Box::new(drop));
+    log.truncate_after(Some(1));
+    assert!(is_durable(1) && !is_durable(2));
+    log.append(records(2, 2..4), Box::new(drop));
+    assert!(!is_durable(2));
+    disk.flush();
+    assert!(is_durable(3) && !is_durable(4));
+}
+
+/// A flush that was under way when the log was truncated says nothing about what was written after it.
+#[test]
+fn a_flush_of_what_was_truncated_makes_nothing_durable() {
+    let folder = tempfile::tempdir().unwrap();
+    let disk = SlowDisk::default();
+    let log = Log::open_on(&disk, folder.path(), Witness { applied: None, existed: false }).unwrap();
+    log.save_ballot(VOTE, Box::new(drop));
+    let cutting = log.clone();
+    let cut = move |_| {
+        cutting.truncate_after(Some(0));
+        cutting.append(records(2, 1..3), Box::new(drop));
+    };
+    log.append(records(1, 0..1), Box::new(cut));
+    let (told, durable) = mpsc::channel();
+    let asking = log.clone();
+    let ask = move |_| told.send(asking.until_durable(2).now_or_never().is_some()).unwrap();
+    log.append(records(1, 1..3), Box::new(ask));
+    disk.flush();
+    assert!(!durable.recv().unwrap(), "the flush that was told of did not cover record 2 of term 2");
+    assert!(log.until_durable(2).now_or_never().is_some(), "the next one did");
 }
