@@ -2,7 +2,8 @@
 //!
 //! [`handle::RaftHandle`] is what the rest of the node uses; [`types`] names what openraft's generic types become;
 //! [`network`] and [`server`] are the two ends of a connection between peers, `wire` is what goes over it and
-//! [`transfer`] how snapshots do; [`log_store`] adapts the durable log; [`image`] is how Raft's types look in bytes.
+//! [`transfer`] how snapshots do; `vigil` notices that a leader is gone; [`log_store`] adapts the durable log; [`image`] is
+//! how Raft's types look in bytes.
 
 mod blocking;
 pub mod dial;

@@ -36,13 +36,19 @@ impl Cluster {
         cluster
     }
 
-    /// Writes `cluster.toml`, and starts nothing.
+    /// Writes `cluster.toml` for all nodes, and starts nothing.
     pub fn prepare(extra: &str) -> Self {
+        Self::of(&ALL, extra)
+    }
+
+    /// The same for a cluster of these nodes.
+    pub fn of(ids: &[u64], extra: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let ports = ALL.map(|id| (id, free_port()));
-        let nodes = ports.map(|(id, port)| {
-            format!("[[node]]\nid = {id}\naddr = \"127.0.0.1:{port}\"\ndata = \"n{id}\"\n")
-        });
+        let ports: BTreeMap<u64, u16> = ids.iter().map(|id| (*id, free_port())).collect();
+        let nodes: Vec<String> = ports
+            .iter()
+            .map(|(id, port)| format!("[[node]]\nid = {id}\naddr = \"127.0.0.1:{port}\"\ndata = \"n{id}\"\n"))
+            .collect();
         let config = folder.path().join("cluster.toml");
         let text = format!("[cluster]\nname = \"test\"\n{}{extra}", nodes.concat());
         std::fs::write(&config, text).unwrap();
@@ -52,8 +58,8 @@ impl Cluster {
             log: folder.path().join(format!("n{id}.log")),
             env: Vec::new(),
         };
-        let urls = ports.map(|(id, port)| (id, format!("http://127.0.0.1:{port}"))).into();
-        let launches = ALL.map(|id| (id, launch(id))).into();
+        let launches = ids.iter().map(|id| (*id, launch(*id))).collect();
+        let urls = ports.into_iter().map(|(id, port)| (id, format!("http://127.0.0.1:{port}"))).collect();
         Self { api: Api::new(urls), daemons: BTreeMap::new(), launches, folder: Some(folder) }
     }
 

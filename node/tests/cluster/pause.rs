@@ -1,4 +1,4 @@
-//! A leader that is paused and does not know that it was deposed: it must not speak from memory.
+//! A leader that is paused: it must not speak from memory if it was deposed, nor blame others for its own silence if not.
 
 use raftwork_api::stream::ToWorker;
 use serde_json::{Value, json};
@@ -148,4 +148,34 @@ async fn reads_on_every_node_keep_up_with_acknowledged_writes() {
     let listed: Vec<Value> = api.tasks(&ALL).await;
     assert_eq!(listed.len(), 60);
     cluster.until_equal().await;
+}
+
+/// Nobody can depose a leader that is alone. What its workers said while it stood still waits in its sockets, and they keep
+/// their leases.
+#[tokio::test]
+async fn a_leader_that_was_paused_takes_no_lease_for_that() {
+    let leases = "[worker]\nlease_ttl = \"1500ms\"\nheartbeat = \"500ms\"\nstart_deadline = \"1s\"\n";
+    let mut cluster = Cluster::of(&[1], &format!("{QUICK}{leases}"));
+    cluster.spawn(1);
+    cluster.until_ready(&[1]).await;
+    let api = cluster.api.clone();
+    let function = api.function(&[1], "24h").await;
+    let task = api.submit(&[1], &function, json!([])).await;
+    let worker = Puller::new(&api, &[1]);
+    let lease = worker.one().await;
+    assert_eq!(worker.start(std::slice::from_ref(&lease)).await, json!([]));
+    let beat = Call::post("/v1/leases/heartbeat", worker.holding(std::slice::from_ref(&lease)));
+    for _ in 0..5 {
+        cluster.pause(&[1]);
+        let beats = queued(&cluster, 1, &beat).await;
+        // The time that passes is what this is about: nothing happens that could be waited for.
+        tokio::time::sleep(std::time::Duration::from_secs(2)).await;
+        cluster.resume(&[1]);
+        for body in spoken(beats).await {
+            assert_eq!(body["lost"], json!([]), "the leader's pause has cost a lease");
+        }
+    }
+    worker.complete(&lease, json!("the first attempt")).await.expect(200);
+    let counters = api.task(&[1], &task).await["counters"].clone();
+    assert_eq!(counters, json!({"failures": 0, "crashes": 0, "losses": 0, "returns": 0}));
 }
