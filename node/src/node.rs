@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,8 +25,11 @@ use crate::store::identity::{DataFolder, IdentityError};
 use crate::store::log::OpenError;
 use crate::store::rows::OpenRowsError;
 
-/// Threads that Raft has to itself, so that no request, however slow, delays a heartbeat.
-const RAFT_THREADS: usize = 2;
+/// Most threads that Raft has to itself, so that no request, however slow, delays a heartbeat. Where there are few cores it
+/// has one: a second would be woken by every message, for nothing (half of what an idle node cost on two cores).
+const RAFT_THREADS_MAX: usize = 2;
+/// Cores for each thread of Raft.
+const CORES_PER_RAFT_THREAD: usize = 2;
 /// How long a stopping leader waits for another node to take over.
 const HANDOVER_WITHIN: Duration = Duration::from_secs(3);
 
@@ -154,7 +158,9 @@ impl Drop for Node {
 }
 
 fn raft_runtime() -> io::Result<Runtime> {
-    Builder::new_multi_thread().worker_threads(RAFT_THREADS).thread_name("raft").enable_all().build()
+    let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+    let threads = (cores / CORES_PER_RAFT_THREAD).clamp(1, RAFT_THREADS_MAX);
+    Builder::new_multi_thread().worker_threads(threads).thread_name("raft").enable_all().build()
 }
 
 async fn start_raft(

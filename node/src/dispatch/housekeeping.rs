@@ -18,16 +18,23 @@ const GAP_MAX: Duration = Duration::from_millis(500);
 const FORGET_MAX: usize = 1000;
 
 impl Dispatcher {
-    /// Keeps house until the node stops.
+    /// Keeps house whenever this node leads, until it stops. A follower sleeps: an idle cluster costs next to nothing.
     pub(crate) async fn run_housekeeping(self) {
+        let mut forgotten_until = LogTime(0);
+        while self.inner.reign.begun().await {
+            forgotten_until = self.keep_house(forgotten_until).await;
+        }
+    }
+
+    /// Until the reign ends; takes and returns the moment before which everything due was forgotten.
+    async fn keep_house(&self, mut forgotten_until: LogTime) -> LogTime {
         let mut interval = tokio::time::interval(TICK);
         interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut forgotten_until = LogTime(0);
         let mut last = Instant::now();
         for tick in 0_u32.. {
             interval.tick().await;
             self.notice_gap(&mut last);
-            let Some(clock) = self.inner.reign.clock() else { continue };
+            let Some(clock) = self.inner.reign.clock() else { break };
             let overdue = self.roster().overdue(Instant::now());
             self.expire(overdue).await;
             if self.inner.replica.next_due().is_some_and(|due| due <= clock.now()) {
@@ -38,6 +45,7 @@ impl Dispatcher {
                 forgotten_until = self.forget(forgotten_until, clock.now()).await;
             }
         }
+        forgotten_until
     }
 
     fn notice_gap(&self, last: &mut Instant) {

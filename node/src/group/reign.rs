@@ -89,6 +89,12 @@ impl Reign {
         self.leadership()
     }
 
+    /// Waits until this node leads. `false`: the node stops.
+    pub(crate) async fn begun(&self) -> bool {
+        let mut state = self.state.clone();
+        state.wait_for(|state| matches!(state, State::Leading(_))).await.is_ok()
+    }
+
     /// Resolves when this node does not lead.
     pub(crate) async fn ended(&self) {
         let mut state = self.state.clone();
