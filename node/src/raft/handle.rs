@@ -10,6 +10,7 @@ use openraft::async_runtime::watch::WatchReceiver;
 use openraft::{Instant as _, LinearizerOption, ServerState};
 use raftwork_kernel::mutants::mutant;
 
+use super::brevity;
 use super::dial::Dial;
 use super::leadership::LeadershipWatch;
 use super::log_store::LogStore;
@@ -186,9 +187,11 @@ impl<SM: Machine> RaftHandle<SM> {
     ) -> Result<Self, OpenRaftError> {
         let config = settings.config(cluster)?;
         let dialer = network.dialer();
+        let log_size = log.size();
         let raft = Raft::new(node, config, network, log, state_machine).await;
         let raft = raft.map_err(|error| OpenRaftError::Fatal(error.to_string()))?;
         tokio::spawn(Vigil::new(raft.clone(), Arc::clone(&dialer)).run());
+        tokio::spawn(brevity::keep_short(raft.clone(), log_size, settings.clone()));
         Ok(Self { raft, dialer, read_patience: settings.election_max * 2 })
     }
 

@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 use super::blocking::blocking;
 use super::image::{self, LogIdImage, MembershipImage, VoteImage};
 use super::types::{Entry, EntryBytes, Flushed, LogId, LogState, Payload, TypeConfig, Vote};
-use crate::store::log::{Body, Done, Log, Position, Record};
+use crate::store::log::{Body, Done, Log, LogSize, Position, Record};
 
 /// Bytes that one request to a follower may carry: some milliseconds of a disk, so that a follower that catches up
 /// answers in time. An entry alone may be larger.
@@ -29,6 +29,11 @@ impl LogStore {
     /// Adapts an open log.
     pub fn new(log: Log) -> Self {
         Self { log }
+    }
+
+    /// How large the log is.
+    pub(super) fn size(&self) -> LogSize {
+        self.log.size()
     }
 
     async fn read(&self, start: u64, end: u64, bytes_max: usize) -> Result<Vec<Entry>, io::Error> {

@@ -2,10 +2,12 @@
 //!
 //! [`handle::RaftHandle`] is what the rest of the node uses; [`types`] names what openraft's generic types become;
 //! [`network`] and [`server`] are the two ends of a connection between peers, `wire` is what goes over it and
-//! [`transfer`] how snapshots do; `vigil` notices that a leader is gone; [`log_store`] adapts the durable log; [`image`] is
+//! [`transfer`] how snapshots do; `vigil` notices that a leader is gone, `brevity`
+//! that the log grows long; [`log_store`] adapts the durable log; [`image`] is
 //! how Raft's types look in bytes.
 
 mod blocking;
+mod brevity;
 pub mod dial;
 pub mod handle;
 pub mod hello;

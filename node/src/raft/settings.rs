@@ -18,6 +18,10 @@ pub struct RaftSettings {
     pub snapshot_every: u64,
     /// Entries that are kept although a snapshot covers them, for followers that come back.
     pub keep_entries: u64,
+    /// Bytes of the log beyond which a snapshot is made, however few its entries are.
+    pub log_bytes_max: u64,
+    /// Bytes of entries that are kept then although the snapshot covers them.
+    pub log_bytes_kept: u64,
     /// Time for a snapshot to make progress, or to be installed.
     pub snapshot_timeout: Duration,
 }
@@ -30,6 +34,8 @@ impl Default for RaftSettings {
             election_max: Duration::from_millis(900),
             snapshot_every: 50_000,
             keep_entries: 20_000,
+            log_bytes_max: 256 << 20,
+            log_bytes_kept: 128 << 20,
             snapshot_timeout: Duration::from_secs(80),
         }
     }

@@ -50,6 +50,25 @@ async fn a_whole_cluster_comes_back() {
     }
 }
 
+/// A few entries are large: the log is cut by its bytes, long before it is by their number, on every node.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_of_large_entries_is_kept_short() {
+    let settings =
+        RaftSettings { log_bytes_max: 8 << 20, log_bytes_kept: 4 << 20, ..RaftSettings::default() };
+    let mut cluster = Cluster::start(3, settings).await;
+    let entries: Vec<Bytes> = (0..24u8).map(|number| Bytes::from(vec![number; 1 << 20])).collect();
+    for entry in &entries {
+        cluster.propose(entry.clone()).await;
+    }
+    for node in cluster.nodes.values() {
+        let mut watch = node.raft.watch();
+        let purged = timeout(PATIENCE, watch.until(|status| status.purged > Some(10))).await;
+        let status = purged.expect("the log is purged").expect("raft runs");
+        assert!(status.snapshot >= status.purged);
+    }
+    cluster.agree_on(&entries).await;
+}
+
 /// A follower misses so much that its leader's log no longer has it: it gets a snapshot of several chunks, and the rest from
 /// the log. Then it restarts on what it was given.
 #[tokio::test(flavor = "multi_thread")]

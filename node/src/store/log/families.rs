@@ -16,9 +16,9 @@ const META_MEMTABLE_BYTES: usize = 4 << 20;
 const MEMTABLES: i32 = 4;
 /// The write-ahead log is kept until both families were written out, and one may wait long for the other. Opening
 /// replays at most this much.
-const WAL_BYTES_MAX: u64 = 256 << 20;
+const WAL_BYTES_MAX: u64 = 128 << 20;
 /// The log is written once, read seldom and purged by whole files, so sorted files may pile up before writes slow down.
-const FILES_BEFORE_COMPACTION: i32 = 8;
+const FILES_BEFORE_COMPACTION: i32 = 4;
 const FILES_BEFORE_SLOWDOWN: i32 = 64;
 const FILES_BEFORE_STOP: i32 = 128;
 

@@ -21,12 +21,13 @@ mod tables;
 mod tail;
 #[cfg(test)]
 mod tests;
+mod weights;
 
 use std::fmt;
 use std::io;
 use std::ops::Range;
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Instant;
 
 pub use check::{Damage, Witness};
@@ -41,6 +42,7 @@ use flush::{Flusher, Job};
 use mark::Mark;
 use tables::{Batch, ReadError, Tables};
 use tail::{Tail, within};
+use weights::Weights;
 
 use crate::store::disk::{Disk, RocksDisk};
 
@@ -62,6 +64,7 @@ pub struct Log {
 #[derive(Debug)]
 struct State {
     tail: Tail,
+    weights: Weights,
     /// The lowest index that the log may hold.
     first: u64,
     ballot: Option<Ballot>,
@@ -111,7 +114,7 @@ impl Log {
         self.counters.appended(records.len(), bytes);
         for record in records {
             state.last = Some(record.position);
-            state.tail.push(record);
+            state.push(record);
         }
         let done = self.mark.reached_with(state.last, done);
         drop(state);
@@ -167,6 +170,7 @@ impl Log {
         batch.remove(from..u64::MAX);
         Self::write(batch, "truncating the log");
         state.tail.truncate_from(from);
+        state.weights.truncate_from(from);
         state.last = last;
         self.mark.fall(last);
     }
@@ -183,6 +187,7 @@ impl Log {
         batch.put_purged(position);
         Self::write(batch, "purging the log");
         state.tail.purge(position.index);
+        state.weights.purge(position.index);
         state.purged = Some(position);
         state.first = position.index + 1;
         state.last = state.last.filter(|last| last.index > position.index).or(Some(position));
@@ -232,6 +237,11 @@ impl Log {
         (state.purged, state.last)
     }
 
+    /// A look at its size that does not keep it open.
+    pub fn size(&self) -> LogSize {
+        LogSize(Arc::downgrade(&self.state))
+    }
+
     /// What the log has done so far.
     pub fn counters(&self) -> &Counters {
         &self.counters
@@ -265,6 +275,27 @@ impl Log {
     }
 }
 
+/// How large a log is, for as long as it is open.
+#[derive(Debug, Clone)]
+pub struct LogSize(Weak<Mutex<State>>);
+
+impl LogSize {
+    /// Bytes of all records, to about a mebibyte; `None` once the log is closed.
+    pub fn bytes(&self) -> Option<u64> {
+        self.look(|state| state.weights.held())
+    }
+
+    /// The last record that can go so that at least `bytes` of records are left, to about a mebibyte.
+    pub fn leaving(&self, bytes: u64) -> Option<u64> {
+        self.look(|state| state.weights.leaving(bytes)).flatten()
+    }
+
+    fn look<T>(&self, look: impl FnOnce(&State) -> T) -> Option<T> {
+        let state = self.0.upgrade()?;
+        Some(look(&state.lock().unwrap_or_else(PoisonError::into_inner)))
+    }
+}
+
 impl fmt::Debug for Log {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Log").field("state", &*self.lock()).finish_non_exhaustive()
@@ -284,6 +315,11 @@ impl State {
         }
     }
 
+    fn push(&mut self, record: Record) {
+        self.weights.push(record.position.index, record.cost());
+        self.tail.push(record);
+    }
+
     /// The index that the next record must have.
     fn next(&self) -> u64 {
         self.last.map_or(self.first, |last| last.index + 1)
@@ -298,7 +334,7 @@ impl State {
 /// Reads everything once: the values of `meta`, and every record from the purged one on.
 fn load(tables: &Tables) -> Result<(State, Found), OpenError> {
     let meta = tables.meta()?;
-    let mut tail = Tail::new(TAIL_BYTES);
+    let (mut tail, mut weights) = (Tail::new(TAIL_BYTES), Weights::default());
     let mut last = meta.purged;
     let first = meta.purged.map_or(0, |purged| purged.index + 1);
     for (expected, record) in (first..).zip(tables.records(first..u64::MAX)) {
@@ -308,11 +344,12 @@ fn load(tables: &Tables) -> Result<(State, Found), OpenError> {
             return Err(Damage::Hole { expected, found }.into());
         }
         last = Some(record.position);
+        weights.push(found, record.cost());
         tail.push(record);
     }
     let tables::Meta { format, ballot, purged, committed, received } = meta;
     let found = Found { format, ballot, purged, committed, received, last };
-    Ok((State { tail, first, ballot, purged, committed, received, last }, found))
+    Ok((State { tail, weights, first, ballot, purged, committed, received, last }, found))
 }
 
 /// Marks a new log as one.
