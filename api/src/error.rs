@@ -34,6 +34,12 @@ pub enum ErrorCode {
     StaleLease,
     /// The task had ended before.
     AlreadyFinished,
+    /// No such node is a member.
+    UnknownNode,
+    /// The node that is to be added cannot be: it is not there, is of another cluster, or its id is taken.
+    UnusableNode,
+    /// The change would leave too few nodes that answer.
+    UnsafeChange,
     /// Too much is queued; try again after `Retry-After`.
     Busy,
     /// There is no leader right now (election, or no majority); try again after `Retry-After`.
@@ -51,9 +57,17 @@ impl ErrorCode {
     pub const fn http_status(self) -> u16 {
         match self {
             Self::BadRequest | Self::BadPayload => 400,
-            Self::NotFound | Self::UnknownFunction | Self::UnknownTask | Self::UnknownWorker => 404,
+            Self::NotFound
+            | Self::UnknownFunction
+            | Self::UnknownTask
+            | Self::UnknownWorker
+            | Self::UnknownNode => 404,
             Self::MethodNotAllowed => 405,
-            Self::FunctionConflict | Self::StaleLease | Self::AlreadyFinished => 409,
+            Self::FunctionConflict
+            | Self::StaleLease
+            | Self::AlreadyFinished
+            | Self::UnusableNode
+            | Self::UnsafeChange => 409,
             Self::TooLarge => 413,
             Self::NotLeader => 421,
             Self::TaskConflict => 422,
@@ -79,6 +93,9 @@ impl ErrorCode {
             Self::TaskConflict => "The task id or idempotency key is taken",
             Self::StaleLease => "The lease is stale",
             Self::AlreadyFinished => "The task has already ended",
+            Self::UnknownNode => "There is no such node",
+            Self::UnusableNode => "The node cannot be added",
+            Self::UnsafeChange => "The change would leave too few nodes",
             Self::Busy => "The cluster is busy",
             Self::NoLeader => "The cluster has no leader at the moment",
             Self::NotLeader => "This node does not lead",

@@ -55,6 +55,10 @@ pub const WORKER_DRAIN: &str = "/v1/workers/{worker_id}/drain";
 pub const CLUSTER: &str = "/v1/cluster";
 /// Digest of the applied state of the asked node.
 pub const CLUSTER_DIGEST: &str = "/v1/cluster/digest";
+/// Add a node, or put it in the place of another.
+pub const CLUSTER_MEMBERS: &str = "/v1/cluster/members";
+/// Remove a node.
+pub const CLUSTER_MEMBER: &str = "/v1/cluster/members/{node_id}";
 /// Hand leadership over.
 pub const CLUSTER_TRANSFER: &str = "/v1/cluster/transfer";
 

@@ -169,6 +169,8 @@ pub enum ToWorker {
     },
     /// Finish what is held, take nothing more, then leave.
     Drain,
+    /// Where the nodes are from now on: said after `Welcome`, and whenever the members change.
+    Members(Vec<String>),
 }
 
 /// What an SDK client asks. The answer's frame has the request's frame id.
@@ -224,6 +226,9 @@ pub enum ToClient {
         /// Why.
         reason: String,
     },
+    /// Where the nodes are from now on: said first of all, and whenever the members change (frame id 0: answers no
+    /// request).
+    Members(Vec<String>),
 }
 
 impl ToClient {
@@ -237,7 +242,20 @@ impl ToClient {
             | Self::Finished(_)
             | Self::NotLeader { .. }
             | Self::Busy { .. }
-            | Self::Unknown { .. } => None,
+            | Self::Unknown { .. }
+            | Self::Members(_) => None,
         }
     }
+}
+
+/// The nodes to look for a leader at: the members as they were last told, then the URLs that one began with, for they may
+/// be names that outlive the nodes behind them.
+pub fn whom_to_try(members: Vec<String>, seeds: &[String]) -> Vec<String> {
+    let mut urls = members;
+    for seed in seeds {
+        if !urls.contains(seed) {
+            urls.push(seed.clone());
+        }
+    }
+    urls
 }

@@ -1,5 +1,6 @@
 //! The handle that callers hold.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -16,6 +17,7 @@ use crate::error::{
     CancelError, ConnectError, RegisterError, ResultError, StatusError, SubmitError, Unavailable,
 };
 use crate::function::NewFunction;
+use crate::nodes::Nodes;
 use crate::rest::Rest;
 use crate::runner::Runner;
 use crate::session::{Call, Request};
@@ -61,8 +63,9 @@ impl Client {
         let http = http_client()?;
         let (requests, received) = mpsc::channel(QUEUE);
         let patience = settings.patience;
-        let rest = Rest::new(http.clone(), urls.clone(), patience);
-        tokio::spawn(Runner::new(received, http, urls, settings).run());
+        let nodes = Arc::new(Nodes::new(urls));
+        let rest = Rest::new(http.clone(), Arc::clone(&nodes), patience);
+        tokio::spawn(Runner::new(received, http, nodes, settings).run());
         Ok(Self { requests, rest, patience })
     }
 
@@ -143,7 +146,8 @@ impl Client {
             | ToClient::Finished(_)
             | ToClient::NotLeader { .. }
             | ToClient::Busy { .. }
-            | ToClient::Unknown { .. } => Err(off_contract().into()),
+            | ToClient::Unknown { .. }
+            | ToClient::Members(_) => Err(off_contract().into()),
         }
     }
 
@@ -241,7 +245,8 @@ fn expect_accepted(answer: ToClient) -> Result<Accepted, Failure> {
         | ToClient::Finished(_)
         | ToClient::NotLeader { .. }
         | ToClient::Busy { .. }
-        | ToClient::Unknown { .. } => Err(Failure::OffContract),
+        | ToClient::Unknown { .. }
+        | ToClient::Members(_) => Err(Failure::OffContract),
     }
 }
 

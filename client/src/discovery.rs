@@ -1,5 +1,6 @@
 //! Which node to try next, and after which pause. Pure: no clock, no sockets; the caller brings randomness.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 /// First pause once every node was tried in vain; doubles up to [`PAUSE_MAX`].
@@ -10,7 +11,7 @@ const PAUSE_MAX: Duration = Duration::from_secs(1);
 /// The search for the leader.
 #[derive(Debug)]
 pub(crate) struct Discovery {
-    urls: Vec<String>,
+    urls: Arc<[String]>,
     /// Index of the next URL to try.
     next: usize,
     /// Where a node said that the leader is; tried once, before the list.
@@ -30,7 +31,7 @@ pub(crate) struct Attempt {
 
 impl Discovery {
     /// A search over `urls`, which must not be empty.
-    pub(crate) fn new(urls: Vec<String>) -> Self {
+    pub(crate) fn new(urls: Arc<[String]>) -> Self {
         assert!(!urls.is_empty(), "a search needs somewhere to begin");
         Self { urls, next: 0, hint: None, vain: 0 }
     }
@@ -43,6 +44,13 @@ impl Discovery {
             url
         });
         Attempt { url, pause: self.pause(random) }
+    }
+
+    /// From now on the nodes are these, of which there is at least one.
+    pub(crate) fn learn(&mut self, urls: Arc<[String]>) {
+        if self.urls != urls {
+            (self.urls, self.next) = (urls, 0);
+        }
     }
 
     /// The node that was tried leads.
@@ -82,7 +90,7 @@ mod tests {
     use super::*;
 
     fn discovery() -> Discovery {
-        Discovery::new(vec!["a".into(), "b".into(), "c".into()])
+        Discovery::new(["a".into(), "b".into(), "c".into()].into())
     }
 
     fn at_once(url: &str) -> Attempt {
@@ -109,6 +117,16 @@ mod tests {
             search.redirected(Some(if attempt.url == "b" { "c".into() } else { "b".into() }));
         }
         assert_eq!(pauses, [0, 0, 0, 0, 50, 100, 200, 400, 800, 1000, 1000, 1000]);
+    }
+
+    #[test]
+    fn nodes_that_are_learnt_take_the_place_of_those_before() {
+        let mut search = discovery();
+        search.settled("b");
+        search.learn(["x".into(), "b".into()].into());
+        assert_eq!(search.attempt(0), at_once("x"));
+        search.learn(["x".into(), "b".into()].into());
+        assert_eq!(search.attempt(0), at_once("b"));
     }
 
     #[test]

@@ -29,6 +29,7 @@ mod dial;
 mod discovery;
 mod error;
 mod function;
+mod nodes;
 mod rest;
 mod runner;
 mod session;

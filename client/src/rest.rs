@@ -1,7 +1,6 @@
 //! Plain HTTP requests: what people and scripts ask, where one request at a time is enough.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -17,6 +16,7 @@ use serde::de::DeserializeOwned;
 
 use crate::dial::cause;
 use crate::error::RestError;
+use crate::nodes::Nodes;
 
 /// Pause between rounds over the nodes when no node names one.
 const PAUSE: Duration = Duration::from_millis(200);
@@ -29,9 +29,9 @@ const SLACK: Duration = Duration::from_secs(10);
 #[derive(Debug, Clone)]
 pub struct Rest {
     http: reqwest::Client,
-    urls: Arc<[String]>,
-    /// Index of the node that answered last.
-    preferred: Arc<AtomicUsize>,
+    nodes: Arc<Nodes>,
+    /// The node that answered last.
+    preferred: Arc<Mutex<Option<String>>>,
     patience: Duration,
 }
 
@@ -55,8 +55,8 @@ struct Trouble {
 }
 
 impl Rest {
-    pub(crate) fn new(http: reqwest::Client, urls: Vec<String>, patience: Duration) -> Self {
-        Self { http, urls: urls.into(), preferred: Arc::default(), patience }
+    pub(crate) fn new(http: reqwest::Client, nodes: Arc<Nodes>, patience: Duration) -> Self {
+        Self { http, nodes, preferred: Arc::default(), patience }
     }
 
     /// Sends a request, to another node if one fails, again after `Retry-After` if the cluster is busy or between leaders.
@@ -73,19 +73,22 @@ impl Rest {
     ) -> Result<Answer, RestError> {
         let deadline = Instant::now() + self.patience;
         let key = uuid::Uuid::new_v4().to_string();
-        let first = self.preferred.load(Ordering::Relaxed);
+        let urls = self.nodes.urls();
+        let preferred = self.preferred();
+        let first = urls.iter().position(|url| Some(url) == preferred.as_ref()).unwrap_or(0);
         let mut attempt = 0;
         loop {
-            let index = (first + attempt) % self.urls.len();
-            let trouble = match self.once(index, &method, path, body.clone(), &key).await {
+            let url = &urls[(first + attempt) % urls.len()];
+            let trouble = match self.once(url, &method, path, body.clone(), &key).await {
                 Ok(answer) => {
-                    self.preferred.store(index, Ordering::Relaxed);
+                    *self.lock() = Some(url.clone());
+                    self.learn(url);
                     return Ok(answer);
                 }
                 Err(trouble) => trouble,
             };
             attempt += 1;
-            let round_over = attempt % self.urls.len() == 0;
+            let round_over = attempt % urls.len() == 0;
             let pause = trouble.pause.or_else(|| round_over.then_some(PAUSE)).unwrap_or_default();
             if Instant::now() + pause >= deadline {
                 return trouble.answer.ok_or(RestError::Unreachable { trouble: trouble.reason });
@@ -94,15 +97,37 @@ impl Rest {
         }
     }
 
+    /// Asks for the members beside the requests of a client that was not told of them for a while, so that it outlives
+    /// every node that it was told of first.
+    fn learn(&self, url: &str) {
+        if !self.nodes.should_ask() {
+            return;
+        }
+        let request = self.http.get(format!("{url}{}", paths::CLUSTER)).timeout(SLACK);
+        let nodes = Arc::clone(&self.nodes);
+        tokio::spawn(async move {
+            let info: ClusterInfo = request.send().await?.error_for_status()?.json().await?;
+            nodes.learn(info.nodes.into_iter().map(|node| node.url).collect());
+            Ok::<(), reqwest::Error>(())
+        });
+    }
+
+    fn preferred(&self) -> Option<String> {
+        self.lock().clone()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<String>> {
+        self.preferred.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     async fn once(
         &self,
-        index: usize,
+        url: &str,
         method: &Method,
         path: &str,
         body: Option<Bytes>,
         key: &str,
     ) -> Result<Answer, Trouble> {
-        let url = &self.urls[index];
         let mut request = self.http.request(method.clone(), format!("{url}{path}"));
         request = request.timeout(self.patience + SLACK);
         if *method != Method::GET {
@@ -119,7 +144,7 @@ impl Rest {
         let status = response.status();
         let pause = retry_after(response.headers());
         let body = response.bytes().await.map_err(failed)?;
-        let answer = Answer { status: status.as_u16(), body, url: url.clone() };
+        let answer = Answer { status: status.as_u16(), body, url: url.to_owned() };
         if is_transient(status) {
             let reason = format!("{url}: {}", answer.problem());
             return Err(Trouble { reason, pause, answer: Some(answer) });

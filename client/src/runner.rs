@@ -1,6 +1,7 @@
 //! The one task that owns a client's connection: finds the leader, moves frames, tells the session what happened.
 
 use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
@@ -8,6 +9,7 @@ use tokio::time::{sleep, sleep_until};
 
 use crate::dial::{DialError, Link, dial};
 use crate::discovery::{Attempt, Discovery};
+use crate::nodes::Nodes;
 use crate::session::{Next, Request, Session};
 use crate::settings::Settings;
 
@@ -21,6 +23,7 @@ pub(crate) struct Runner {
     settings: Settings,
     session: Session,
     discovery: Discovery,
+    nodes: Arc<Nodes>,
 }
 
 /// Every handle is gone: nobody is left to answer.
@@ -38,10 +41,11 @@ impl Runner {
     pub(crate) fn new(
         requests: mpsc::Receiver<Request>,
         http: reqwest::Client,
-        urls: Vec<String>,
+        nodes: Arc<Nodes>,
         settings: Settings,
     ) -> Self {
-        Self { requests, http, settings, session: Session::new(), discovery: Discovery::new(urls) }
+        let discovery = Discovery::new(nodes.urls());
+        Self { requests, http, settings, session: Session::new(), discovery, nodes }
     }
 
     /// Serves the handles until the last one is gone.
@@ -72,6 +76,7 @@ impl Runner {
                 let request = self.requests.recv().await.ok_or(Abandoned)?;
                 self.session.ask(request);
             }
+            self.discovery.learn(self.nodes.urls());
             let Attempt { url, pause } = self.discovery.attempt(random());
             let (http, limit) = (self.http.clone(), self.settings.dial_timeout);
             let target = url.clone();
@@ -128,6 +133,7 @@ impl Runner {
                     match received.map_err(|error| error.to_string()) {
                         Ok(Some(frame)) => match self.session.frame(now, &frame) {
                             Ok(Next::Stay) => self.discovery.settled(url),
+                            Ok(Next::Learn(members)) => self.nodes.learn(members),
                             Ok(Next::Move(leader)) => return Ok(Ended::NotLeader(leader)),
                             Err(reason) => return Ok(Ended::Lost(reason)),
                         },

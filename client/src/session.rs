@@ -58,6 +58,8 @@ pub(crate) enum Next {
     Stay,
     /// Leave this node: it does not lead.
     Move(Option<String>),
+    /// The nodes are these.
+    Learn(Vec<String>),
 }
 
 struct Pending {
@@ -258,6 +260,7 @@ impl Session {
         match message {
             ToClient::Finished(finished) => self.deliver(finished),
             ToClient::NotLeader { leader } => return Ok(Next::Move(leader)),
+            ToClient::Members(urls) => return Ok(Next::Learn(urls)),
             ToClient::Busy { retry_after } => {
                 self.retry_later(now, frame.id, busy_pause(retry_after), "the node is busy");
             }

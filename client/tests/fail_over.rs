@@ -72,6 +72,21 @@ async fn a_follower_is_left_for_the_leader_that_it_names() {
 }
 
 #[tokio::test]
+async fn a_client_goes_on_when_every_node_that_it_was_given_is_gone() {
+    let heir = FakeNode::start(|_, _| Act::Answer(created(1))).await;
+    let members = ToClient::Members(vec![heir.url.clone()]);
+    let first = FakeNode::start(move |_, _| Act::PushThenAnswer(members.clone(), created(1))).await;
+    let client = client(&[&first]);
+    assert_eq!(client.submit(submit(&[new_task_id()]), None).await, Ok(1));
+    assert_eq!(heir.heard(), []);
+    drop(first);
+
+    let wanted = submit(&[new_task_id()]);
+    assert_eq!(client.submit(wanted.clone(), None).await, Ok(1));
+    assert_eq!(heir.heard(), [FromClient::Submit { submit: wanted, watch: false }]);
+}
+
+#[tokio::test]
 async fn a_submit_whose_connection_is_cut_is_repeated_with_the_same_ids() {
     let dying = FakeNode::start(|_, _| Act::Cut).await;
     let heir = FakeNode::start(|_, _| Act::Answer(created(0))).await;

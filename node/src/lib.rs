@@ -5,6 +5,7 @@ pub mod config;
 pub mod dispatch;
 pub mod group;
 pub mod http;
+mod join;
 mod node;
 mod parts;
 pub mod raft;

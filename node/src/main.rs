@@ -9,6 +9,7 @@ use anyhow::Context;
 use clap::{Parser, Subcommand};
 use raftwork_node::config::{Config, ConfigError, NodeConfig};
 use raftwork_node::http::BindError;
+use raftwork_node::raft::own::Barred;
 use raftwork_node::telemetry::{self, LogFormat};
 use raftwork_node::{Node, StartError};
 use tokio::signal::unix::{SignalKind, signal};
@@ -43,10 +44,20 @@ Every node of a cluster is started the same way, in any order, with the same fil
     $ raftworkd serve --config cluster.toml --node 2
     $ raftworkd serve --config cluster.toml --node 3
 
+The cluster is founded when all of them have been there once; from then on a majority is enough.
 Then any node answers any request: http://127.0.0.1:7001/docs shows which.
+
+A node that is added later has a file with its own [[node]] and the same settings, and an id that no other has or had:
+
+    $ raftworkd serve --config cluster.toml --node 4 --join http://127.0.0.1:7001
+    $ raftwork cluster add http://127.0.0.1:7004
+
+It is started without --join, or with it, ever after: who the members are is kept by the cluster, not by this file.
+
 On SIGTERM or SIGINT a node hands leadership over, ends what is under way, and exits.
 
-Exit codes: 0 stopped; 1 failed; 2 arguments or configuration; 3 data folder refused or damaged; 4 port in use.
+Exit codes: 0 stopped; 1 failed; 2 arguments or configuration; 3 data folder refused or damaged; 4 port in use;
+5 the node was removed from the cluster.
 RUST_LOG chooses what is logged, as in RUST_LOG=info,raftwork_node=debug.";
 
 /// Runs Python functions on a cluster that does not lose them: the node daemon.
@@ -70,6 +81,9 @@ enum Command {
         /// Listen where other machines can connect, although nothing is encrypted and nobody has to log in.
         #[arg(long)]
         insecure: bool,
+        /// A node of a running cluster, or several: this one found none of its own, but waits to be added to that one.
+        #[arg(long, value_name = "URL,...", value_delimiter = ',')]
+        join: Vec<String>,
         /// How log lines are written to standard error.
         #[arg(long, value_enum, default_value = "pretty", value_name = "FORMAT")]
         log: LogFormat,
@@ -84,7 +98,7 @@ enum Command {
 
 fn main() -> ExitCode {
     let done = match Arguments::parse().command {
-        Command::Serve { config, node, insecure, log } => serve(&config, node, insecure, log),
+        Command::Serve { config, node, insecure, join, log } => serve(&config, node, insecure, &join, log),
         Command::Check { config } => check(&config),
     };
     match done {
@@ -106,7 +120,7 @@ fn check(path: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn serve(path: &Path, id: u64, insecure: bool, format: LogFormat) -> anyhow::Result<()> {
+fn serve(path: &Path, id: u64, insecure: bool, join: &[String], format: LogFormat) -> anyhow::Result<()> {
     let config = Config::read(path)?;
     let node = config.node(id, path)?;
     check_exposure(node, insecure)?;
@@ -118,7 +132,7 @@ fn serve(path: &Path, id: u64, insecure: bool, format: LogFormat) -> anyhow::Res
         );
     }
     let runtime = tokio::runtime::Runtime::new().context("cannot start the runtime")?;
-    runtime.block_on(run(&config, id))
+    runtime.block_on(run(&config, id, join))
 }
 
 /// The cluster runs other people's code by design, so being reachable is a decision that must be spelled out.
@@ -135,12 +149,13 @@ struct Exposed {
     addr: std::net::SocketAddr,
 }
 
-async fn run(config: &Config, id: u64) -> anyhow::Result<()> {
+async fn run(config: &Config, id: u64, join: &[String]) -> anyhow::Result<()> {
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    let node = Node::start(config, id).await?;
+    let node = Node::start(config, id, join).await?;
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
+        reason = node.barred() => return Err(Ended(reason).into()),
         reason = node.died() => anyhow::bail!("raft has stopped by itself: {reason}. Look at the log, then start the node again"),
     }
     tracing::info!("stopping; a second signal stops at once");
@@ -151,6 +166,11 @@ async fn run(config: &Config, id: u64) -> anyhow::Result<()> {
     }
     Ok(())
 }
+
+/// Why the node ended although nothing failed.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Ended(Barred);
 
 /// The error and its causes, without what one repeats of the next.
 fn in_words(error: &anyhow::Error) -> String {
@@ -171,16 +191,19 @@ fn code_of(cause: &(dyn Error + 'static)) -> Option<u8> {
     if cause.is::<ConfigError>() || cause.is::<Exposed>() {
         return Some(2);
     }
+    if let Some(Ended(reason)) = cause.downcast_ref::<Ended>() {
+        return Some(match reason {
+            Barred::Emptied { .. } => 3,
+            Barred::Removed { .. } => 5,
+        });
+    }
     match cause.downcast_ref::<StartError>()? {
         StartError::Identity(_) | StartError::Log { .. } | StartError::Rows(_) | StartError::Data { .. } => {
             Some(3)
         }
         StartError::UnknownNode(_) => Some(2),
         StartError::Bind(BindError::InUse { .. }) => Some(4),
-        StartError::Bind(BindError::Io { .. })
-        | StartError::Raft(_)
-        | StartError::Initialize(_)
-        | StartError::Client(_) => None,
+        StartError::Bind(BindError::Io { .. }) | StartError::Raft(_) | StartError::Client(_) => None,
     }
 }
 

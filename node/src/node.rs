@@ -14,10 +14,12 @@ use tokio_util::sync::CancellationToken;
 use crate::config::Config;
 use crate::group::{Group, GroupSeed, RaftNode};
 use crate::http::{self, AppState, BindError};
-use crate::parts::{Opened, network_settings, start_raft_here};
-use crate::raft::handle::{InitializeError, OpenRaftError};
+use crate::join;
+use crate::parts::{Opened, network_settings, own, start_raft_here, surroundings};
+use crate::raft::handle::OpenRaftError;
 use crate::raft::log_store::LogStore;
 use crate::raft::network::Network;
+use crate::raft::own::Barred;
 use crate::raft::server::PeerServer;
 use crate::replica::Replica;
 use crate::store::disk::{Disk, RocksDisk};
@@ -67,9 +69,6 @@ pub enum StartError {
     /// Raft refused its settings or what is stored.
     #[error(transparent)]
     Raft(#[from] OpenRaftError),
-    /// The first membership was refused.
-    #[error(transparent)]
-    Initialize(#[from] InitializeError),
     /// No HTTP client can be made.
     #[error("cannot set up the HTTP client: {0}")]
     Client(#[from] reqwest::Error),
@@ -89,11 +88,13 @@ pub struct Node {
 }
 
 impl Node {
-    /// Opens the data folder of node `id` (refusing what is damaged or another's), takes the port, joins the cluster.
+    /// Opens the data folder of node `id` (refusing what is damaged or another's), takes the port, enters the cluster.
+    ///
+    /// With URLs in `join`, a new node founds no cluster, but waits to be added to the one that is there.
     ///
     /// # Errors
     /// See [`StartError`]; nothing was changed then but what a crash would also leave.
-    pub async fn start(config: &Config, id: u64) -> Result<Self, StartError> {
+    pub async fn start(config: &Config, id: u64, join: &[String]) -> Result<Self, StartError> {
         let own = config.find(id).ok_or(StartError::UnknownNode(id))?;
         // The port first: a second process on the same configuration should say so, whatever its data folder says.
         let listener = http::bind(own.addr).await?;
@@ -102,13 +103,17 @@ impl Node {
         let opened = Opened::open(&disk, own, &config.cluster.name)?;
         let seed = GroupSeed::new(opened.replica.clone(), config.group_settings());
         let runtime = raft_runtime().map_err(|source| data_error(&own.data, source))?;
-        let raft = start_raft(&runtime, config, id, &opened, &seed).await?;
-        let group = seed.start(&config.cluster.name, raft.clone());
+        let raft = start_raft(&runtime, config, (&opened, !join.is_empty()), &seed).await?;
+        let group = seed.start(&config.cluster.name, own.url(), raft.clone());
         let peers = peer_server(&runtime, &raft, &opened);
         let state = AppState::new(group.clone(), config, id, opened.log.clone(), peers)?;
         let stop = CancellationToken::new();
         let server = tokio::spawn(http::serve(listener, state, stop.clone()));
-        raft.initialize(config.members()).await?;
+        let contacts = (!join.is_empty()).then(|| join::contacts(&config.cluster.name, join)).transpose()?;
+        runtime.handle().spawn({
+            let (raft, surroundings) = (raft.clone(), surroundings(config, id, contacts));
+            async move { raft.enter(surroundings) }
+        });
         tracing::info!(node = id, %addr, cluster = config.cluster.name, "node started");
         let Opened { folder, replica, .. } = opened;
         Ok(Self { group, raft, replica, addr, stop, server, raft_runtime: Some(runtime), _folder: folder })
@@ -127,6 +132,11 @@ impl Node {
     /// Resolves, with the reason, if Raft dies under the running node: the process must end then.
     pub async fn died(&self) -> String {
         self.raft.died().await
+    }
+
+    /// Resolves, with the reason, if the node must not be part of the cluster: the process must end then, too.
+    pub async fn barred(&self) -> Barred {
+        self.raft.own().barred().await
     }
 
     /// Stops: hands leadership over first, lets requests under way end, makes everything durable.
@@ -166,13 +176,12 @@ fn raft_runtime() -> io::Result<Runtime> {
 async fn start_raft(
     runtime: &Runtime,
     config: &Config,
-    id: u64,
-    opened: &Opened,
+    (opened, joins): (&Opened, bool),
     seed: &GroupSeed,
 ) -> Result<RaftNode, StartError> {
-    let network = Network::new(network_settings(config, id))?;
+    let network = Network::new(network_settings(config, own(config, opened, joins)))?;
     let machine = opened.machine(seed)?;
-    let starting = start_raft_here(config, id, network, LogStore::new(opened.log.clone()), machine);
+    let starting = start_raft_here(config, network, LogStore::new(opened.log.clone()), machine);
     let started = runtime.spawn(starting).await.map_err(|error| OpenRaftError::Fatal(error.to_string()));
     Ok(started??)
 }

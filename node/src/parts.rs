@@ -1,5 +1,6 @@
 //! What a node is made of, between its data folder and its port.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -7,10 +8,12 @@ use crate::audit::Audit;
 use crate::config::{Config, NodeConfig};
 use crate::group::{Group, GroupSeed, RaftNode};
 use crate::node::{StartError, data_error};
+use crate::raft::admission::{Contacts, Surroundings};
 use crate::raft::dial::Dial;
 use crate::raft::handle::{OpenRaftError, RaftHandle};
 use crate::raft::log_store::LogStore;
 use crate::raft::network::{Network, NetworkSettings};
+use crate::raft::own::{Barred, Own};
 use crate::raft::server::PeerServer;
 use crate::raft::snapshot::SnapshotDir;
 use crate::raft::state_machine::StateMachine;
@@ -67,10 +70,24 @@ impl Opened {
     }
 }
 
-/// How node `id` talks to its peers.
-pub(crate) fn network_settings(config: &Config, id: u64) -> NetworkSettings {
+/// Who this node is; one that is to be added to a cluster founds none.
+pub(crate) fn own(config: &Config, opened: &Opened, joins: bool) -> Arc<Own> {
+    let identity = opened.folder.identity();
+    let founders = if joins { Vec::new() } else { config.founders().into_keys().collect() };
+    Arc::new(Own::new(identity.node_id, identity.incarnation, founders))
+}
+
+/// Whom a new node knows.
+pub(crate) fn surroundings(config: &Config, id: u64, contacts: Option<Contacts>) -> Surroundings {
+    let founders = if contacts.is_some() { BTreeMap::new() } else { config.founders() };
+    Surroundings { founders, routes: config.routes_of(id), contacts }
+}
+
+/// How a node talks to its peers.
+pub(crate) fn network_settings(config: &Config, own: Arc<Own>) -> NetworkSettings {
+    let id = own.node;
     NetworkSettings {
-        node: id,
+        own,
         cluster: config.cluster.name.clone(),
         token: None,
         routes: config.routes_of(id),
@@ -81,13 +98,12 @@ pub(crate) fn network_settings(config: &Config, id: u64) -> NetworkSettings {
 /// Starts Raft on the runtime that polls this.
 pub(crate) fn start_raft_here(
     config: &Config,
-    id: u64,
     network: Network<SnapshotDir>,
     store: LogStore,
     machine: StateMachine,
 ) -> impl Future<Output = Result<RaftNode, OpenRaftError>> + Send + 'static {
     let (settings, cluster) = (config.raft_settings(), config.cluster.name.clone());
-    async move { RaftHandle::start(id, &cluster, &settings, network, store, machine).await }
+    async move { RaftHandle::start(&cluster, &settings, network, store, machine).await }
 }
 
 /// A node without a port, on the runtime, the disk and the connections that it is given: what a simulation runs.
@@ -113,12 +129,12 @@ impl Embedded {
         let own = config.find(id).ok_or(StartError::UnknownNode(id))?;
         let opened = Opened::open(&disk, own, &config.cluster.name)?;
         let seed = GroupSeed::new(opened.replica.clone(), config.group_settings());
-        let network = Network::over(network_settings(config, id), dialer);
+        let network = Network::over(network_settings(config, self::own(config, &opened, false)), dialer);
         let store = LogStore::new(opened.log.clone());
-        let raft = start_raft_here(config, id, network, store, opened.machine(&seed)?).await?;
-        let group = seed.start(&config.cluster.name, raft.clone());
+        let raft = start_raft_here(config, network, store, opened.machine(&seed)?).await?;
+        let group = seed.start(&config.cluster.name, own.url(), raft.clone());
         let peers = PeerServer::new(&raft, opened.snapshots.clone());
-        raft.initialize(config.members()).await?;
+        raft.enter(surroundings(config, id, None));
         let Opened { folder, log, .. } = opened;
         Ok(Self { group, peers, log, raft, _folder: folder })
     }
@@ -148,5 +164,10 @@ impl Embedded {
     /// Resolves, with the reason, if Raft dies under the running node.
     pub async fn died(&self) -> String {
         self.raft.died().await
+    }
+
+    /// Resolves, with the reason, if the node must not be part of the cluster.
+    pub async fn barred(&self) -> Barred {
+        self.raft.own().barred().await
     }
 }

@@ -221,6 +221,8 @@ impl Agent {
             ToWorker::Revoke(leases) => self.revoked(leases),
             ToWorker::Code { function, code } => self.code_arrived(now, &function, code.as_ref()),
             ToWorker::Drain => self.leave(now, ExitReason::Dismissed),
+            // The line has noted it.
+            ToWorker::Members(_) => {}
         }
     }
 }

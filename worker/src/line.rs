@@ -106,6 +106,9 @@ impl Line {
                         connection.incoming.expect_every(Duration::from_millis(heartbeat.0));
                     }
                 }
+                if let ToWorker::Members(urls) = &message {
+                    self.route.learn(urls.clone());
+                }
                 Input::Received(message)
             }
             Err(error) => {

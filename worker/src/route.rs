@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use raftwork_api::stream::whom_to_try;
+
 use crate::times;
 
 /// Hints followed without a pause. Nodes that point at each other in a circle disagree about an election, and need time.
@@ -9,6 +11,9 @@ const HINTS_MAX: u32 = 3;
 
 #[derive(Debug)]
 pub(crate) struct Route {
+    /// What the worker was started with.
+    seeds: Vec<String>,
+    /// Whom to try: never empty.
     urls: Vec<String>,
     next: usize,
     hint: Option<String>,
@@ -27,8 +32,16 @@ pub(crate) struct Leg {
 
 impl Route {
     /// Looks at `urls`, of which there is at least one, from the first on.
-    pub(crate) const fn new(urls: Vec<String>) -> Self {
-        Self { urls, next: 0, hint: None, hints: 0, failures: 0 }
+    pub(crate) fn new(urls: Vec<String>) -> Self {
+        Self { seeds: urls.clone(), urls, next: 0, hint: None, hints: 0, failures: 0 }
+    }
+
+    /// The leader has said where the nodes are.
+    pub(crate) fn learn(&mut self, members: Vec<String>) {
+        if !members.is_empty() {
+            self.urls = whom_to_try(members, &self.seeds);
+            self.next = 0;
+        }
     }
 
     /// A node has taken the worker in.
@@ -101,6 +114,16 @@ mod tests {
         route.arrived();
         route.failed(None);
         assert_eq!(route.next(0), leg("a", 25));
+    }
+
+    #[test]
+    fn members_that_the_leader_names_are_tried_first_and_the_first_urls_last() {
+        let mut route = route();
+        route.learn(vec!["x".to_owned(), "b".to_owned()]);
+        let tried: Vec<String> = (0..4).map(|_| route.next(0).url).collect();
+        assert_eq!(tried, ["x", "b", "a", "x"]);
+        route.learn(Vec::new());
+        assert_eq!(route.next(0).url, "b");
     }
 
     #[test]

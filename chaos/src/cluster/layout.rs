@@ -98,10 +98,10 @@ impl Layout {
         self.folder.join(format!("n{id}.audit"))
     }
 
-    /// The text of `cluster.toml` for nodes 1 to `nodes`.
-    pub(crate) fn config(&self, nodes: u64, settings: &Settings) -> String {
+    /// The text of a `cluster.toml` that names the nodes `ids`, of those from 1 to `all` that there may be.
+    pub(crate) fn config(&self, ids: &[u64], all: u64, settings: &Settings) -> String {
         let mut text = String::from("[cluster]\nname = \"chaos\"\n");
-        for id in 1..=nodes {
+        for id in ids.iter().copied() {
             let (addr, door) = (self.node(id), self.door(id));
             let (data, audit) = (toml_text(&self.data(id)), toml_text(&self.audit(id)));
             let _ = write!(
@@ -109,7 +109,7 @@ impl Layout {
                 "\n[[node]]\nid = {id}\naddr = \"{addr}\"\nadvertise = \"{door}\"\ndata = {data}\naudit = {audit}\n"
             );
         }
-        for (from, to) in pairs(nodes) {
+        for (from, to) in pairs(all) {
             let via = self.link(from, to);
             let _ = write!(text, "\n[[route]]\nfrom = {from}\nto = {to}\nvia = \"{via}\"\n");
         }
@@ -143,8 +143,8 @@ mod tests {
     #[test]
     fn no_two_parties_of_a_run_share_an_address() {
         let layout = Layout::new(Path::new("run"));
-        let own = (1..=7).flat_map(|id| [layout.node(id), layout.door(id)]);
-        let all: Vec<_> = own.chain(pairs(7).map(|(from, to)| layout.link(from, to))).collect();
+        let own = (1..=9).flat_map(|id| [layout.node(id), layout.door(id)]);
+        let all: Vec<_> = own.chain(pairs(9).map(|(from, to)| layout.link(from, to))).collect();
         assert_eq!(all.iter().collect::<BTreeSet<_>>().len(), all.len());
     }
 }

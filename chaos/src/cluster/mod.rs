@@ -3,9 +3,11 @@
 //! Every node is configured with the proxies as the places of its peers, and advertises a proxy to clients and workers, so
 //! that every byte between any two processes passes a wire that a nemesis can shut.
 
+mod change;
 mod image;
 mod layout;
 mod levers;
+mod members;
 mod node;
 mod process;
 mod proxy;
@@ -26,6 +28,7 @@ pub(crate) use self::image::Image;
 pub(crate) use self::layout::Settings;
 use self::layout::{Layout, pairs};
 use self::levers::Library;
+pub(crate) use self::members::Members;
 pub(crate) use self::node::Node;
 use self::proxy::{From, Proxy};
 use self::turn::{Held, Turn};
@@ -35,6 +38,8 @@ pub(crate) use self::workers::Workers;
 
 /// Pause between two looks at something that is awaited.
 const LOOK: Duration = Duration::from_millis(50);
+/// Nodes beyond those that the cluster begins with, which can be added to it.
+const SPARES: u64 = 2;
 
 /// What a cluster is made of.
 #[derive(Debug, Clone)]
@@ -54,7 +59,10 @@ pub(crate) struct Plan {
 /// A running cluster.
 pub(crate) struct Cluster {
     layout: Layout,
+    /// By id, members or not.
     nodes: Vec<Turn<Node>>,
+    members: Members,
+    founders: usize,
     wires: Arc<Wires>,
     views: Views,
     _proxies: Vec<Proxy>,
@@ -67,17 +75,26 @@ impl Cluster {
     /// When a node does not start; the message ends with what it said.
     pub(crate) async fn start(folder: &Path, plan: &Plan) -> anyhow::Result<Self> {
         let layout = Layout::new(folder);
-        fs_err::write(layout.file("cluster.toml"), layout.config(plan.nodes, &plan.settings))?;
+        let founders: Vec<u64> = (1..=plan.nodes).collect();
+        let all = plan.nodes + SPARES;
+        fs_err::write(layout.file("cluster.toml"), layout.config(&founders, all, &plan.settings))?;
+        for id in 1..=all {
+            let own = layout.config(&[id], all, &plan.settings);
+            fs_err::write(layout.file(&format!("n{id}.toml")), own)?;
+        }
         let library = plan.levers.then(|| Library::compile(folder)).transpose()?;
         let wires = Arc::new(Wires::default());
-        let proxies = open_proxies(&layout, plan.nodes, &wires).await?;
-        let nodes = (1..=plan.nodes)
+        let proxies = open_proxies(&layout, all, &wires).await?;
+        let nodes = (1..=all)
             .map(|id| {
                 Node::new(&layout, id, &plan.raftworkd, library.as_ref(), plan.own_disks).map(Turn::new)
             })
             .collect::<anyhow::Result<Vec<_>>>()?;
-        let views = Views::new((1..=plan.nodes).map(|id| (id, format!("http://{}", layout.node(id)))))?;
-        let cluster = Self { layout, nodes, wires, views, _proxies: proxies };
+        let began_with = founders.len();
+        let members = Members::new(founders);
+        let views =
+            Views::new((1..=all).map(|id| (id, format!("http://{}", layout.node(id)))), members.clone())?;
+        let cluster = Self { layout, nodes, members, founders: began_with, wires, views, _proxies: proxies };
         for id in cluster.ids() {
             cluster.node(id).await.process.start()?;
         }
@@ -85,14 +102,24 @@ impl Cluster {
         Ok(cluster)
     }
 
-    /// Ids of its nodes.
+    /// Ids of its members.
     pub(crate) fn ids(&self) -> Vec<u64> {
-        (1..=self.nodes.len() as u64).collect()
+        self.members.ids()
+    }
+
+    /// Number of nodes that it began with.
+    pub(crate) const fn founders(&self) -> usize {
+        self.founders
+    }
+
+    /// Its members, to be followed.
+    pub(crate) fn members(&self) -> Members {
+        self.members.clone()
     }
 
     /// Number of nodes that decide.
     pub(crate) fn majority(&self) -> usize {
-        self.nodes.len() / 2 + 1
+        self.ids().len() / 2 + 1
     }
 
     /// One node, alone.
@@ -111,9 +138,14 @@ impl Cluster {
         &self.views
     }
 
-    /// Base URLs for clients and workers.
+    /// Base URLs of the members, for clients and workers.
     pub(crate) fn urls(&self) -> Vec<String> {
         self.ids().into_iter().map(|id| self.layout.door_url(id)).collect()
+    }
+
+    /// Base URLs of all nodes by their id, members or not.
+    pub(crate) fn doors(&self) -> Vec<String> {
+        (1..=self.nodes.len() as u64).map(|id| self.layout.door_url(id)).collect()
     }
 
     /// A file in the run folder.
@@ -121,9 +153,10 @@ impl Cluster {
         self.layout.file(name)
     }
 
-    /// Audit file of a node.
-    pub(crate) fn audit(&self, id: u64) -> PathBuf {
-        self.layout.audit(id)
+    /// The audit files of all nodes that ever were members.
+    pub(crate) fn audits(&self) -> Vec<(u64, PathBuf)> {
+        let all = (1..=self.nodes.len() as u64).map(|id| (id, self.layout.audit(id)));
+        all.filter(|(_, path)| path.exists()).collect()
     }
 
     /// The node that leads now, as most say; waits for one.

@@ -58,6 +58,11 @@ impl Process {
         self.child.as_ref().and_then(Child::id)
     }
 
+    /// What it is started with from now on.
+    pub(crate) fn set_arguments(&mut self, arguments: &[&str]) {
+        self.recipe.arguments = arguments.iter().map(Into::into).collect();
+    }
+
     /// Whether it was paused and not resumed.
     pub(crate) const fn is_paused(&self) -> bool {
         self.paused

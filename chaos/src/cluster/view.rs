@@ -5,10 +5,12 @@ use std::time::Duration;
 
 use anyhow::ensure;
 use futures::future::join_all;
-use raftwork_api::cluster::{ClusterInfo, DigestInfo, Transfer};
+use raftwork_api::cluster::{ClusterInfo, DigestInfo, MemberChange, NewMember, Transfer};
 use raftwork_api::paths;
 use raftwork_api::workers::WorkerList;
 use serde::de::DeserializeOwned;
+
+use super::members::Members;
 
 /// How long a node may take: longer than a busy one needs, shorter than a fault lasts.
 const PATIENCE: Duration = Duration::from_millis(1_500);
@@ -38,6 +40,7 @@ impl View {
 pub(crate) struct Views {
     http: reqwest::Client,
     urls: BTreeMap<u64, String>,
+    members: Members,
 }
 
 impl Views {
@@ -45,26 +48,28 @@ impl Views {
     ///
     /// # Errors
     /// When no HTTP client can be made.
-    pub(crate) fn new(urls: impl IntoIterator<Item = (u64, String)>) -> anyhow::Result<Self> {
+    pub(crate) fn new(
+        urls: impl IntoIterator<Item = (u64, String)>,
+        members: Members,
+    ) -> anyhow::Result<Self> {
         let http = reqwest::Client::builder().no_proxy().tcp_nodelay(true).build()?;
-        Ok(Self { http, urls: urls.into_iter().collect() })
+        Ok(Self { http, urls: urls.into_iter().collect(), members })
     }
 
-    /// Whom it asks.
-    pub(crate) fn ids(&self) -> impl Iterator<Item = u64> {
-        self.urls.keys().copied()
+    /// Whom it asks: the members.
+    pub(crate) fn ids(&self) -> Vec<u64> {
+        self.members.ids()
     }
 
     /// What every node that answers says.
     pub(crate) async fn all(&self) -> Vec<View> {
-        let ask = |id: &u64| {
-            let id = *id;
-            async move {
-                let info = self.get(id, paths::CLUSTER, PATIENCE).await?;
-                Some(View { node: id, info })
-            }
-        };
-        join_all(self.urls.keys().map(ask)).await.into_iter().flatten().collect()
+        let ask = |id| async move { Some(View { node: id, info: self.info(id).await? }) };
+        join_all(self.ids().into_iter().map(ask)).await.into_iter().flatten().collect()
+    }
+
+    /// What one node says, member or not.
+    pub(crate) async fn info(&self, id: u64) -> Option<ClusterInfo> {
+        self.get(id, paths::CLUSTER, PATIENCE).await
     }
 
     /// The node that leads in the newest term, if one says so.
@@ -90,10 +95,35 @@ impl Views {
     /// When it refuses, or does not answer.
     pub(crate) async fn transfer(&self, leader: u64, to: u64) -> anyhow::Result<()> {
         let url = format!("{}{}", self.urls[&leader], paths::CLUSTER_TRANSFER);
-        let body = Transfer { to: Some(to) };
+        let body = Transfer { from: Some(leader), to: Some(to) };
         let answer = self.http.post(url).json(&body).timeout(TRANSFER_PATIENCE).send().await?;
         let status = answer.status();
         ensure!(status.is_success(), "node {leader} refuses to hand over: {status} {}", answer.text().await?);
+        Ok(())
+    }
+
+    /// Asks node `leader` for a change of the membership, and tells how far it is.
+    ///
+    /// # Errors
+    /// When it refuses, or does not answer.
+    pub(crate) async fn add_member(&self, leader: u64, wish: &NewMember) -> anyhow::Result<MemberChange> {
+        let url = format!("{}{}?wait=2s", self.urls[&leader], paths::CLUSTER_MEMBERS);
+        let answer = self.http.post(url).json(wish).timeout(TRANSFER_PATIENCE).send().await?;
+        let (status, text) = (answer.status(), answer.text().await?);
+        ensure!(status.is_success(), "node {leader} answers {status} {text}");
+        Ok(serde_json::from_str(&text)?)
+    }
+
+    /// Asks node `leader` to remove node `id`.
+    ///
+    /// # Errors
+    /// When it refuses, or does not answer.
+    pub(crate) async fn remove_member(&self, leader: u64, id: u64) -> anyhow::Result<()> {
+        let path = paths::CLUSTER_MEMBER.replace("{node_id}", &id.to_string());
+        let answer = self.http.delete(format!("{}{path}", self.urls[&leader]));
+        let answer = answer.timeout(TRANSFER_PATIENCE).send().await?;
+        let status = answer.status();
+        ensure!(status.is_success(), "node {leader} answers {status} {}", answer.text().await?);
         Ok(())
     }
 

@@ -26,7 +26,8 @@ impl Workers {
         let worker = |index: usize| -> anyhow::Result<Turn<Process>> {
             let name = format!("w{}", index + 1);
             let mode = if index.is_multiple_of(2) { "push" } else { "pull" };
-            let (urls, slots) = (cluster.urls().join(","), slots.to_string());
+            // All doors: one that is started again may find none of the first nodes.
+            let (urls, slots) = (cluster.doors().join(","), slots.to_string());
             let arguments = ["worker", "--url", &urls, "--name", &name, "--mode", mode, "--slots", &slots];
             let mut process = Process::new(Recipe {
                 program: raftwork.to_owned(),

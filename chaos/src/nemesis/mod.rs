@@ -5,6 +5,7 @@ mod corrupt;
 mod disk;
 mod flaky;
 mod kill;
+mod membership;
 mod partition;
 mod pause;
 mod power;
@@ -146,6 +147,7 @@ pub(crate) fn all() -> Vec<Box<dyn Nemesis>> {
     all.push(Box::new(restart::RollingRestart::default()));
     all.push(Box::new(transfer::TransferLeadership::default()));
     all.push(Box::new(snapshot::InstallSnapshot::default()));
+    all.extend(membership::all());
     all
 }
 

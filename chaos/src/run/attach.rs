@@ -21,7 +21,7 @@ use super::options::in_path;
 use super::progress::Progress;
 use super::watch::Watch;
 use super::{Outcome, settle, stamp};
-use crate::cluster::Views;
+use crate::cluster::{Members, Views};
 use crate::history::{Event, FORMAT, Fault, FaultStep, Phase, Recorder, Run as Header, Wanted};
 use crate::workload::{Load, Mix, Register, Shared, Stage};
 
@@ -149,13 +149,15 @@ pub async fn attach(options: &AttachOptions) -> anyhow::Result<Outcome> {
     let folder = options.folder.clone().unwrap_or_else(|| format!("raftwork-chaos/attach-{seed}").into());
     ensure!(!folder.exists(), "{} exists already; remove it, or give another --folder", folder.display());
     let dev = if options.breaks.is_empty() { None } else { Some(Dev::find(options.program()?).await?) };
-    let views = Views::new((1..).zip(options.urls.iter().map(|url| url.trim_end_matches('/').to_owned())))?;
+    let urls = options.urls.iter().map(|url| url.trim_end_matches('/').to_owned());
+    let members = Members::new(1..=options.urls.len() as u64);
+    let views = Views::new((1..).zip(urls), members.clone())?;
     fs_err::create_dir_all(&folder)?;
     let history = folder.join("history.jsonl");
     let recorder = Recorder::create(&history, options.header(seed))?;
     let progress = Progress::start();
     progress.say(&format!("seed {seed}; what is seen goes to {}", history.display()));
-    let shared = Arc::new(Shared::new(recorder.clone(), options.urls.clone(), seed)?);
+    let shared = Arc::new(Shared::new(recorder.clone(), options.urls.clone(), members, seed)?);
     let register = Register::open(recorder.clone()).await?;
     let _watch = Watch::start(views.clone(), Arc::clone(&shared));
     recorder.record(Event::Phase(Phase::Load));

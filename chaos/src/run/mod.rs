@@ -147,7 +147,7 @@ impl Work {
             Some(raftwork) => Workers::start(&cluster, raftwork, plan.workers, SLOTS)?,
             None => Workers::none(),
         };
-        let shared = Arc::new(Shared::new(recorder.clone(), cluster.urls(), plan.seed)?);
+        let shared = Arc::new(Shared::new(recorder.clone(), cluster.doors(), cluster.members(), plan.seed)?);
         let register = Register::open(recorder).await?;
         await_workers(&cluster, workers.len()).await?;
         let watch = Watch::start(cluster.views().clone(), Arc::clone(&shared));
@@ -254,7 +254,7 @@ async fn await_workers(cluster: &Cluster, count: usize) -> anyhow::Result<()> {
 
 /// Adds the Raft log to the history; returns its length.
 fn write_log(cluster: &Cluster, recorder: &Recorder) -> anyhow::Result<usize> {
-    let files: Vec<(u64, PathBuf)> = cluster.ids().into_iter().map(|id| (id, cluster.audit(id))).collect();
+    let files = cluster.audits();
     let entries =
         audit::read(files.iter().map(|(id, path)| (*id, path.as_path()))).context("cannot read the log")?;
     let count = entries.len();

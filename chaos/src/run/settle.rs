@@ -62,7 +62,7 @@ pub(super) async fn digests(views: &Views, shared: &Shared) -> anyhow::Result<()
         for id in views.ids() {
             digests.extend(views.digest(id).await);
         }
-        let all = digests.len() == views.ids().count();
+        let all = digests.len() == views.ids().len();
         let verdict = judge(&digests);
         if all && verdict != Verdict::Unsettled {
             for told in digests {

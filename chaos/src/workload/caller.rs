@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use rand::Rng;
+use rand::seq::IndexedRandom;
 use serde_json::Value;
 
 use super::http::{Ask, Heard, outcome};
@@ -23,7 +23,7 @@ impl Caller {
 
     /// Some node.
     pub(super) fn some_node(&self) -> u64 {
-        rand::rng().random_range(self.shared.http.ids())
+        *self.shared.http.ids().choose(&mut rand::rng()).expect("a cluster has members")
     }
 
     /// Makes a call to a node, and notes it; `reply` reads the body of a success.

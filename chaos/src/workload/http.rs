@@ -6,6 +6,7 @@ use raftwork_api::{ErrorCode, Problem};
 use reqwest::Method;
 use serde_json::Value;
 
+use crate::cluster::Members;
 use crate::history::{Outcome, Refusal, Reply};
 
 /// How long a caller waits: longer than a node looks for a leader, and not so long that a partition stops all callers.
@@ -71,31 +72,36 @@ pub(crate) enum Heard {
 pub(crate) struct Http {
     client: reqwest::Client,
     urls: Vec<String>,
+    members: Members,
 }
 
 impl Http {
-    /// To the nodes with these base URLs, in the order of their ids.
+    /// To the nodes with these base URLs, in the order of their ids, members or not.
     ///
     /// # Errors
     /// When no client can be made.
-    pub(crate) fn new(urls: Vec<String>) -> anyhow::Result<Self> {
+    pub(crate) fn new(urls: Vec<String>, members: Members) -> anyhow::Result<Self> {
         let client = reqwest::Client::builder().no_proxy().tcp_nodelay(true).timeout(PATIENCE).build()?;
-        Ok(Self { client, urls })
+        Ok(Self { client, urls, members })
     }
 
-    /// Ids of the nodes.
-    pub(crate) fn ids(&self) -> std::ops::RangeInclusive<u64> {
-        1..=self.urls.len() as u64
+    /// Ids of the members.
+    pub(crate) fn ids(&self) -> Vec<u64> {
+        self.members.ids()
     }
 
-    /// Base URLs of the nodes.
-    pub(crate) fn urls(&self) -> &[String] {
-        &self.urls
+    /// Base URLs of the members: what clients begin with.
+    pub(crate) fn urls(&self) -> Vec<String> {
+        self.ids().into_iter().map(|id| self.url(id).to_owned()).collect()
+    }
+
+    fn url(&self, id: u64) -> &str {
+        &self.urls[usize::try_from(id - 1).expect("ids are small")]
     }
 
     /// Sends one request to node `id`.
     pub(crate) async fn ask(&self, id: u64, ask: &Ask) -> Heard {
-        let base = &self.urls[usize::try_from(id - 1).expect("ids are small")];
+        let base = self.url(id);
         let mut request = self.client.request(ask.method.clone(), format!("{base}{}", ask.path));
         if let Some(key) = &ask.key {
             request = request.header("idempotency-key", key);
@@ -165,6 +171,9 @@ const fn refusal(code: ErrorCode) -> Option<Refusal> {
         | ErrorCode::NotFound
         | ErrorCode::MethodNotAllowed
         | ErrorCode::UnknownWorker
+        | ErrorCode::UnknownNode
+        | ErrorCode::UnusableNode
+        | ErrorCode::UnsafeChange
         | ErrorCode::Busy
         | ErrorCode::NoLeader
         | ErrorCode::NotLeader

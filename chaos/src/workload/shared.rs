@@ -9,6 +9,7 @@ use rand::Rng;
 use rand::seq::IndexedRandom;
 
 use super::http::Http;
+use crate::cluster::Members;
 use crate::history::Recorder;
 
 /// Tasks that readers and cancellers choose from: the newest ones, where something still happens.
@@ -45,14 +46,19 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    /// Of a run whose nodes have these base URLs, in the order of their ids.
+    /// Of a run whose nodes have these base URLs, in the order of their ids, members or not.
     ///
     /// # Errors
     /// When no HTTP client can be made.
-    pub(crate) fn new(recorder: Recorder, urls: Vec<String>, seed: u64) -> anyhow::Result<Self> {
+    pub(crate) fn new(
+        recorder: Recorder,
+        urls: Vec<String>,
+        members: Members,
+        seed: u64,
+    ) -> anyhow::Result<Self> {
         Ok(Self {
             recorder,
-            http: Http::new(urls)?,
+            http: Http::new(urls, members)?,
             seed,
             stage: Mutex::new(Stage::Load),
             processes: AtomicU64::new(1),

@@ -6,7 +6,7 @@ use super::Config;
 use crate::dispatch::Timings;
 use crate::group::GroupSettings;
 use crate::raft::RaftSettings;
-use crate::raft::types::{NodeId, Peer};
+use crate::raft::types::NodeId;
 
 impl Config {
     /// For Raft.
@@ -37,9 +37,9 @@ impl Config {
         own.map(|route| (route.to, route.via.clone())).collect()
     }
 
-    /// The first members of the cluster, and where each is reached.
-    pub fn members(&self) -> BTreeMap<NodeId, Peer> {
-        self.nodes.iter().map(|node| (node.id, Peer { addr: node.reached_at() })).collect()
+    /// The nodes that found the cluster, and where each is reached.
+    pub fn founders(&self) -> BTreeMap<NodeId, String> {
+        self.nodes.iter().map(|node| (node.id, node.reached_at())).collect()
     }
 }
 
@@ -58,7 +58,7 @@ mod tests {
         assert_eq!(config.raft_settings().heartbeat, Duration::from_millis(50));
         assert_eq!(config.raft_settings().keep_entries, 7);
         assert_eq!(config.group_settings().timings.ttl, Duration::from_secs(5));
-        assert_eq!(config.members(), [(2, Peer { addr: "n2.example.com:7002".to_owned() })].into());
+        assert_eq!(config.founders(), [(2, "n2.example.com:7002".to_owned())].into());
     }
 
     #[test]

@@ -79,6 +79,7 @@ impl Dispatcher {
         let timings = self.inner.timings;
         let welcome = ToWorker::Welcome { ttl: millis(timings.ttl), heartbeat: millis(timings.heartbeat) };
         send(&connected.outbox, &welcome);
+        send(&connected.outbox, &ToWorker::Members(self.inner.reign.members().borrow().clone()));
         if !lost.is_empty() {
             send(&connected.outbox, &ToWorker::Revoke(lost));
         }
@@ -97,9 +98,15 @@ impl Dispatcher {
         reader: &mut FrameReader<ReadHalf<S>>,
         connected: &Connected,
     ) -> Result<(), StreamError> {
+        let mut members = self.inner.reign.members();
         loop {
             let frame = tokio::select! {
                 frame = reader.next() => frame?,
+                Ok(()) = members.changed() => {
+                    let urls = members.borrow_and_update().clone();
+                    send(&connected.outbox, &ToWorker::Members(urls));
+                    continue;
+                }
                 () = self.inner.reign.ended() => {
                     linger(reader).await;
                     return Ok(());

@@ -4,6 +4,7 @@
 //! one leader can do.
 
 mod clock;
+pub mod members;
 mod proposals;
 mod reign;
 mod watch;
@@ -15,10 +16,11 @@ use std::time::Duration;
 use raftwork_api::cluster::{ClusterInfo, DigestInfo, NodeInfo};
 use raftwork_kernel::mutants::mutant;
 use raftwork_kernel::{Accepted, Command, Event, LogTime, Record, Reply, TaskId};
+use tokio::sync::Semaphore;
 
 pub use self::proposals::ProposalCounters;
 pub(crate) use self::proposals::{Coalescer, Proposal, Proposals, Queue};
-pub(crate) use self::reign::{Reign, ReignSeed};
+pub(crate) use self::reign::{Members, Reign, ReignSeed};
 pub use self::watch::Watch;
 use self::watch::Watchers;
 use crate::dispatch::{Dispatcher, Timings};
@@ -98,6 +100,8 @@ pub struct Group {
 
 struct Inner {
     cluster: String,
+    /// Where this node says that it is reached.
+    url: String,
     raft: RaftNode,
     replica: Replica,
     reign: Reign,
@@ -106,6 +110,8 @@ struct Inner {
     watchers: Arc<Watchers>,
     counters: Arc<ProposalCounters>,
     queued_max: usize,
+    /// Held by whoever changes the membership.
+    changing: Arc<Semaphore>,
 }
 
 /// What a group can be told.
@@ -151,7 +157,7 @@ impl GroupSeed {
     }
 
     /// Starts the group's tasks in the current runtime.
-    pub(crate) fn start(self, cluster: &str, raft: RaftNode) -> Group {
+    pub(crate) fn start(self, cluster: &str, url: String, raft: RaftNode) -> Group {
         let counters = Arc::<ProposalCounters>::default();
         let coalescer = Coalescer {
             queue: self.queue,
@@ -167,6 +173,7 @@ impl GroupSeed {
         tokio::spawn(self.reign_seed.keeper(raft.clone(), self.replica.clone()).run(self.dispatcher.clone()));
         let inner = Inner {
             cluster: cluster.to_owned(),
+            url,
             raft,
             replica: self.replica,
             reign: self.reign,
@@ -175,8 +182,11 @@ impl GroupSeed {
             watchers: self.watchers,
             counters,
             queued_max: self.settings.queued_max,
+            changing: Arc::new(Semaphore::new(1)),
         };
-        Group { inner: Arc::new(inner) }
+        let group = Group { inner: Arc::new(inner) };
+        tokio::spawn(group.clone().tend_members());
+        group
     }
 }
 
@@ -292,6 +302,11 @@ impl Group {
         ended.into_iter().next().and_then(|(_, record)| record)
     }
 
+    /// Where the nodes are, and where they will be.
+    pub(crate) fn members(&self) -> Members {
+        self.inner.reign.members()
+    }
+
     /// What Raft says about itself.
     pub fn status(&self) -> RaftStatus {
         self.inner.raft.status()
@@ -311,6 +326,9 @@ impl Group {
         ClusterInfo {
             cluster: self.inner.cluster.clone(),
             node: status.node,
+            url: self.inner.url.clone(),
+            incarnation: self.inner.raft.own().incarnation.to_string(),
+            joined: status.joined,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             leader: status.leader,
             term: status.term,
@@ -379,10 +397,10 @@ fn not_leader(leader: Option<(u64, crate::raft::types::Peer)>) -> Unavailable {
     })
 }
 
-/// The voter, other than this node, that has most of the log.
+/// The voter, other than this node, that has most of the log, and answers if any does.
 fn successor(status: &RaftStatus) -> Option<u64> {
     let others = status.replicated.iter().filter(|(id, _)| **id != status.node && status.voters.contains(id));
-    others.max_by_key(|(_, matched)| **matched).map(|(id, _)| *id)
+    others.max_by_key(|(id, matched)| (members::answers(status, **id), **matched)).map(|(id, _)| *id)
 }
 
 fn nodes(status: &RaftStatus) -> Vec<NodeInfo> {
@@ -401,6 +419,8 @@ fn nodes(status: &RaftStatus) -> Vec<NodeInfo> {
         url: format!("http://{}", peer.addr),
         role: role(*id).to_owned(),
         lag: if status.role == Role::Leader { lags.get(id).copied() } else { None },
+        answers: (status.role == Role::Leader).then(|| members::answers(status, *id)),
+        incarnation: peer.incarnation.to_string(),
     };
     status.peers.iter().map(node).collect()
 }

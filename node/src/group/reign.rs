@@ -25,26 +25,32 @@ enum State {
     Following(Option<LeaderAt>),
 }
 
+/// Base URLs of the nodes.
+pub(crate) type Members = watch::Receiver<Vec<String>>;
+
 /// Follows the leadership; a clone is another handle on it.
 #[derive(Clone)]
 pub(crate) struct Reign {
     state: watch::Receiver<State>,
+    members: Members,
 }
 
 /// Changes what [`Reign`] shows.
 pub(crate) struct ReignKeeper {
     state: watch::Sender<State>,
+    members: watch::Sender<Vec<String>>,
     raft: RaftNode,
     replica: Replica,
 }
 
 /// The keeper's half before Raft is running.
-pub(crate) struct ReignSeed(watch::Sender<State>);
+pub(crate) struct ReignSeed(watch::Sender<State>, watch::Sender<Vec<String>>);
 
 impl Reign {
     pub(crate) fn new() -> (Self, ReignSeed) {
         let (sender, state) = watch::channel(State::Following(None));
-        (Self { state }, ReignSeed(sender))
+        let (told, members) = watch::channel(Vec::new());
+        (Self { state, members }, ReignSeed(sender, told))
     }
 
     pub(crate) fn leadership(&self) -> Leadership {
@@ -56,6 +62,11 @@ impl Reign {
 
     pub(crate) fn leads(&self) -> bool {
         matches!(*self.state.borrow(), State::Leading(_))
+    }
+
+    /// Where the nodes are, and where they will be.
+    pub(crate) fn members(&self) -> Members {
+        self.members.clone()
     }
 
     /// The leader's clock, while this node leads.
@@ -105,7 +116,7 @@ impl Reign {
 
 impl ReignSeed {
     pub(crate) fn keeper(self, raft: RaftNode, replica: Replica) -> ReignKeeper {
-        ReignKeeper { state: self.0, raft, replica }
+        ReignKeeper { state: self.0, members: self.1, raft, replica }
     }
 }
 
@@ -116,6 +127,7 @@ impl ReignKeeper {
         let mut reigning = None;
         loop {
             let now = watch.now();
+            self.tell_members(&now);
             let leads = now.role == Role::Leader;
             if reigning.is_some_and(|term| !leads || term != now.term) {
                 self.end(&dispatcher, &now);
@@ -157,6 +169,15 @@ impl ReignKeeper {
         self.state.send_replace(State::Following(leader.clone()));
         dispatcher.reign_ends(leader.as_ref().map(|leader| leader.url.as_str()));
         tracing::info!(term = now.term, "this node leads no more");
+    }
+
+    fn tell_members(&self, now: &RaftLeadership) {
+        let urls: Vec<String> = now.members.iter().map(|(_, peer)| format!("http://{}", peer.addr)).collect();
+        self.members.send_if_modified(|members| {
+            let changed = *members != urls;
+            *members = urls;
+            changed
+        });
     }
 
     fn follow(&self, now: &RaftLeadership) {

@@ -14,7 +14,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use super::write;
-use crate::group::{Group, Unavailable, Watch};
+use crate::group::{Group, Members, Unavailable, Watch};
 use crate::replica::Standing;
 
 /// Requests of one connection that may be under way.
@@ -34,7 +34,9 @@ where
     let watch = group.watch();
     let requests = Requests { group, writer: writer.clone(), to_watch };
     let places = Arc::new(Semaphore::new(IN_FLIGHT_MAX));
-    let mut session = Session { frames, writer, watch, watched, places };
+    let mut members = requests.group.members();
+    members.mark_changed();
+    let mut session = Session { frames, writer, watch, watched, members, places };
     if let Err(reason) = session.run(&requests).await {
         tracing::debug!(%reason, "a client's stream ended");
     }
@@ -58,6 +60,7 @@ struct Session<R> {
     writer: FrameWriter,
     watch: Watch,
     watched: mpsc::Receiver<Vec<TaskId>>,
+    members: Members,
     places: Arc<Semaphore>,
 }
 
@@ -72,6 +75,10 @@ impl<R: AsyncRead + Unpin> Session<R> {
                 },
                 ended = self.watch.next() => send_ended(&self.writer, ended).await?,
                 Some(tasks) = self.watched.recv() => self.watch.add(&tasks),
+                Ok(()) = self.members.changed() => {
+                    let urls = self.members.borrow_and_update().clone();
+                    self.writer.send(message(0, &ToClient::Members(urls))).await?;
+                }
                 () = self.writer.closed() => return Ok(()),
             }
         }

@@ -5,12 +5,13 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::StatusCode;
 use raftwork_api::cluster::{ClusterInfo, DigestInfo, Transfer};
-use raftwork_api::paths;
+use raftwork_api::{ErrorCode, paths};
 
 use super::error::{ApiError, ApiResult};
 use super::extract::json;
 use super::list::blocking;
 use super::openapi::Problems;
+use super::read;
 use super::state::AppState;
 
 /// State of the cluster, as the asked node sees it; served even without a leader.
@@ -40,15 +41,20 @@ pub(super) async fn digest(State(state): State<AppState>) -> Response {
 pub(super) async fn transfer(State(state): State<AppState>, body: Bytes) -> ApiResult<Response> {
     // Nothing at all means "to anybody", so that `curl -X POST` is enough.
     let transfer = if body.is_empty() {
-        Transfer { to: None }
+        Transfer { from: None, to: None }
     } else {
         serde_json::from_slice(&body)
             .map_err(|error| ApiError::bad_request(format!("the body is not {{\"to\": 2}}: {error}")))?
     };
+    read::leads(&state)?;
+    let leads = state.group.status().node;
     if let Some(to) = transfer.to {
         check_voter(&state, to)?;
     }
-    state.group.transfer(transfer.to).await?;
+    // A repetition finds what it asks for.
+    if transfer.to != Some(leads) && transfer.from.is_none_or(|from| from == leads) {
+        state.group.transfer(transfer.to).await?;
+    }
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
@@ -57,5 +63,5 @@ fn check_voter(state: &AppState, to: u64) -> ApiResult<()> {
     if voters.contains(&to) {
         return Ok(());
     }
-    Err(ApiError::bad_request(format!("node {to} cannot lead; the voters are {voters:?}")))
+    Err(ApiError::new(ErrorCode::UnknownNode, format!("node {to} cannot lead; the voters are {voters:?}")))
 }

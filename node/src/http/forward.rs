@@ -22,6 +22,7 @@ use super::error::{ApiError, NotServed};
 use super::state::AppState;
 use super::{body, ids};
 use crate::group::{LeaderAt, Leadership};
+use crate::raft::dial::causes;
 
 /// Marks a request that another node has sent on: it is never sent on a second time, so no loop can form.
 const FORWARDED: &str = "x-raftwork-forwarded";
@@ -71,6 +72,14 @@ impl Forwarder {
         self.routes.get(&node.id).map_or_else(|| node.url.clone(), |via| format!("http://{via}"))
     }
 
+    /// Asks somebody who may be no node at all for a small text, or says why there is none.
+    pub(super) async fn look(&self, url: String) -> Result<String, String> {
+        const PATIENCE: Duration = Duration::from_secs(3);
+        let answer =
+            async { self.client.get(url).timeout(PATIENCE).send().await?.error_for_status()?.text().await };
+        answer.await.map_err(|error| causes(&error))
+    }
+
     /// Asks another node for a small text, or says why there is none.
     pub(super) async fn fetch(&self, url: String) -> Result<String, reqwest::Error> {
         self.client.get(url).timeout(ANSWER_PATIENCE).send().await?.error_for_status()?.text().await
@@ -94,7 +103,8 @@ impl Call {
 
     /// Whether repeating it after it was carried out does no harm.
     fn is_repeatable(&self) -> bool {
-        // The state machine takes every report on a lease twice; only a second hand-over would be another one.
+        // The state machine takes every report on a lease twice, and a change of the members says what shall be; only a second
+        // hand-over would be another one.
         self.parts.uri.path() != paths::CLUSTER_TRANSFER
     }
 }
@@ -331,6 +341,7 @@ mod tests {
             ("/v1/tasks", true),
             ("/execute_function", true),
             ("/v1/leases/complete", true),
+            ("/v1/cluster/members", true),
             ("/v1/cluster/transfer", false),
         ] {
             let call = Call { parts: parts(Method::POST, path), body: Bytes::new() };

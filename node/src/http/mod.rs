@@ -19,6 +19,7 @@ mod ids;
 mod leases;
 mod list;
 mod listen;
+mod members;
 mod metrics;
 mod openapi;
 mod pickle;
@@ -105,6 +106,8 @@ fn plain_routes() -> OpenApiRouter<AppState> {
         .routes(routes!(workers::list))
         .routes(routes!(workers::drain))
         .routes(routes!(cluster::transfer))
+        .routes(routes!(members::add))
+        .routes(routes!(members::remove))
 }
 
 /// Routes about the asked node itself.

@@ -62,6 +62,24 @@ pub(super) struct FreshQuery {
     pub(super) read: Read,
 }
 
+/// Query of a request that may take a while.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct WaitQuery {
+    /// How long to wait until the new node has caught up, as in `30s`; at most 60s.
+    #[param(value_type = Option<String>)]
+    pub(super) wait: Option<Span>,
+}
+
+/// Query of a removal.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct ForceQuery {
+    /// Whether to do so although too few of the remaining nodes answer.
+    #[serde(default)]
+    pub(super) force: bool,
+}
+
 /// Checks a `wait`.
 pub(super) fn wait_of(wait: Option<Span>) -> ApiResult<Duration> {
     let wait = Duration::from(wait.unwrap_or_default());

@@ -118,7 +118,7 @@ impl Dial for HttpDialer {
 }
 
 /// An error with its causes, for reqwest's own text leaves out the one that helps.
-fn causes(error: &dyn std::error::Error) -> String {
+pub(crate) fn causes(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

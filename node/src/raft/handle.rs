@@ -2,7 +2,7 @@
 //!
 //! No type of openraft goes out of here but behind a short name; errors are the operation's own.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -10,11 +10,13 @@ use openraft::async_runtime::watch::WatchReceiver;
 use openraft::{Instant as _, LinearizerOption, ServerState};
 use raftwork_kernel::mutants::mutant;
 
+use super::admission::{Admission, Surroundings};
 use super::brevity;
 use super::dial::Dial;
 use super::leadership::LeadershipWatch;
 use super::log_store::LogStore;
 use super::network::Network;
+use super::own::Own;
 use super::settings::RaftSettings;
 use super::transfer::Machine;
 use super::types::{
@@ -26,6 +28,7 @@ use super::vigil::Vigil;
 /// A running Raft node; a clone is another handle on it.
 pub struct RaftHandle<SM: Machine> {
     raft: Raft<SM>,
+    own: Arc<Own>,
     dialer: Arc<dyn Dial>,
     /// How long a read waits for a majority to confirm the leader.
     read_patience: Duration,
@@ -102,6 +105,26 @@ pub enum ReadIndexError {
     Stopped(String),
 }
 
+/// Why the membership was not changed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ChangeError {
+    /// Another node leads; nothing happened, or the first half of it.
+    #[error("this node does not lead")]
+    NotLeader {
+        /// Who does, if it is known.
+        leader: Option<(NodeId, Peer)>,
+    },
+    /// Leadership was lost while the change was under way.
+    #[error("leadership was lost before the outcome of the change was known")]
+    Unknown,
+    /// Another change is under way, or the leader has committed nothing yet, or the membership is another by now.
+    #[error("not now: {0}")]
+    NotNow(String),
+    /// Raft has stopped.
+    #[error("raft has stopped: {0}")]
+    Stopped(String),
+}
+
 /// Why a cluster was not started.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InitializeError {
@@ -156,8 +179,16 @@ pub struct RaftStatus {
     pub purged: Option<u64>,
     /// Leader only: when a majority last confirmed it.
     pub quorum_acked: Option<Instant>,
+    /// Leader only: when each node last answered.
+    pub heard: BTreeMap<NodeId, Instant>,
     /// Who votes.
     pub voters: Vec<NodeId>,
+    /// The sets of voters: one, or two while they change; none on a node that is new.
+    pub configs: Vec<BTreeSet<NodeId>>,
+    /// Whether the membership is committed.
+    pub members_settled: bool,
+    /// Whether this node has ever seen a committed membership.
+    pub joined: bool,
     /// Who listens.
     pub learners: Vec<NodeId>,
     /// Where each of them is reached.
@@ -170,15 +201,14 @@ pub struct RaftStatus {
 
 impl<SM: Machine> Clone for RaftHandle<SM> {
     fn clone(&self) -> Self {
-        let (raft, dialer) = (self.raft.clone(), Arc::clone(&self.dialer));
-        Self { raft, dialer, read_patience: self.read_patience }
+        let (raft, own, dialer) = (self.raft.clone(), Arc::clone(&self.own), Arc::clone(&self.dialer));
+        Self { raft, own, dialer, read_patience: self.read_patience }
     }
 }
 
 impl<SM: Machine> RaftHandle<SM> {
     /// Reads what is stored, re-applies what was committed, and starts. Runs on the runtime that it is called on.
     pub async fn start(
-        node: NodeId,
         cluster: &str,
         settings: &RaftSettings,
         network: Network<SM::SnapshotData>,
@@ -186,13 +216,34 @@ impl<SM: Machine> RaftHandle<SM> {
         state_machine: SM,
     ) -> Result<Self, OpenRaftError> {
         let config = settings.config(cluster)?;
-        let dialer = network.dialer();
+        let (own, dialer) = (network.own(), network.dialer());
         let log_size = log.size();
-        let raft = Raft::new(node, config, network, log, state_machine).await;
+        let raft = Raft::new(own.node, config, network, log, state_machine).await;
         let raft = raft.map_err(|error| OpenRaftError::Fatal(error.to_string()))?;
-        tokio::spawn(Vigil::new(raft.clone(), Arc::clone(&dialer)).run());
+        tokio::spawn(Vigil::new(raft.clone(), Arc::clone(&own), Arc::clone(&dialer)).run());
         tokio::spawn(brevity::keep_short(raft.clone(), log_size, settings.clone()));
-        Ok(Self { raft, dialer, read_patience: settings.election_max * 2 })
+        Ok(Self { raft, own, dialer, read_patience: settings.election_max * 2 })
+    }
+
+    /// Who this node is.
+    pub fn own(&self) -> &Arc<Own> {
+        &self.own
+    }
+
+    /// Brings this node into its cluster, and follows its place there; [`Own::barred`] tells how that ends.
+    pub fn enter(&self, surroundings: Surroundings) {
+        tokio::spawn(Admission::new(self.clone(), surroundings).run());
+    }
+
+    /// Whether this node has ever been part of a cluster.
+    pub(super) async fn is_founded(&self) -> Result<bool, InitializeError> {
+        let founded = self.raft.is_initialized().await;
+        founded.map_err(|fatal| InitializeError::Stopped(fatal.to_string()))
+    }
+
+    /// Whether this node leads, as Raft says.
+    pub(super) fn leads(&self) -> bool {
+        self.raft.server_metrics().borrow_watched().state == ServerState::Leader
     }
 
     /// What makes connections to peers.
@@ -205,7 +256,7 @@ impl<SM: Machine> RaftHandle<SM> {
         &self.raft
     }
 
-    /// Makes this node's first membership; every node of a new cluster may do so at once with the same members.
+    /// Makes the first membership of a new cluster. One node does so, and the others hear of it.
     ///
     /// Does nothing on a node that has ever been part of a cluster.
     pub async fn initialize(&self, members: BTreeMap<NodeId, Peer>) -> Result<(), InitializeError> {
@@ -359,6 +410,10 @@ fn status(metrics: &Metrics) -> RaftStatus {
             .last_quorum_acked
             .as_ref()
             .and_then(|acked| Instant::now().checked_sub(acked.elapsed())),
+        heard: heard(metrics),
+        configs: membership.get_joint_config().clone(),
+        members_settled: membership.log_id() == metrics.committed_membership_config.log_id(),
+        joined: metrics.committed_membership_config.log_id().is_some(),
         learners: membership.nodes().map(|(id, _)| *id).filter(|id| !voters.contains(id)).collect(),
         peers: membership.nodes().map(|(id, peer)| (*id, peer.clone())).collect(),
         replicated: replicated(metrics),
@@ -370,6 +425,12 @@ fn status(metrics: &Metrics) -> RaftStatus {
 fn replicated(metrics: &Metrics) -> BTreeMap<NodeId, Option<u64>> {
     let progress = metrics.replication.iter().flatten();
     progress.map(|(id, matched)| (*id, matched.as_ref().map(|id| id.index))).collect()
+}
+
+fn heard(metrics: &Metrics) -> BTreeMap<NodeId, Instant> {
+    let now = Instant::now();
+    let heard = metrics.heartbeat.iter().flatten();
+    heard.filter_map(|(id, at)| Some((*id, now.checked_sub(at.as_ref()?.elapsed())?))).collect()
 }
 
 pub(super) fn role(state: ServerState) -> Role {
@@ -393,6 +454,7 @@ fn refused(refusal: WriteRefusal) -> ProposeError {
     }
 }
 
-fn leader_of(forward: Forward) -> Option<(NodeId, Peer)> {
+/// Who leads instead.
+pub(super) fn leader_of(forward: Forward) -> Option<(NodeId, Peer)> {
     forward.leader_id.zip(forward.leader_node)
 }

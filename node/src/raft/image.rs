@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use openraft::vote::RaftLeaderId;
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use super::types::{LeaderId, LogId, Membership, NodeId, Peer, SnapshotMeta, StoredMembership, Vote};
 use crate::store::log::{Ballot, Position};
@@ -41,8 +42,17 @@ pub struct VoteImage {
 pub struct MembershipImage {
     /// The sets of voters: one, or two while they change.
     pub configs: Vec<BTreeSet<NodeId>>,
-    /// Where every node is reached, voters and learners.
-    pub peers: BTreeMap<NodeId, String>,
+    /// Every node, voters and learners.
+    pub peers: BTreeMap<NodeId, PeerImage>,
+}
+
+/// Image of a [`Peer`].
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct PeerImage {
+    /// Where it is reached.
+    pub addr: String,
+    /// Which one is meant.
+    pub incarnation: Uuid,
 }
 
 /// Image of a [`SnapshotMeta`].
@@ -134,9 +144,21 @@ impl From<VoteImage> for Ballot {
     }
 }
 
+impl From<Peer> for PeerImage {
+    fn from(Peer { addr, incarnation }: Peer) -> Self {
+        Self { addr, incarnation }
+    }
+}
+
+impl From<PeerImage> for Peer {
+    fn from(PeerImage { addr, incarnation }: PeerImage) -> Self {
+        Self { addr, incarnation }
+    }
+}
+
 impl From<&Membership> for MembershipImage {
     fn from(membership: &Membership) -> Self {
-        let peers = membership.nodes().map(|(id, peer)| (*id, peer.addr.clone()));
+        let peers = membership.nodes().map(|(id, peer)| (*id, peer.clone().into()));
         Self { configs: membership.get_joint_config().clone(), peers: peers.collect() }
     }
 }
@@ -145,7 +167,7 @@ impl TryFrom<MembershipImage> for Membership {
     type Error = ImageError;
 
     fn try_from(MembershipImage { configs, peers }: MembershipImage) -> Result<Self, ImageError> {
-        let peers: BTreeMap<NodeId, Peer> = peers.into_iter().map(|(id, addr)| (id, Peer { addr })).collect();
+        let peers: BTreeMap<NodeId, Peer> = peers.into_iter().map(|(id, peer)| (id, peer.into())).collect();
         Self::new(configs, peers).map_err(|error| ImageError::Membership(error.to_string()))
     }
 }
@@ -177,7 +199,8 @@ mod tests {
     use super::*;
 
     fn membership() -> Membership {
-        let peers = (1..=3).map(|id| (id, Peer { addr: format!("host:{id}") }));
+        let peers = (1..=3)
+            .map(|id| (id, Peer { addr: format!("host:{id}"), incarnation: Uuid::from_u128(id.into()) }));
         Membership::new(vec![BTreeSet::from([1, 2])], peers.collect::<BTreeMap<_, _>>()).unwrap()
     }
 

@@ -19,6 +19,8 @@ pub struct RaftLeadership {
     pub term: u64,
     /// The leader that it knows, and where that is reached.
     pub leader: Option<(NodeId, Peer)>,
+    /// Everybody, and where they are reached.
+    pub members: Vec<(NodeId, Peer)>,
 }
 
 /// Follows a node's [`RaftLeadership`].
@@ -55,5 +57,6 @@ fn leadership(metrics: &ServerMetrics) -> RaftLeadership {
         role: role(metrics.state),
         term: metrics.vote.leader_id.term,
         leader: metrics.current_leader.and_then(peer).map(|(id, peer)| (*id, peer.clone())),
+        members: metrics.membership_config.nodes().map(|(id, peer)| (*id, peer.clone())).collect(),
     }
 }

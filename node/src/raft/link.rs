@@ -15,10 +15,12 @@ use tokio::io::ReadHalf;
 use tokio::sync::{Semaphore, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout, timeout_at};
+use uuid::Uuid;
 
 use super::dial::{Dial, DialError, PeerStream};
+use super::own::Own;
 use super::types::NodeId;
-use super::wire::{self, ANSWER, Answer, WireError};
+use super::wire::{self, ANSWER, Answer, MEET, Meet, WireError};
 
 /// Missed answers in a row that end a connection.
 const MISSES_MAX: u32 = 2;
@@ -47,6 +49,8 @@ pub(super) enum LinkError {
 pub(super) struct Link {
     target: NodeId,
     addr: String,
+    /// Says who calls, and whom it means.
+    greeting: Bytes,
     dialer: Arc<dyn Dial>,
     current: Mutex<Option<Arc<Connection>>>,
     /// One permit, held while dialling, so that those who ask meanwhile share the connection.
@@ -56,9 +60,18 @@ pub(super) struct Link {
 
 impl Link {
     /// A link that is not yet connected.
-    pub(super) fn new(target: NodeId, addr: String, dialer: Arc<dyn Dial>) -> Self {
+    ///
+    /// Without `meant`, the incarnation of the target, no more can be asked than who it is.
+    pub(super) fn new(
+        own: &Own,
+        target: NodeId,
+        meant: Option<Uuid>,
+        addr: String,
+        dialer: Arc<dyn Dial>,
+    ) -> Self {
+        let greeting = wire::encode(&Meet { from: own.node, incarnation: own.incarnation, meant });
         let (current, turn) = (Mutex::default(), Semaphore::new(1));
-        Self { target, addr, dialer, current, turn, misses: AtomicU32::new(0) }
+        Self { target, addr, greeting, dialer, current, turn, misses: AtomicU32::new(0) }
     }
 
     /// Sends a question. Questions of one caller arrive in their order.
@@ -103,6 +116,8 @@ impl Link {
             |_| DialError::Unreachable { addr: self.addr.clone(), error: "it does not answer".to_owned() };
         let stream = dialled.map_err(too_slow)??;
         let connection = Arc::new(Connection::start(stream));
+        // Nobody waits for the answer: whoever is not meant says so to the first question.
+        self.send(&connection, Frame { id: 0, kind: MEET, payload: self.greeting.clone() }).await?;
         *self.lock() = Some(Arc::clone(&connection));
         self.misses.store(0, Ordering::Relaxed);
         Ok(connection)

@@ -2,10 +2,11 @@
 //!
 //! [`handle::RaftHandle`] is what the rest of the node uses; [`types`] names what openraft's generic types become;
 //! [`network`] and [`server`] are the two ends of a connection between peers, `wire` is what goes over it and
-//! [`transfer`] how snapshots do; `vigil` notices that a leader is gone, `brevity`
-//! that the log grows long; [`log_store`] adapts the durable log; [`image`] is
+//! [`transfer`] how snapshots do; [`own`] says who a node is and [`admission`] how it comes into a cluster; `vigil` notices
+//! that a leader is gone, `brevity` that the log grows long; [`log_store`] adapts the durable log; [`image`] is
 //! how Raft's types look in bytes.
 
+pub mod admission;
 mod blocking;
 mod brevity;
 pub mod dial;
@@ -16,7 +17,9 @@ pub mod leadership;
 mod link;
 pub mod log_store;
 mod members;
+pub mod membership;
 pub mod network;
+pub mod own;
 pub mod server;
 pub mod settings;
 pub mod snapshot;

@@ -17,6 +17,7 @@ use openraft::network::{RPCOption, RPCTypes, RaftNetworkFactory, RaftNetworkV2};
 
 use super::dial::{Dial, HttpDialer};
 use super::link::{Link, LinkError, Waiting};
+use super::own::Own;
 use super::transfer::{FileInfo, Outgoing, SnapshotFiles, TransferError};
 use super::types::{
     AppendError, AppendRequest, AppendResponse, AppendResult, Cancelled, NodeId, Peer, RpcError, RpcNetwork,
@@ -33,8 +34,8 @@ const APPENDS_IN_FLIGHT: usize = 4;
 /// What the network is set up with.
 #[derive(Debug, Clone)]
 pub struct NetworkSettings {
-    /// Id of this node.
-    pub node: NodeId,
+    /// Who this node is.
+    pub own: Arc<Own>,
     /// Name of the cluster.
     pub cluster: String,
     /// What peers show one another, if the cluster asks for it.
@@ -49,7 +50,7 @@ pub struct NetworkSettings {
 pub struct Network<S> {
     settings: Arc<NetworkSettings>,
     dialer: Arc<dyn Dial>,
-    links: HashMap<(NodeId, Lane), (String, Arc<Link>)>,
+    links: HashMap<(NodeId, Lane), (Peer, Arc<Link>)>,
     snapshots: PhantomData<fn() -> S>,
 }
 
@@ -82,6 +83,11 @@ impl<S> Network<S> {
         Self { settings: Arc::new(settings), dialer, links: HashMap::new(), snapshots: PhantomData }
     }
 
+    /// Who this node is.
+    pub(super) fn own(&self) -> Arc<Own> {
+        Arc::clone(&self.settings.own)
+    }
+
     /// What makes its connections.
     pub(super) fn dialer(&self) -> Arc<dyn Dial> {
         Arc::clone(&self.dialer)
@@ -90,11 +96,14 @@ impl<S> Network<S> {
     /// openraft asks anew for every election, so connections are kept here.
     fn client(&mut self, target: NodeId, peer: &Peer, lane: Lane) -> PeerNetwork<S> {
         let place = self.settings.routes.get(&target).unwrap_or(&peer.addr).clone();
-        let dial =
-            || (peer.addr.clone(), Arc::new(Link::new(target, place.clone(), Arc::clone(&self.dialer))));
-        let (addr, link) = self.links.entry((target, lane)).or_insert_with(dial);
-        if *addr != peer.addr {
-            (*addr, *link) = dial();
+        let (own, meant) = (&self.settings.own, Some(peer.incarnation));
+        let dial = || {
+            let link = Link::new(own, target, meant, place.clone(), Arc::clone(&self.dialer));
+            (peer.clone(), Arc::new(link))
+        };
+        let (known, link) = self.links.entry((target, lane)).or_insert_with(dial);
+        if known != peer {
+            (*known, *link) = dial();
         }
         let (settings, link) = (Arc::clone(&self.settings), Arc::clone(link));
         PeerNetwork { settings, target, lane, link, snapshots: PhantomData }
@@ -271,7 +280,7 @@ impl<S: SnapshotFiles> PeerNetwork<S> {
     fn rpc_error(&self, error: LinkError, action: RPCTypes) -> RpcError {
         match error {
             LinkError::Timeout { after, .. } => {
-                RpcTimeout { action, id: self.settings.node, target: self.target, timeout: after }.into()
+                RpcTimeout { action, id: self.settings.own.node, target: self.target, timeout: after }.into()
             }
             // The connection was there a moment ago: try again at once, and find out.
             LinkError::Lost { .. } => RpcNetwork::from_string(error).into(),

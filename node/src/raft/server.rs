@@ -10,26 +10,29 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use futures::{Stream, StreamExt};
+use openraft::async_runtime::watch::WatchReceiver;
 use raftwork_api::frame::{self, Frame, FrameError, FrameWriter};
 use raftwork_kernel::mutants::mutant;
 use serde::Serialize;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
+use uuid::Uuid;
 
 use super::blocking::blocking;
 use super::dial::Dial;
 use super::handle::RaftHandle;
 use super::leadership::LeadershipWatch;
+use super::own::Own;
 use super::transfer::{self, Incoming, Machine, SnapshotFiles};
 use super::types::{
-    AppendError, AppendRequest, AppendResult, Fatal, Raft, Snapshot, SnapshotMeta, TransferError,
-    TransferRequest, Vote, VoteRequest,
+    AppendError, AppendRequest, AppendResult, Fatal, Membership, NodeId, Raft, Snapshot, SnapshotMeta,
+    TransferError, TransferRequest, Vote, VoteRequest,
 };
 use super::vigil;
 use super::wire::{
-    self, ANSWER, APPEND, Answer, Appended, Ballot, CHUNK, IS_GONE, Installed, Offer, PRE_VOTE, SNAPSHOT,
-    SNAPSHOT_END, TRANSFER, Transfer, Transferred, VOTE, Voted, WireError,
+    self, ANSWER, APPEND, Answer, Appended, Ballot, CHUNK, IS_GONE, Installed, MEET, Meet, Met, Offer,
+    PRE_VOTE, SNAPSHOT, SNAPSHOT_END, TRANSFER, Transfer, Transferred, VOTE, Voted, WireError,
 };
 
 /// Requests that may wait between the connection and Raft, which has a queue of its own.
@@ -46,11 +49,15 @@ pub enum ServeError {
     /// A frame that means nothing.
     #[error("a peer's message means nothing: {0}")]
     Wire(#[from] WireError),
+    /// It means another node, or is another than it says.
+    #[error("a peer is not answered: {0}")]
+    Refused(String),
 }
 
 /// Answers peers; a clone answers for the same node.
 pub struct PeerServer<SM: Machine> {
     raft: Raft<SM>,
+    own: Arc<Own>,
     /// To find out whether a leader is gone, when another follower asks.
     dialer: Arc<dyn Dial>,
     snapshots: Arc<PathBuf>,
@@ -58,15 +65,16 @@ pub struct PeerServer<SM: Machine> {
 
 impl<SM: Machine> Clone for PeerServer<SM> {
     fn clone(&self) -> Self {
-        let (raft, dialer) = (self.raft.clone(), Arc::clone(&self.dialer));
-        Self { raft, dialer, snapshots: Arc::clone(&self.snapshots) }
+        let (raft, own, dialer) = (self.raft.clone(), Arc::clone(&self.own), Arc::clone(&self.dialer));
+        Self { raft, own, dialer, snapshots: Arc::clone(&self.snapshots) }
     }
 }
 
 impl<SM: Machine> PeerServer<SM> {
     /// A server that receives snapshots into folders under `snapshots`, on the file system of the state machine.
     pub fn new(handle: &RaftHandle<SM>, snapshots: PathBuf) -> Self {
-        Self { raft: handle.raft().clone(), dialer: handle.dialer(), snapshots: Arc::new(snapshots) }
+        let (raft, own) = (handle.raft().clone(), Arc::clone(handle.own()));
+        Self { raft, own, dialer: handle.dialer(), snapshots: Arc::new(snapshots) }
     }
 
     /// Serves one peer's connection until it ends, or Raft does. Runs on Raft's own runtime.
@@ -76,7 +84,8 @@ impl<SM: Machine> PeerServer<SM> {
     {
         let (mut frames, writer) = frame::split(stream);
         let appends = Appends { raft: self.raft.clone(), writer: writer.clone(), session: Arc::default() };
-        let mut peer = Peer { server: self, writer, appends, incoming: None, tasks: JoinSet::new() };
+        let refusal = Some("it has not said whom it means".to_owned());
+        let mut peer = Peer { server: self, writer, appends, refusal, incoming: None, tasks: JoinSet::new() };
         let mut stopped = pin!(self.stopped());
         loop {
             let frame = tokio::select! {
@@ -138,6 +147,28 @@ impl<SM: Machine> PeerServer<SM> {
         Ok(Installed { vote: installed.map_err(|error| error.to_string())?.vote.into() })
     }
 
+    async fn introduce(&self, meet: &Meet) -> Answer<Met> {
+        let founded = self.raft.is_initialized().await.map_err(|error| error.to_string())?;
+        let metrics = self.raft.metrics();
+        let metrics = metrics.borrow_watched();
+        let committed = &metrics.committed_membership_config;
+        Ok(Met {
+            incarnation: self.own.incarnation,
+            founded,
+            founders: self.own.founders.clone(),
+            members_at: committed.log_id().as_ref().copied().map(Into::into),
+            you: incarnation_of(committed.membership(), meet.from),
+        })
+    }
+
+    /// Why the caller is not answered, if it is not.
+    fn refusal(&self, meet: &Meet) -> Option<String> {
+        let metrics = self.raft.server_metrics();
+        let known = incarnation_of(metrics.borrow_watched().membership_config.membership(), meet.from);
+        let nobody = || meet.meant.is_none().then(|| "it has not said whom it means".to_owned());
+        self.own.refusal(meet, known).or_else(nobody)
+    }
+
     async fn current_vote(&self) -> Answer<Vote> {
         self.raft.with_raft_state(|state| *state.vote_ref()).await.map_err(|error| error.to_string())
     }
@@ -148,6 +179,8 @@ struct Peer<'a, SM: Machine> {
     server: &'a PeerServer<SM>,
     writer: FrameWriter,
     appends: Appends<SM>,
+    /// Why nothing is answered here but who this node is.
+    refusal: Option<String>,
     /// The snapshot that is being received, and the id that it began with.
     incoming: Option<(u64, Offer, Incoming)>,
     /// What is being answered beside the reading; ends with the connection.
@@ -155,9 +188,23 @@ struct Peer<'a, SM: Machine> {
 }
 
 impl<SM: Machine> Peer<'_, SM> {
-    async fn handle(&mut self, Frame { id, kind, payload }: Frame) -> Result<(), WireError> {
+    async fn handle(&mut self, Frame { id, kind, payload }: Frame) -> Result<(), ServeError> {
+        if kind != MEET
+            && let Some(refusal) = &self.refusal
+        {
+            reply::<()>(&self.writer, id, &Err(refusal.clone())).await;
+            return Err(ServeError::Refused(refusal.clone()));
+        }
         match kind {
-            APPEND => self.appends.push(id, wire::decode_append(payload)?).await,
+            MEET => {
+                let meet = wire::decode::<Meet>(&payload)?;
+                self.refusal = self.server.refusal(&meet);
+                self.answer(id, move |server| async move { server.introduce(&meet).await }).await;
+            }
+            APPEND => {
+                self.server.own.hear();
+                self.appends.push(id, wire::decode_append(payload)?).await;
+            }
             VOTE | PRE_VOTE => {
                 let request = VoteRequest::from(wire::decode::<Ballot>(&payload)?);
                 self.answer(id, move |server| async move { server.vote(request, kind == PRE_VOTE).await })
@@ -177,7 +224,7 @@ impl<SM: Machine> Peer<'_, SM> {
             SNAPSHOT => self.begin_snapshot(id, wire::decode(&payload)?).await,
             CHUNK => self.continue_snapshot(id, payload).await,
             SNAPSHOT_END => self.end_snapshot(id).await,
-            _ => return Err(WireError::Kind(kind)),
+            _ => return Err(WireError::Kind(kind).into()),
         }
         Ok(())
     }
@@ -312,6 +359,11 @@ async fn reply<T: Serialize>(writer: &FrameWriter, id: u64, answer: &Answer<T>) 
     if let Err(error) = writer.send(Frame { id, kind: ANSWER, payload: wire::encode(answer) }).await {
         tracing::debug!(%error, "a peer went before it was answered");
     }
+}
+
+/// The incarnation of a node, if it is a member.
+fn incarnation_of(membership: &Membership, node: NodeId) -> Option<Uuid> {
+    membership.get_node(&node).map(|peer| peer.incarnation)
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

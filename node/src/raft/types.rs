@@ -12,6 +12,7 @@ use openraft::errors::{
 };
 use openraft::raft::ClientWriteResult;
 use raftwork_kernel::Reply;
+use uuid::Uuid;
 
 openraft::declare_raft_types!(
     /// How openraft is instantiated: leaders are identified by term and node, so that votes split less often. A term
@@ -43,11 +44,13 @@ impl fmt::Display for EntryBytes {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Replies(pub Vec<Reply>);
 
-/// Where a node is reached.
+/// Where a node is reached, and which one is meant.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Peer {
     /// Host and port.
     pub addr: String,
+    /// Drawn when its data folder was made: an emptied folder is another node, whatever its id.
+    pub incarnation: Uuid,
 }
 
 /// A node's id.
@@ -127,6 +130,8 @@ pub type Cancelled = ReplicationClosed;
 pub type Responder = openraft::impls::ProgressResponder<TypeConfig, ClientWriteResult<TypeConfig>>;
 /// Waits for what [`Responder`] is told.
 pub type Written = alias::OneshotReceiverOf<TypeConfig, ClientWriteResult<TypeConfig>>;
+/// Why the membership was not changed.
+pub type ChangeFailure = RaftError<TypeConfig, ClientWriteError<TypeConfig>>;
 /// Why a proposal was refused.
 pub type WriteRefusal = ClientWriteError<TypeConfig>;
 /// Why a read could not be confirmed.

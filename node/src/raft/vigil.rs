@@ -22,6 +22,7 @@ use super::dial::Dial;
 use super::image::{LogIdImage, VoteImage};
 use super::leadership::LeadershipWatch;
 use super::link::{Connection, Link};
+use super::own::Own;
 use super::transfer::Machine;
 use super::types::{NodeId, Peer, Raft, TransferRequest, Vote};
 use super::wire;
@@ -59,6 +60,7 @@ pub(super) struct Testimony {
 /// A follower's watch over its leader.
 pub(super) struct Vigil<SM: Machine> {
     raft: Raft<SM>,
+    me: Arc<Own>,
     dialer: Arc<dyn Dial>,
 }
 
@@ -70,12 +72,12 @@ struct Heir {
     /// The sets of voters: one, or two while they change.
     configs: Vec<BTreeSet<NodeId>>,
     /// The other voters that may be asked, and where.
-    others: Vec<(NodeId, String)>,
+    others: Vec<(NodeId, Peer)>,
 }
 
 impl<SM: Machine> Vigil<SM> {
-    pub(super) fn new(raft: Raft<SM>, dialer: Arc<dyn Dial>) -> Self {
-        Self { raft, dialer }
+    pub(super) fn new(raft: Raft<SM>, me: Arc<Own>, dialer: Arc<dyn Dial>) -> Self {
+        Self { raft, me, dialer }
     }
 
     /// Watches over one leader after the other, until Raft ends.
@@ -154,7 +156,7 @@ impl<SM: Machine> Vigil<SM> {
         let membership = watch.borrow_watched().membership_config.clone();
         let voters: BTreeSet<NodeId> = membership.voter_ids().collect();
         let others = membership.nodes().filter(|(id, _)| voters.contains(id) && ![own, leader].contains(id));
-        let others = others.map(|(id, peer)| (*id, peer.addr.clone())).collect();
+        let others = others.map(|(id, peer)| (*id, peer.clone())).collect();
         let configs = membership.get_joint_config().clone();
         let heir = Heir { own, leader: vote, last: last.map(Into::into), configs, others };
         voters.contains(&own).then_some(heir)
@@ -167,9 +169,10 @@ impl<SM: Machine> Vigil<SM> {
         let mut asked: FuturesUnordered<_> = heir
             .others
             .iter()
-            .map(|(id, addr)| {
-                let (link, question) =
-                    (Link::new(*id, addr.clone(), Arc::clone(&self.dialer)), question.clone());
+            .map(|(id, Peer { addr, incarnation })| {
+                let meant = Some(*incarnation);
+                let link = Link::new(&self.me, *id, meant, addr.clone(), Arc::clone(&self.dialer));
+                let question = question.clone();
                 async move {
                     let answer = link.ask_for::<Testimony>(wire::IS_GONE, question, ANSWER_WITHIN).await;
                     answer.ok().filter(|testimony| testimony.gone).map(|testimony| (*id, testimony.last))

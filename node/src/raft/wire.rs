@@ -6,6 +6,7 @@
 use bytes::{BufMut, Bytes, BytesMut};
 use openraft::entry::RaftEntry;
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use super::image::{self, ImageError, LogIdImage, MembershipImage, SnapshotImage, VoteImage};
 use super::transfer::FileInfo;
@@ -27,8 +28,36 @@ pub(super) const CHUNK: u8 = 6;
 pub(super) const SNAPSHOT_END: u8 = 7;
 /// A follower asks whether the leader is gone for the other one, too.
 pub(super) const IS_GONE: u8 = 8;
+/// Who calls, and whom it means: the first frame of every connection, and a question of its own.
+pub(super) const MEET: u8 = 9;
 /// The answer to the frame of the same id.
 pub(super) const ANSWER: u8 = 64;
+
+/// [`MEET`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Meet {
+    /// The caller.
+    pub(super) from: u64,
+    /// Its incarnation.
+    pub(super) incarnation: Uuid,
+    /// The incarnation that is called. Without it the caller may ask who is there, and nothing else.
+    pub(super) meant: Option<Uuid>,
+}
+
+/// The answer to it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Met {
+    /// Who is there.
+    pub(super) incarnation: Uuid,
+    /// Whether it has ever been part of a cluster.
+    pub(super) founded: bool,
+    /// The nodes that found the cluster, as it was told.
+    pub(super) founders: Vec<u64>,
+    /// The entry that set the newest membership that it knows to be committed.
+    pub(super) members_at: Option<LogIdImage>,
+    /// The incarnation under which that has the caller.
+    pub(super) you: Option<Uuid>,
+}
 
 /// An answer, or why there is none, in words.
 pub(super) type Answer<T> = Result<T, String>;
@@ -248,7 +277,7 @@ mod tests {
     }
 
     fn request() -> AppendRequest {
-        let peers = BTreeMap::from([(1, Peer { addr: "a:1".into() })]);
+        let peers = BTreeMap::from([(1, Peer { addr: "a:1".into(), incarnation: Uuid::from_u128(1) })]);
         let membership = Membership::new(vec![BTreeSet::from([1])], peers).unwrap();
         let payloads = [
             Payload::Blank,

@@ -43,22 +43,36 @@ impl Cluster {
 
     /// The same for a cluster of these nodes.
     pub fn of(ids: &[u64], extra: &str) -> Self {
+        Self::with_spares(ids, &[], extra)
+    }
+
+    /// The same, and nodes that can be added to it: each has a file of its own, which names nobody else.
+    pub fn with_spares(ids: &[u64], spares: &[u64], extra: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let ports: BTreeMap<u64, u16> = ids.iter().map(|id| (*id, free_port())).collect();
-        let nodes: Vec<String> = ports
-            .iter()
-            .map(|(id, port)| format!("[[node]]\nid = {id}\naddr = \"127.0.0.1:{port}\"\ndata = \"n{id}\"\n"))
-            .collect();
-        let config = folder.path().join("cluster.toml");
-        let text = format!("[cluster]\nname = \"test\"\n{}{extra}", nodes.concat());
-        std::fs::write(&config, text).unwrap();
-        let launch = |id| Launch {
-            config: config.clone(),
+        let ports: BTreeMap<u64, u16> = ids.iter().chain(spares).map(|id| (*id, free_port())).collect();
+        let write = |name: &str, ids: &[u64]| {
+            let node = |id: &u64| {
+                format!("[[node]]\nid = {id}\naddr = \"127.0.0.1:{}\"\ndata = \"n{id}\"\n", ports[id])
+            };
+            let nodes: String = ids.iter().map(node).collect();
+            let config = folder.path().join(name);
+            std::fs::write(&config, format!("[cluster]\nname = \"test\"\n{nodes}{extra}")).unwrap();
+            config
+        };
+        let launch = |id: u64, config: &Path, join: Option<String>| Launch {
+            config: config.to_owned(),
             node: id,
             log: folder.path().join(format!("n{id}.log")),
+            join,
             env: Vec::new(),
         };
-        let launches = ids.iter().map(|id| (*id, launch(*id))).collect();
+        let config = write("cluster.toml", ids);
+        let mut launches: BTreeMap<_, _> = ids.iter().map(|id| (*id, launch(*id, &config, None))).collect();
+        for id in spares {
+            let own = write(&format!("n{id}.toml"), &[*id]);
+            let join = format!("http://127.0.0.1:{}", ports[&ids[0]]);
+            launches.insert(*id, launch(*id, &own, Some(join)));
+        }
         let urls = ports.into_iter().map(|(id, port)| (id, format!("http://127.0.0.1:{port}"))).collect();
         Self { api: Api::new(urls), daemons: BTreeMap::new(), launches, folder: Some(folder) }
     }
@@ -91,6 +105,11 @@ impl Cluster {
         for id in ALL {
             self.spawn(id);
         }
+    }
+
+    /// Empties a node's data folder.
+    pub fn wipe(&self, id: u64) {
+        std::fs::remove_dir_all(self.data(id)).unwrap();
     }
 
     /// `SIGSTOP`.
@@ -172,11 +191,16 @@ impl Cluster {
 
     /// Waits until all three have applied the same; they must have the same digest then.
     pub async fn until_equal(&self) {
+        self.until_equal_on(&ALL).await;
+    }
+
+    /// The same for these nodes.
+    pub async fn until_equal_on(&self, ids: &[u64]) {
         let digests = until("all nodes have applied the same", async || {
             let mut digests = Vec::new();
-            for id in ALL {
+            for id in ids {
                 let answer =
-                    self.api.within(Duration::from_secs(5), id, &Call::get("/v1/cluster/digest")).await?;
+                    self.api.within(Duration::from_secs(5), *id, &Call::get("/v1/cluster/digest")).await?;
                 digests.push(answer.expect(200));
             }
             let same = digests.iter().all(|digest| digest["applied"] == digests[0]["applied"]);

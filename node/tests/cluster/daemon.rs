@@ -15,6 +15,8 @@ pub struct Launch {
     pub node: u64,
     /// Where its log lines are added.
     pub log: PathBuf,
+    /// A member of the cluster that it is to be added to.
+    pub join: Option<String>,
     /// Beyond the environment of the tests.
     pub env: Vec<(String, String)>,
 }
@@ -30,6 +32,7 @@ impl Launch {
     fn command(&self) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_raftworkd"));
         command.args(["serve", "--node", &self.node.to_string(), "--config"]).arg(&self.config);
+        command.args(self.join.iter().flat_map(|url| ["--join", url]));
         command
             .envs(self.env.iter().map(|(name, value)| (name, value)))
             .env("RUST_LOG", "info,openraft=warn");

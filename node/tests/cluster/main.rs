@@ -20,6 +20,7 @@ mod fail_over;
 mod garbage;
 mod hand_over;
 mod leases;
+mod members;
 mod pause;
 mod raw;
 mod wait;

@@ -35,6 +35,13 @@ impl Caller {
         Self { reader, writer }
     }
 
+    /// A client, which is told first where the nodes are.
+    async fn client(cluster: &Cluster) -> Self {
+        let mut caller = Self::connect(cluster, ROLE_CLIENT).await;
+        assert_eq!(caller.receive().await, (0, ToClient::Members(vec![cluster.url(1)])));
+        caller
+    }
+
     async fn send<T: Serialize>(&self, id: u64, request: &T) {
         self.writer.send(Frame { id, kind: MESSAGE, payload: encode(request).into() }).await.unwrap();
     }
@@ -55,7 +62,7 @@ fn submit(function: &str, task: TaskId) -> Submit {
 async fn submitted_tasks_are_watched_to_their_end() {
     let cluster = Cluster::one().await;
     let function = cluster.source().await;
-    let mut client = Caller::connect(&cluster, ROLE_CLIENT).await;
+    let mut client = Caller::client(&cluster).await;
     let task = TaskId::from_u128(17);
     client.send(1, &FromClient::Submit { submit: submit(&function, task), watch: true }).await;
     assert_eq!(client.receive().await, (1, ToClient::Reply(Ok(Accepted::Submitted { created: 1 }))));
@@ -75,7 +82,7 @@ async fn submitted_tasks_are_watched_to_their_end() {
 async fn requests_are_answered_under_their_ids_and_refusals_are_answers() {
     let cluster = Cluster::one().await;
     let function = cluster.source().await;
-    let mut client = Caller::connect(&cluster, ROLE_CLIENT).await;
+    let mut client = Caller::client(&cluster).await;
     for n in 1..=100u64 {
         let watch = false;
         client
@@ -113,6 +120,7 @@ async fn idle_worker(cluster: &Cluster) -> (Caller, WorkerId) {
     caller.send(1, &FromWorker::Hello(hello)).await;
     let (_, welcome): (u64, ToWorker) = caller.receive().await;
     assert!(matches!(welcome, ToWorker::Welcome { .. }), "{welcome:?}");
+    assert_eq!(caller.receive().await, (0, ToWorker::Members(vec![cluster.url(1)])));
     (caller, worker)
 }
 

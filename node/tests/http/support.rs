@@ -55,7 +55,7 @@ impl Cluster {
         let config = Config::parse(&text, &folder.path().join("cluster.toml")).unwrap();
         let mut nodes = BTreeMap::new();
         for id in 1..=count {
-            nodes.insert(id, Node::start(&config, id).await.unwrap());
+            nodes.insert(id, Node::start(&config, id, &[]).await.unwrap());
         }
         let urls = (1..).zip(&ports).map(|(id, port)| (id, format!("http://127.0.0.1:{port}"))).collect();
         let http = reqwest::Client::builder().no_proxy().timeout(PATIENCE).build().unwrap();
@@ -77,6 +77,10 @@ impl Cluster {
                 .then_some(())
         })
         .await;
+    }
+
+    pub fn url(&self, node: u64) -> String {
+        self.urls[&node].clone()
     }
 
     /// A request to node 1.

@@ -19,11 +19,13 @@ use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
+use uuid::Uuid;
 
 use super::super::handle::{ProposeError, RaftHandle, RaftStatus, Role};
 use super::super::hello::Hello;
 use super::super::log_store::LogStore;
 use super::super::network::{Network, NetworkSettings};
+use super::super::own::Own;
 use super::super::server::PeerServer;
 use super::super::settings::RaftSettings;
 use super::super::types::{EntryBytes, NodeId, Peer};
@@ -68,7 +70,8 @@ impl Cluster {
         let mut members = BTreeMap::new();
         for id in 1..=size {
             let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-            members.insert(id, Peer { addr: listener.local_addr().unwrap().to_string() });
+            let addr = listener.local_addr().unwrap().to_string();
+            members.insert(id, Peer { addr, incarnation: incarnation(id) });
             listeners.insert(id, listener);
         }
         let folders = members.keys().map(|id| (*id, tempfile::tempdir().unwrap())).collect();
@@ -85,7 +88,7 @@ impl Cluster {
         let log = open_log(&folder.join("log"), applied).await;
         let network = NetworkSettings {
             routes: BTreeMap::new(),
-            node: id,
+            own: Arc::new(Own::new(id, incarnation(id), self.members.keys().copied().collect())),
             cluster: CLUSTER.to_owned(),
             token: None,
             append_timeout: self.settings.append_timeout(),
@@ -93,8 +96,7 @@ impl Cluster {
         let dialer = ProbingDialer::new(CLUSTER, self.probes.clone());
         let network = Network::over(network, Arc::new(dialer));
         let store = LogStore::new(log.clone());
-        let raft =
-            RaftHandle::start(id, CLUSTER, &self.settings, network, store, machine.clone()).await.unwrap();
+        let raft = RaftHandle::start(CLUSTER, &self.settings, network, store, machine.clone()).await.unwrap();
         let peers = PeerServer::new(&raft, folder.join("snap"));
         let hello = Hello { cluster: CLUSTER.to_owned(), target: id };
         let server = tokio::spawn(serve(listener, Arc::new((peers, hello))));
@@ -229,6 +231,11 @@ fn calm() -> RaftSettings {
         election_max: Duration::from_secs(4),
         ..RaftSettings::default()
     }
+}
+
+/// The incarnation of a node, as long as nothing is done to its folder.
+pub(super) fn incarnation(id: NodeId) -> Uuid {
+    Uuid::from_u128(id.into())
 }
 
 fn numbered(count: usize) -> Vec<Bytes> {

@@ -8,18 +8,25 @@ use bytes::Bytes;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
+use uuid::Uuid;
 
 use super::super::dial::{DialError, HttpDialer};
 use super::super::link::{Link, LinkError};
+use super::super::own::Own;
 use super::super::settings::RaftSettings;
 use super::super::types::{AppendRequest, Vote};
 use super::super::wire::{self, Appended, Voted};
-use super::cluster::{Cluster, PATIENCE, until};
+use super::cluster::{Cluster, PATIENCE, incarnation, until};
 
 const SHORT: Duration = Duration::from_millis(50);
 
 fn link(cluster: &str, target: u64, addr: String) -> Link {
-    Link::new(target, addr, Arc::new(HttpDialer::new(cluster.to_owned(), None).unwrap()))
+    link_of(&Own::new(9, incarnation(9), Vec::new()), cluster, target, incarnation(target), addr)
+}
+
+fn link_of(own: &Own, cluster: &str, target: u64, meant: Uuid, addr: String) -> Link {
+    let dialer = Arc::new(HttpDialer::new(cluster.to_owned(), None).unwrap());
+    Link::new(own, target, Some(meant), addr, dialer)
 }
 
 async fn ask(link: &Link, patience: Duration) -> Result<Voted, LinkError> {
@@ -103,6 +110,27 @@ async fn a_node_refuses_who_means_another() {
             matches!(&error, LinkError::Dial(DialError::Refused { text, .. }) if text.contains(own)),
             "{error}"
         );
+    }
+}
+
+/// A folder that was emptied makes another node of the same id: nobody votes for it, and it votes for nobody.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_emptied_node_is_refused_by_who_knows_it_and_refuses_who_means_another() {
+    let cluster = Cluster::start(2, RaftSettings::default()).await;
+    cluster.propose("x").await;
+    let addr = cluster.members[&1].addr.clone();
+    let ballot = wire::encode(&wire::Ballot { vote: Vote::new(99, 2).into(), last: None, transfer: false });
+    let (itself, emptied) = (incarnation(2), Uuid::from_u128(22));
+    for (own, meant, part) in [
+        (itself, incarnation(1), None),
+        (emptied, incarnation(1), Some("node 2 is known")),
+        (itself, Uuid::from_u128(11), Some("node 1 is meant")),
+    ] {
+        let link = link_of(&Own::new(2, own, Vec::new()), "test", 1, meant, addr.clone());
+        let answer = link.ask_for::<Voted>(wire::PRE_VOTE, ballot.clone(), PATIENCE).await;
+        let text = answer.map(drop).map_err(|error| error.to_string());
+        assert_eq!(text.is_err(), part.is_some(), "{text:?}");
+        assert!(text.err().unwrap_or_default().contains(part.unwrap_or_default()));
     }
 }
 

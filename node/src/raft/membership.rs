@@ -1,0 +1,53 @@
+//! Changes of who votes and who listens, as Raft carries them out.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use openraft::ChangeMembers;
+
+use super::handle::{ChangeError, RaftHandle, leader_of};
+use super::transfer::Machine;
+use super::types::{ChangeFailure, NodeId, Peer, WriteRefusal};
+
+/// One change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Change {
+    /// A new node listens.
+    Add(NodeId, Peer),
+    /// A node is reached elsewhere from now on.
+    Move(NodeId, Peer),
+    /// A node that has no vote is gone.
+    Drop(NodeId),
+    /// These vote, by joint consensus; whoever did and does no more is gone.
+    Vote(BTreeSet<NodeId>),
+    /// Whatever change of voters was left half-way is finished.
+    Finish,
+}
+
+impl<SM: Machine> RaftHandle<SM> {
+    /// Changes the membership: when it is `Ok`, the change is committed, and applied here.
+    ///
+    /// # Errors
+    /// When this node does not lead, or the change cannot be made now.
+    pub async fn change_members(&self, change: Change) -> Result<(), ChangeError> {
+        let (change, keeps) = match change {
+            Change::Add(id, peer) => (ChangeMembers::AddNodes(BTreeMap::from([(id, peer)])), true),
+            Change::Move(id, peer) => (ChangeMembers::SetNodes(BTreeMap::from([(id, peer)])), true),
+            Change::Drop(id) => (ChangeMembers::RemoveNodes(BTreeSet::from([id])), true),
+            Change::Vote(ids) => (ChangeMembers::ReplaceAllVoters(ids), false),
+            Change::Finish => (ChangeMembers::AddVoterIds(BTreeSet::new()), false),
+        };
+        match self.raft().change_membership(change, keeps).await {
+            Ok(_) => Ok(()),
+            Err(ChangeFailure::Fatal(fatal)) => Err(ChangeError::Stopped(fatal.to_string())),
+            Err(ChangeFailure::APIError(refusal)) => Err(match refusal {
+                WriteRefusal::ForwardToLeader(forward) => {
+                    ChangeError::NotLeader { leader: leader_of(forward) }
+                }
+                WriteRefusal::LogEntryDiscarded(_) => ChangeError::Unknown,
+                refusal @ (WriteRefusal::ChangeMembershipError(_) | WriteRefusal::PreconditionFailed(_)) => {
+                    ChangeError::NotNow(refusal.to_string())
+                }
+            }),
+        }
+    }
+}
