@@ -1,11 +1,11 @@
-"""``raftwork cluster``: the nodes."""
+"""``raftwork cluster``: the nodes; ``_members`` changes who they are."""
 
 import argparse
 import time
 from typing import TYPE_CHECKING, Any, Dict, List, Optional, Set
 
+from . import _members
 from ._common import DONE, FAILED, add_cluster_options, add_command, connect, print_fields, print_json, print_table
-from ._errors import CommandError
 
 if TYPE_CHECKING:
     from .._client import Client
@@ -13,13 +13,16 @@ if TYPE_CHECKING:
 _EXAMPLES = """\
   raftwork cluster status
   raftwork cluster digest            do all nodes hold the same state?
+  raftwork cluster add http://10.0.0.4:7001         a new node, which runs with --join
+  raftwork cluster replace 3 http://10.0.0.4:7001   the same, in the place of node 3
+  raftwork cluster remove 3
   raftwork cluster transfer --to 2   let node 2 lead, before the leader is taken down
 """
 
 
 def add_parser(commands: Any) -> None:
     """Add the subcommand."""
-    summary = "Show the nodes, compare their state, move the leadership."
+    summary = "Show the nodes, compare their state, move the leadership, add, replace and remove nodes."
     parser = add_command(commands, "cluster", summary, _EXAMPLES, _status)
     add_cluster_options(parser)
     actions = parser.add_subparsers(dest="action", metavar="ACTION")
@@ -32,6 +35,7 @@ def add_parser(commands: Any) -> None:
     transfer = add_command(actions, "transfer", "Hand leadership over.", example, _transfer)
     transfer.add_argument("--to", type=int, metavar="NODE", help="default: any node that is up to date")
     add_cluster_options(transfer)
+    _members.add_parsers(actions)
 
 
 def _status(arguments: argparse.Namespace) -> int:
@@ -59,7 +63,9 @@ def _status(arguments: argparse.Namespace) -> int:
         ("URL", lambda node: node["url"]),
         ("LAG", lambda node: node.get("lag")),
     ]
-    print_table(columns, cluster["nodes"], "no nodes")
+    if any("answers" in node for node in cluster["nodes"]):
+        columns.append(("ANSWERS", lambda node: "yes" if node["answers"] else "no"))
+    print_table(columns, cluster["nodes"], "no nodes: this one is new, and was not added to a cluster yet")
     return DONE
 
 
@@ -106,11 +112,17 @@ def _transfer(arguments: argparse.Namespace) -> int:
     with connect(arguments) as client:
         before = client.rest("GET", "/v1/cluster")["leader"]
         if before is not None and arguments.to == before:
-            raise CommandError(f"node {before} leads already")
-        client.rest("POST", "/v1/cluster/transfer", {} if arguments.to is None else {"to": arguments.to})
-        after = _leader_after(client, before)
+            # As after a command whose answer was lost.
+            after: Optional[int] = before
+        else:
+            # With `from`, the request may be sent twice: it does nothing once another node leads.
+            wish = {"from": before, "to": arguments.to}
+            client.rest("POST", "/v1/cluster/transfer", {key: node for key, node in wish.items() if node is not None})
+            after = _leader_after(client, before)
     if arguments.json:
         print_json({"from": before, "to": after})
+    elif after == before:
+        print(f"node {before} leads already")
     else:
         print(f"node {before} has handed over; " + (f"the leader is now node {after}" if after else "none leads yet"))
     return DONE
