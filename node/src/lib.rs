@@ -3,6 +3,7 @@
 mod audit;
 pub mod config;
 pub mod dispatch;
+pub mod failpoint;
 pub mod group;
 pub mod http;
 mod join;

@@ -11,7 +11,7 @@ use raftwork_node::config::{Config, ConfigError, NodeConfig};
 use raftwork_node::http::BindError;
 use raftwork_node::raft::own::Barred;
 use raftwork_node::telemetry::{self, LogFormat};
-use raftwork_node::{Node, StartError};
+use raftwork_node::{Node, StartError, failpoint};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// Returns memory to the system where glibc keeps it: millions of queued tasks come and go.
@@ -88,6 +88,9 @@ enum Command {
         #[arg(long, value_enum, default_value = "pretty", value_name = "FORMAT")]
         log: LogFormat,
     },
+    /// Print the places at which `FAILPOINTS` can crash this build: none, unless it was made to be broken.
+    #[command(hide = true)]
+    Failpoints,
     /// Check a cluster's file, and say what it means.
     Check {
         /// The file.
@@ -100,6 +103,7 @@ fn main() -> ExitCode {
     let done = match Arguments::parse().command {
         Command::Serve { config, node, insecure, join, log } => serve(&config, node, insecure, &join, log),
         Command::Check { config } => check(&config),
+        Command::Failpoints => failpoints(),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -108,6 +112,12 @@ fn main() -> ExitCode {
             ExitCode::from(exit_code(&error))
         }
     }
+}
+
+fn failpoints() -> anyhow::Result<()> {
+    let mut out = std::io::stdout();
+    failpoint::NAMES.iter().try_for_each(|name| writeln!(out, "{name}"))?;
+    Ok(())
 }
 
 fn check(path: &Path) -> anyhow::Result<()> {
@@ -131,6 +141,7 @@ fn serve(path: &Path, id: u64, insecure: bool, join: &[String], format: LogForma
             "INSECURE: whoever can connect to this address can run any code on every worker of this cluster"
         );
     }
+    let _armed = failpoint::arm();
     let runtime = tokio::runtime::Runtime::new().context("cannot start the runtime")?;
     runtime.block_on(run(&config, id, join))
 }

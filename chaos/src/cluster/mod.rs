@@ -52,6 +52,8 @@ pub(crate) struct Plan {
     pub(crate) own_disks: bool,
     /// Whether there is a C compiler for the levers.
     pub(crate) levers: bool,
+    /// Places at which the daemon can be made to crash; none, if it was not built for that.
+    pub(crate) failpoints: Vec<String>,
     /// What its configuration says.
     pub(crate) settings: Settings,
 }
@@ -63,6 +65,7 @@ pub(crate) struct Cluster {
     nodes: Vec<Turn<Node>>,
     members: Members,
     founders: usize,
+    failpoints: Vec<String>,
     wires: Arc<Wires>,
     views: Views,
     _proxies: Vec<Proxy>,
@@ -94,7 +97,16 @@ impl Cluster {
         let members = Members::new(founders);
         let views =
             Views::new((1..=all).map(|id| (id, format!("http://{}", layout.node(id)))), members.clone())?;
-        let cluster = Self { layout, nodes, members, founders: began_with, wires, views, _proxies: proxies };
+        let cluster = Self {
+            layout,
+            nodes,
+            members,
+            founders: began_with,
+            failpoints: plan.failpoints.clone(),
+            wires,
+            views,
+            _proxies: proxies,
+        };
         for id in cluster.ids() {
             cluster.node(id).await.process.start()?;
         }
@@ -186,6 +198,22 @@ impl Cluster {
             self.node(id).await.heal()?;
         }
         Ok(())
+    }
+
+    /// Places at which its nodes can be made to crash.
+    pub(crate) fn failpoints(&self) -> &[String] {
+        &self.failpoints
+    }
+
+    /// Waits until a node can serve, for as long as `patience`.
+    pub(crate) async fn await_serving(&self, id: u64, patience: Duration) {
+        let serves = async {
+            while !self.views.is_ready(id).await {
+                tokio::time::sleep(LOOK).await;
+            }
+        };
+        // Whether it does is for the caller to find out.
+        let _ = tokio::time::timeout(patience, serves).await;
     }
 
     /// Waits until every node can serve.

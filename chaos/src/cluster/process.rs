@@ -58,6 +58,13 @@ impl Process {
         self.child.as_ref().and_then(Child::id)
     }
 
+    /// At which places of its code it crashes when it is started next, if at any.
+    pub(crate) fn set_failpoints(&mut self, setting: Option<&str>) {
+        let name = "FAILPOINTS";
+        self.recipe.environment.retain(|(known, _)| known != name);
+        self.recipe.environment.extend(setting.map(|setting| (name.to_owned(), setting.into())));
+    }
+
     /// What it is started with from now on.
     pub(crate) fn set_arguments(&mut self, arguments: &[&str]) {
         self.recipe.arguments = arguments.iter().map(Into::into).collect();

@@ -3,6 +3,7 @@
 mod clock;
 mod corrupt;
 mod disk;
+mod failpoint;
 mod flaky;
 mod kill;
 mod membership;
@@ -114,6 +115,8 @@ pub(crate) enum Needs {
     Majority,
     /// Python workers.
     Workers,
+    /// A daemon that can be made to crash at named places, and at least three nodes.
+    Failpoints,
 }
 
 impl Needs {
@@ -125,9 +128,19 @@ impl Needs {
                 Image::unavailable()
                     .unwrap_or_else(|| "needs a disk for each node: left out by --no-disks".to_owned()),
             ),
-            Self::Majority if plan.nodes < 3 => Some("needs three nodes or more".to_owned()),
+            Self::Failpoints if plan.failpoints.is_empty() => {
+                Some("needs a daemon built with --features failpoints".to_owned())
+            }
+            Self::Majority | Self::Failpoints if plan.nodes < 3 => {
+                Some("needs three nodes or more".to_owned())
+            }
             Self::Workers if workers == 0 => Some("needs Python workers".to_owned()),
-            Self::Nothing | Self::Levers | Self::OwnDisks | Self::Majority | Self::Workers => None,
+            Self::Nothing
+            | Self::Levers
+            | Self::OwnDisks
+            | Self::Majority
+            | Self::Workers
+            | Self::Failpoints => None,
         }
     }
 }
@@ -148,6 +161,7 @@ pub(crate) fn all() -> Vec<Box<dyn Nemesis>> {
     all.push(Box::new(transfer::TransferLeadership::default()));
     all.push(Box::new(snapshot::InstallSnapshot::default()));
     all.extend(membership::all());
+    all.push(Box::new(failpoint::Failpoint::default()));
     all
 }
 

@@ -93,8 +93,10 @@ impl Options {
         let folder = self.folder.clone().unwrap_or_else(|| PathBuf::from(format!("raftwork-chaos/{seed}")));
         let folder = std::path::absolute(folder)?;
         ensure!(!folder.exists(), "{} exists already; remove it, or give another --folder", folder.display());
+        let raftworkd = self.daemon()?;
         let plan = Plan {
-            raftworkd: self.daemon()?,
+            failpoints: failpoints(&raftworkd),
+            raftworkd,
             nodes: self.nodes,
             own_disks: !self.no_disks && Image::unavailable().is_none(),
             levers: std::process::Command::new("cc").arg("--version").output().is_ok(),
@@ -155,6 +157,13 @@ impl Options {
              --workers 0 does without",
         )
     }
+}
+
+/// The places at which a daemon can be made to crash.
+fn failpoints(raftworkd: &Path) -> Vec<String> {
+    let said = std::process::Command::new(raftworkd).arg("failpoints").output();
+    let said = said.map(|said| String::from_utf8_lossy(&said.stdout).into_owned()).unwrap_or_default();
+    said.lines().map(ToOwned::to_owned).collect()
 }
 
 /// A program, where the shell would find it.

@@ -26,6 +26,7 @@ use uuid::Uuid;
 use self::beats::Beat;
 use self::roster::{Delivery, Roster};
 use self::work::WorkBuilder;
+use crate::failpoint::reach;
 use crate::group::{Leadership, Proposal, Proposals, Reign, Unavailable};
 use crate::replica::Replica;
 
@@ -231,6 +232,7 @@ impl Dispatcher {
         let delivery =
             self.roster().settle(Instant::now(), acquire.worker, acquire.request, grants.as_deref());
         let Some(grants) = grants else { return };
+        reach("lease.before_grant_reply");
         match delivery {
             Delivery::Stream(outbox) => {
                 for work in work::in_frames(self.inner.work.build(&grants)) {

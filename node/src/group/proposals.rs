@@ -13,6 +13,7 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use super::clock::wall_time;
 use super::{Reign, Unavailable};
 use crate::dispatch::Dispatcher;
+use crate::failpoint::reach;
 use crate::group::RaftNode;
 use crate::raft::types::EntryBytes;
 
@@ -259,6 +260,7 @@ impl Coalescer {
         self.counters.commands.fetch_add(count, Ordering::Relaxed);
         self.counters.bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
         let begun = self.raft.begin(EntryBytes(bytes)).await;
+        reach("propose.after_enqueue");
         let (dispatcher, signal) = (self.dispatcher.clone(), Arc::clone(&self.queue.signal));
         tokio::spawn(async move {
             let outcome = RaftNode::commit(begun).await;
@@ -287,6 +289,7 @@ fn settle(
     acquires: &[Acquire],
     dispatcher: &Dispatcher,
 ) {
+    reach("reply.before_send");
     let mut replies = match outcome {
         Ok(replies) => replies,
         Err(unavailable) => {

@@ -13,6 +13,7 @@ use tokio::sync::oneshot;
 use super::blocking::blocking;
 use super::image::{self, LogIdImage, MembershipImage, VoteImage};
 use super::types::{Entry, EntryBytes, Flushed, LogId, LogState, Payload, TypeConfig, Vote};
+use crate::failpoint::reach;
 use crate::store::log::{Body, Done, Log, LogSize, Position, Record};
 
 /// Bytes that one request to a follower may carry: some milliseconds of a disk, so that a follower that catches up
@@ -82,7 +83,10 @@ impl RaftLogStorage<TypeConfig> for LogStore {
             self.log.save_ballot(VoteImage::from(*vote).into(), Box::new(drop));
             return Ok(());
         }
-        durable(|done| self.log.save_ballot(VoteImage::from(*vote).into(), done)).await
+        reach("vote.before_sync");
+        durable(|done| self.log.save_ballot(VoteImage::from(*vote).into(), done)).await?;
+        reach("vote.after_sync");
+        Ok(())
     }
 
     async fn save_committed(&mut self, committed: Option<LogId>) -> Result<(), io::Error> {
@@ -100,6 +104,7 @@ impl RaftLogStorage<TypeConfig> for LogStore {
         I::IntoIter: OptionalSend,
     {
         let records = entries.into_iter().map(to_record).collect();
+        reach("log.before_write");
         self.log.append(records, Box::new(|result| callback.io_completed(result)));
         Ok(())
     }

@@ -26,6 +26,7 @@ use super::types::{
     VoteResponse,
 };
 use super::wire::{self, Appended, Installed, Offer, Transfer, Transferred, Voted};
+use crate::failpoint::reach;
 
 /// Append requests that may travel to one follower at a time: enough that its disk never waits for the network, few enough
 /// that a conflict wastes little. Each carries at most some megabytes.
@@ -226,6 +227,7 @@ impl<S: SnapshotFiles> PeerNetwork<S> {
     }
 
     async fn begin_append(&self, request: AppendRequest) -> Result<Waiting<'_>, LinkError> {
+        reach("net.before_send_append");
         self.link.ask(wire::APPEND, wire::encode_append(&request)).await
     }
 

@@ -34,6 +34,7 @@ use super::wire::{
     self, ANSWER, APPEND, Answer, Appended, Ballot, CHUNK, IS_GONE, Installed, MEET, Meet, Met, Offer,
     PRE_VOTE, SNAPSHOT, SNAPSHOT_END, TRANSFER, Transfer, Transferred, VOTE, Voted, WireError,
 };
+use crate::failpoint::reach;
 
 /// Requests that may wait between the connection and Raft, which has a queue of its own.
 const APPENDS_WAITING: usize = 1;
@@ -203,6 +204,7 @@ impl<SM: Machine> Peer<'_, SM> {
             }
             APPEND => {
                 self.server.own.hear();
+                reach("net.after_recv_append");
                 self.appends.push(id, wire::decode_append(payload)?).await;
             }
             VOTE | PRE_VOTE => {

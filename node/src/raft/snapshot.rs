@@ -11,6 +11,7 @@ use super::image::{self, SnapshotImage};
 use super::members::decode_members;
 use super::transfer::{FileInfo, SnapshotFiles};
 use super::types::SnapshotMeta;
+use crate::failpoint::reach;
 use crate::store::durable;
 use crate::store::folder::Folder;
 use crate::store::rows::RowStore;
@@ -39,7 +40,9 @@ impl SnapshotDir {
     /// What it covers is read from the copy itself: entries may be applied while it is made.
     pub(super) fn build(rows: &RowStore, root: &Path) -> io::Result<Self> {
         let building = root.join(format!("{BUILDING}{}", Uuid::now_v7()));
+        reach("snap.before_checkpoint");
         rows.checkpoint(&building).map_err(io::Error::other)?;
+        reach("snap.after_checkpoint_before_rename");
         let files = describe(&building)?;
         let snapshot = covered(rows, &building)?;
         Self::seal(&building, Manifest { snapshot, files })

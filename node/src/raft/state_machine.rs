@@ -20,6 +20,7 @@ use super::types::{
     StoredMembership, TypeConfig,
 };
 use crate::audit::Audit;
+use crate::failpoint::reach;
 use crate::replica::Replica;
 use crate::store::generation::Generations;
 use crate::store::log::{Log, Position};
@@ -127,7 +128,10 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
             // A majority may have it before this node's disk does. Rows reach the disk whenever RocksDB likes, and after a
             // power failure they must not know of an entry that the log has lost.
             self.log.until_durable(entry.log_id().index).await;
+            reach("apply.sleep");
+            reach("apply.before_batch");
             let replies = self.apply_one(entry);
+            reach("apply.after_batch");
             if let Some(responder) = responder {
                 responder.send(replies);
             }
@@ -185,7 +189,9 @@ fn install(
             "the snapshot says that it covers {position:?}, but its rows {found:?}"
         )));
     }
+    reach("snap.before_current_swap");
     generations.advance()?;
+    reach("snap.after_current_swap");
     let old = replica.rows();
     replica.replace(rows).map_err(io::Error::other)?;
     folder::Folder::replaced(old.folder());

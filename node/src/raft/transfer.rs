@@ -16,6 +16,7 @@ use uuid::Uuid;
 
 use super::blocking::blocking;
 use super::types::{SnapshotMeta, TypeConfig};
+use crate::failpoint::reach;
 
 /// Bytes in one frame of a snapshot: few system calls, and small beside what a disk does in the time of a heartbeat.
 const CHUNK_BYTES: usize = 1 << 20;
@@ -229,6 +230,7 @@ async fn receive_file(
         let Some(Piece::Chunk(mut chunk)) = pieces.recv().await else {
             return Err(TransferError::Incomplete);
         };
+        reach("snap.recv_mid_file");
         let of = chunk.try_get_u32_le().map_err(|_| damaged("a chunk names no file".into()))?;
         if of != index {
             return Err(damaged(format!("a chunk of file {of} came in its place")));

@@ -18,6 +18,7 @@ use tokio::sync::Notify;
 use super::counters::Counters;
 use super::fatal::fatal_io;
 use super::tables::Tables;
+use crate::failpoint::reach;
 use crate::store::disk::{self, Disk};
 
 /// Is told once, on the flush thread, when the write is durable, or that it never will be. Must not block.
@@ -113,9 +114,11 @@ impl Shared {
             self.finish(std::mem::take(&mut jobs));
         }
         let started = Instant::now();
+        reach("log.after_write_before_sync");
         if let Err(error) = self.tables.flush().await {
             fail(jobs, &error);
         }
+        reach("log.after_sync_before_cb");
         if mutant("M3") {
             jobs.append(&mut self.lock().jobs);
         }
@@ -128,7 +131,10 @@ impl Shared {
         for job in jobs {
             match job {
                 Job::Tell(done) => done(Ok(())),
-                Job::DropFiles(index) => self.drop_files(index),
+                Job::DropFiles(index) => {
+                    reach("purge.after_marker");
+                    self.drop_files(index);
+                }
             }
         }
     }

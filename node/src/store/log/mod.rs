@@ -44,6 +44,7 @@ use tables::{Batch, ReadError, Tables};
 use tail::{Tail, within};
 use weights::Weights;
 
+use crate::failpoint::reach;
 use crate::store::disk::{Disk, RocksDisk};
 
 /// Memory for the newest records: some seconds of a busy leader, so that followers are served without a disk.
@@ -168,6 +169,7 @@ impl Log {
         let last = from.checked_sub(1).and_then(|index| self.position_at(&state, index));
         let mut batch = self.tables.batch();
         batch.remove(from..u64::MAX);
+        reach("truncate.mid");
         Self::write(batch, "truncating the log");
         state.tail.truncate_from(from);
         state.weights.truncate_from(from);
