@@ -55,7 +55,7 @@ async fn a_whole_cluster_comes_back() {
 async fn a_log_of_large_entries_is_kept_short() {
     let settings =
         RaftSettings { log_bytes_max: 8 << 20, log_bytes_kept: 4 << 20, ..RaftSettings::default() };
-    let mut cluster = Cluster::start(3, settings).await;
+    let cluster = Cluster::start(3, settings).await;
     let entries: Vec<Bytes> = (0..24u8).map(|number| Bytes::from(vec![number; 1 << 20])).collect();
     for entry in &entries {
         cluster.propose(entry.clone()).await;
