@@ -40,6 +40,8 @@ pub enum ErrorCode {
     UnusableNode,
     /// The change would leave too few nodes that answer.
     UnsafeChange,
+    /// The task has not failed, so it cannot be redriven.
+    NotRedrivable,
     /// Too much is queued; try again after `Retry-After`.
     Busy,
     /// There is no leader right now (election, or no majority); try again after `Retry-After`.
@@ -67,7 +69,8 @@ impl ErrorCode {
             | Self::StaleLease
             | Self::AlreadyFinished
             | Self::UnusableNode
-            | Self::UnsafeChange => 409,
+            | Self::UnsafeChange
+            | Self::NotRedrivable => 409,
             Self::TooLarge => 413,
             Self::NotLeader => 421,
             Self::TaskConflict => 422,
@@ -96,6 +99,7 @@ impl ErrorCode {
             Self::UnknownNode => "There is no such node",
             Self::UnusableNode => "The node cannot be added",
             Self::UnsafeChange => "The change would leave too few nodes",
+            Self::NotRedrivable => "The task cannot be redriven",
             Self::Busy => "The cluster is busy",
             Self::NoLeader => "The cluster has no leader at the moment",
             Self::NotLeader => "This node does not lead",
@@ -184,6 +188,7 @@ impl From<raftwork_kernel::Rejection> for Problem {
             R::AlreadyFinished { .. } => ErrorCode::AlreadyFinished,
             R::OverLimit { .. } => ErrorCode::TooLarge,
             R::Invalid(_) => ErrorCode::BadRequest,
+            R::NotRedrivable { .. } => ErrorCode::NotRedrivable,
         };
         Self::new(code, rejection.to_string())
     }

@@ -12,6 +12,8 @@ use crate::Span;
 pub enum Reason {
     /// It was submitted with a delay that is not over.
     Delayed,
+    /// It was submitted to run at a date that has not come.
+    Scheduled,
     /// It failed, and pauses before the next attempt.
     RetryBackoff,
     /// No worker is connected.

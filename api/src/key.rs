@@ -26,9 +26,22 @@ pub fn task_of_key(key: &str, index: u32) -> Result<TaskId, KeyLengthError> {
     }
     let mut hasher = blake3::Hasher::new_derive_key("raftwork 2026 idempotency key to task id");
     hasher.update(&index.to_le_bytes()).update(key.as_bytes());
+    Ok(from_hash(&hasher))
+}
+
+/// The task that runs a failed one again: one for each, so that a redrive can be repeated as often as its answer is lost.
+///
+/// As [`task_of_key`], over the id alone.
+pub fn task_of_redrive(task: TaskId) -> TaskId {
+    let mut hasher = blake3::Hasher::new_derive_key("raftwork 2026 task id to id of its redrive");
+    hasher.update(task.as_bytes());
+    from_hash(&hasher)
+}
+
+fn from_hash(hasher: &blake3::Hasher) -> TaskId {
     let mut bytes = [0; 16];
     hasher.finalize_xof().fill(&mut bytes);
-    Ok(TaskId::from(uuid::Builder::from_custom_bytes(bytes).into_uuid()))
+    TaskId::from(uuid::Builder::from_custom_bytes(bytes).into_uuid())
 }
 
 #[cfg(test)]
@@ -40,6 +53,14 @@ mod tests {
         assert_eq!(task_of_key("order-17", 0), task_of_key("order-17", 0));
         assert_ne!(task_of_key("order-17", 0), task_of_key("order-17", 1));
         assert_ne!(task_of_key("order-17", 0), task_of_key("order-18", 0));
+    }
+
+    #[test]
+    fn a_redrive_is_named_by_what_it_redrives() {
+        let (one, other) = (TaskId::from_u128(1), TaskId::from_u128(2));
+        assert_eq!(task_of_redrive(one), task_of_redrive(one));
+        assert_ne!(task_of_redrive(one), task_of_redrive(other));
+        assert_ne!(task_of_redrive(task_of_redrive(one)), one);
     }
 
     #[test]

@@ -131,7 +131,7 @@ pub struct CompleteLease {
 
 /// Body of `POST /v1/leases/fail`.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
-#[schema(example = json!({"task_id": "0190a5e4-7c3b-7cc1-8a54-2f6a5d1b9c3e", "token": 7, "type": "ValueError", "message": "no such colour"}))]
+#[schema(example = json!({"task_id": "0190a5e4-7c3b-7cc1-8a54-2f6a5d1b9c3e", "token": 7, "type": "shop.NoSuchColour", "bases": ["ValueError", "Exception"], "message": "no such colour"}))]
 pub struct FailLease {
     /// The task.
     #[schema(value_type = String, format = Uuid)]
@@ -142,6 +142,9 @@ pub struct FailLease {
     /// Qualified name of the exception's type.
     #[serde(default, rename = "type")]
     pub type_name: String,
+    /// Qualified names of the classes that it is derived from, for the task's `no_retry`; the first 64 are looked at.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub bases: Vec<String>,
     /// One line for people.
     pub message: String,
     /// Traceback.

@@ -13,13 +13,14 @@ mod key;
 pub mod leases;
 pub mod paths;
 pub mod payload;
+pub mod rfc3339;
 mod span;
 pub mod stream;
 pub mod tasks;
 pub mod workers;
 
 pub use error::{ErrorCode, PROBLEM_JSON, Problem};
-pub use key::{KEY_BYTES_MAX, KeyLengthError, task_of_key};
+pub use key::{KEY_BYTES_MAX, KeyLengthError, task_of_key, task_of_redrive};
 pub use span::{ParseSpanError, Span};
 
 /// The kernel's vocabulary, without its state machine.
@@ -27,9 +28,9 @@ pub mod kernel {
     pub use raftwork_kernel::limits;
     pub use raftwork_kernel::{
         Accepted, Acquire, AcquireWith, Cancel, CodeHash, Command, Complete, Counters, DecodeError, Entry,
-        Expire, Extend, Fail, FailureKind, Forget, FunctionId, FunctionSpec, Grant, Language, LeaseRef,
-        LogTime, Millis, Outcome, Output, ParseIdError, PythonVersion, Record, Register, Rejection, Release,
-        Reply, RequestId, RetryPolicy, Rule, Rules, Status, Submit, SubmitUnder, Tags, TaskError, TaskId,
-        TaskOptions, Token, WallTime, WorkerId, decode, encode,
+        Exceptions, Expire, Extend, Fail, FailureKind, Forget, FunctionId, FunctionSpec, Grant, Language,
+        LeaseRef, LogTime, Millis, Outcome, Output, ParseIdError, PythonVersion, Record, Redrive, Register,
+        Rejection, Release, Reply, RequestId, RetryPolicy, Rule, Rules, Status, Submit, SubmitUnder, Tags,
+        TaskError, TaskId, TaskOptions, Token, WallTime, WorkerId, decode, encode,
     };
 }

@@ -30,6 +30,8 @@ pub const TASK_LOGS: &str = "/v1/tasks/{task_id}/logs";
 pub const TASK_EXPLAIN: &str = "/v1/tasks/{task_id}/explain";
 /// Cancel it.
 pub const TASK_CANCEL: &str = "/v1/tasks/{task_id}/cancel";
+/// Run it again, as a new task.
+pub const TASK_REDRIVE: &str = "/v1/tasks/{task_id}/redrive";
 
 /// Ask for work (long poll).
 pub const LEASES_ACQUIRE: &str = "/v1/leases/acquire";

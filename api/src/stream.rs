@@ -12,6 +12,7 @@ use raftwork_kernel::{
 use serde::{Deserialize, Serialize};
 
 pub use crate::frame::{PROTOCOL, ROLE_HEADER};
+use crate::tasks::Progress;
 use crate::workers::WorkerMode;
 
 /// Role of another node.
@@ -82,6 +83,8 @@ pub enum FromWorker {
     Capacity(u16),
     /// What it offers beside its Python, from now on: said after `Hello` on every connection, if there is anything.
     Offer(Tags),
+    /// How far its tasks say they are, those that said something new. Said again to a new leader.
+    Progress(Vec<(LeaseRef, Progress)>),
 }
 
 /// How a lease ended on its worker.
@@ -198,12 +201,14 @@ pub enum FromClient {
         /// As in `Submit`.
         watch: bool,
     },
+    /// Run a task that failed or was parked again, as the task that [`task_of_redrive`](crate::task_of_redrive) names.
+    Redrive(TaskId),
 }
 
 /// What a node says to an SDK client.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ToClient {
-    /// What became of a register, submit or cancel.
+    /// What became of a register, submit, cancel or redrive.
     Reply(Reply),
     /// Answers `Status`: the live status, or the record; `None` if there is no such task.
     Status(Option<(Status, Token)>),

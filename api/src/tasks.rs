@@ -10,7 +10,7 @@ use crate::functions::Retry;
 /// What a submit may ask for beyond function and arguments.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct SubmitOptions {
-    /// 0 (lowest) to 9; 5 if left out.
+    /// 0 (lowest) to 9; 5 if left out. Each level is worth an hour of waiting.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub priority: Option<u8>,
     /// Not before this long from now.
@@ -28,6 +28,22 @@ pub struct SubmitOptions {
     /// Only a worker that offers all of these tags may run it, as in `["gpu", "zone=eu"]`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tags: Vec<String>,
+    /// Exceptions that are final, whatever the retry policy says: names of classes as in `["ValueError",
+    /// "shop.errors.Broken"]`; those that are derived from them are as well.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub no_retry: Vec<String>,
+    /// It has failed, and never runs, unless a worker was given it by then, counted from now: as in `5m`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub start_by: Option<Span>,
+    /// It has failed unless it has ended by then, counted from now: a bound on waiting, all attempts and all pauses.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub total_timeout: Option<Span>,
+    /// Not before the leader's calendar says so: RFC 3339 with an offset, as in `2026-12-24T18:00:00+01:00`. Instead of
+    /// `delay`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run_at: Option<String>,
 }
 
 /// Body of `POST /v1/tasks`.
@@ -118,15 +134,59 @@ pub struct TaskInfo {
     /// The worker that holds it, or ended it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub worker_id: Option<String>,
+    /// How far it says it is, while it runs; forgotten when the leader changes, until the task says more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub progress: Option<Progress>,
     /// Why it failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<ErrorInfo>,
     /// Tags that its worker must offer.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tags: Vec<String>,
+    /// Exceptions after which it is not tried again.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub no_retry: Vec<String>,
+    /// How long after acceptance a worker must have been given it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub start_by: Option<Span>,
+    /// How long after acceptance it must have ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub total_timeout: Option<Span>,
+    /// The date before which it does not start, RFC 3339 in UTC.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run_at: Option<String>,
+    /// The failed task that this one is another try of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = Uuid)]
+    pub redrive_of: Option<TaskId>,
+    /// The task that is another try of this one, which has failed; as far as the asked node knows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = Uuid)]
+    pub redriven_as: Option<TaskId>,
     /// Why it has not started, where there is a reason beyond its turn; `/v1/tasks/{task_id}/explain` has all of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub waiting_for: Option<String>,
+}
+
+/// How far a running task says it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(example = json!({"done": 40, "total": 100, "message": "resizing"}))]
+pub struct Progress {
+    /// What is done, in the task's own unit.
+    pub done: u64,
+    /// Of how much; absent if the task does not know.
+    #[serde(default)]
+    pub total: Option<u64>,
+    /// What it is doing, for people; may be empty.
+    #[serde(default)]
+    pub message: String,
+}
+
+impl Progress {
+    /// Longest message, in bytes.
+    pub const MESSAGE_BYTES_MAX: usize = 1000;
 }
 
 /// Schema of the counters (the type itself is the kernel's).
@@ -146,7 +206,8 @@ pub struct AttemptCounters {
 /// Why a task failed, for people and programs that do not unpickle.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ErrorInfo {
-    /// `exception`, `timeout`, `unserializable`, `load`, `crash`, `out_of_memory` or `worker_lost`.
+    /// `exception`, `timeout`, `unserializable`, `load`, `crash`, `out_of_memory`, `worker_lost` or `expired` (not started
+    /// in time).
     pub kind: String,
     /// Qualified name of the exception's type; empty if there was none.
     #[serde(rename = "type")]
@@ -173,6 +234,7 @@ impl From<&raftwork_kernel::TaskError> for ErrorInfo {
             FailureKind::Crash { exit_code, signal } => ("crash", exit_code, signal),
             FailureKind::OutOfMemory { .. } => ("out_of_memory", None, None),
             FailureKind::WorkerLost => ("worker_lost", None, None),
+            FailureKind::Expired => ("expired", None, None),
         };
         Self {
             kind: kind.to_owned(),

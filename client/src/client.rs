@@ -10,11 +10,13 @@ use raftwork_api::kernel::{
     encode,
 };
 use raftwork_api::stream::{FromClient, ToClient};
+use raftwork_api::task_of_redrive;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::dial::http_client;
 use crate::error::{
-    CancelError, ConnectError, RegisterError, ResultError, StatusError, SubmitError, Unavailable,
+    CancelError, ConnectError, RedriveError, RegisterError, ResultError, StatusError, SubmitError,
+    Unavailable,
 };
 use crate::function::NewFunction;
 use crate::nodes::Nodes;
@@ -165,6 +167,19 @@ impl Client {
             }
             Err(Failure::Rejected(rejection)) => Err(CancelError::Rejected(rejection)),
             Err(Failure::OffContract) => Err(CancelError::Unavailable(off_contract())),
+        }
+    }
+
+    /// Runs a task that failed or was parked again, as a task of its own, whose id it returns. A task has one redrive:
+    /// repeating this names the same.
+    ///
+    /// # Errors
+    /// When there is no such task, it has not failed, or no leader answers in time.
+    pub async fn redrive(&self, task: TaskId) -> Result<TaskId, RedriveError> {
+        match expect_accepted(self.call(&FromClient::Redrive(task), None).await?) {
+            Ok(Accepted::Redriven { .. }) => Ok(task_of_redrive(task)),
+            Err(Failure::Rejected(rejection)) => Err(rejection.into()),
+            Ok(_) | Err(Failure::OffContract) => Err(off_contract().into()),
         }
     }
 

@@ -86,6 +86,17 @@ pub enum CancelError {
     Unavailable(#[from] Unavailable),
 }
 
+/// Why a task was not redriven.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RedriveError {
+    /// The cluster refused: there is no such task, or it has not failed.
+    #[error(transparent)]
+    Rejected(#[from] Rejection),
+    /// See there.
+    #[error(transparent)]
+    Unavailable(#[from] Unavailable),
+}
+
 /// Why a status is not known.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StatusError {

@@ -38,7 +38,8 @@ mod watch;
 
 pub use client::Client;
 pub use error::{
-    CancelError, ConnectError, RegisterError, RestError, ResultError, StatusError, SubmitError, Unavailable,
+    CancelError, ConnectError, RedriveError, RegisterError, RestError, ResultError, StatusError, SubmitError,
+    Unavailable,
 };
 pub use function::NewFunction;
 pub use rest::{Answer, Rest};

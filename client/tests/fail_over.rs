@@ -17,7 +17,8 @@ use raftwork_api::kernel::{
 };
 use raftwork_api::stream::{FromClient, ToClient};
 use raftwork_client::{
-    CancelError, Client, NewFunction, ResultError, Settings, StatusError, SubmitError, new_task_id,
+    CancelError, Client, NewFunction, RedriveError, ResultError, Settings, StatusError, SubmitError,
+    new_task_id,
 };
 
 fn impatient() -> Settings {
@@ -151,9 +152,11 @@ async fn a_watch_outlives_the_node_that_it_was_placed_with() {
     let task = new_task_id();
     let first = FakeNode::start(|_, message| match message {
         FromClient::Submit { .. } | FromClient::SubmitUnder { .. } => Act::Answer(created(1)),
-        FromClient::Register(_) | FromClient::Cancel(_) | FromClient::Status(_) | FromClient::Watch(_) => {
-            Act::Cut
-        }
+        FromClient::Register(_)
+        | FromClient::Cancel(_)
+        | FromClient::Redrive(_)
+        | FromClient::Status(_)
+        | FromClient::Watch(_) => Act::Cut,
     })
     .await;
     let heir = FakeNode::start(move |_, message| match message {
@@ -226,6 +229,10 @@ async fn refusals_reach_the_caller_as_what_they_are() {
             let status = Status::Completed;
             Act::Answer(ToClient::Reply(Err(Rejection::AlreadyFinished { task: cancel.task, status })))
         }
+        FromClient::Redrive(task) => {
+            let status = Status::Running;
+            Act::Answer(ToClient::Reply(Err(Rejection::NotRedrivable { task: *task, status })))
+        }
         FromClient::Watch(tasks) => {
             let finished = tasks.iter().map(|task| (*task, None)).collect();
             Act::PushThenAnswer(ToClient::Finished(finished), ToClient::Watching)
@@ -241,6 +248,8 @@ async fn refusals_reach_the_caller_as_what_they_are() {
     assert_eq!(client.submit(wanted, Some(&watcher)).await, Err(SubmitError::Rejected(unknown)));
     let ended = CancelError::AlreadyFinished { task, status: Status::Completed };
     assert_eq!(client.cancel(task).await, Err(ended));
+    let runs = Rejection::NotRedrivable { task, status: Status::Running };
+    assert_eq!(client.redrive(task).await, Err(RedriveError::Rejected(runs)));
     let patience = Duration::from_secs(5);
     assert_eq!(client.result(task, patience).await, Err(ResultError::UnknownTask(task)));
 }

@@ -49,6 +49,8 @@ pub enum Command {
     SubmitUnder(SubmitUnder),
     /// Hand tasks to a worker that offers more than its Python.
     AcquireWith(AcquireWith),
+    /// Run a failed task again, as a task of its own.
+    Redrive(Redrive),
 }
 
 /// Make a function known.
@@ -106,6 +108,15 @@ pub struct AcquireWith {
     pub tags: Tags,
 }
 
+/// Run a task that failed or was parked again, as a task of its own: its record stays what it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Redrive {
+    /// The task that has ended.
+    pub task: TaskId,
+    /// The new task. Chosen by the caller's side as a function of `task`, so that one task has one redrive.
+    pub into: TaskId,
+}
+
 /// The right to speak for one attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct LeaseRef {
@@ -143,6 +154,8 @@ pub struct Fail {
     pub lease: LeaseRef,
     /// What went wrong.
     pub error: TaskError,
+    /// Names of the classes that the exception's own is derived from, nearest first; may be empty.
+    pub bases: Vec<String>,
     /// Whether trying again can help; crashes are tried again whatever this says.
     pub retryable: bool,
     /// What it printed.

@@ -6,6 +6,8 @@ use core::str::FromStr;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::time::{LogTime, Millis};
+
 /// Text that is not the id it was offered as.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("'{text}' is not a UUID such as 0190a5e4-7c3b-7cc1-8a54-2f6a5d1b9c3e")]
@@ -98,9 +100,38 @@ impl fmt::Display for Token {
     }
 }
 
-/// Order of acceptance in the whole cluster: the n-th accepted task has `Seq(n)`.
+/// Order of acceptance in the whole cluster: rises with every accepted task, and never repeats.
+///
+/// The upper bits are the log time of the acceptance in milliseconds, the lower [`COUNT_BITS`](Self::COUNT_BITS) tell tasks
+/// of one millisecond apart: a hybrid logical clock (Kulkarni et al., "Logical physical clocks", OPODIS 2014). So the
+/// distance of two places says how much longer one of the tasks has waited.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Seq(pub u64);
+
+impl Seq {
+    /// Bits that count; a millisecond with more tasks than that borrows from the next one.
+    pub const COUNT_BITS: u32 = 20;
+    /// 278 years: then the order goes on without the time. It leaves half of all numbers to count with.
+    const TIME_MAX: u64 = 1 << 43;
+
+    /// The first place of this moment.
+    pub const fn first_at(moment: LogTime) -> Self {
+        let ms = if moment.0 < Self::TIME_MAX { moment.0 } else { Self::TIME_MAX };
+        Self(ms << Self::COUNT_BITS)
+    }
+
+    /// The place so much later.
+    #[must_use]
+    pub const fn after(self, span: Millis) -> Self {
+        Self(self.0.saturating_add(span.0.saturating_mul(1 << Self::COUNT_BITS)))
+    }
+
+    /// The place so much earlier, or the first one.
+    #[must_use]
+    pub const fn before(self, span: Millis) -> Self {
+        Self(self.0.saturating_sub(span.0.saturating_mul(1 << Self::COUNT_BITS)))
+    }
+}
 
 #[cfg(test)]
 mod tests {

@@ -43,8 +43,8 @@ mod time;
 pub use apply::Applied;
 pub use codec::{DecodeError, FORMAT, decode, decode_shared, encode};
 pub use command::{
-    Acquire, AcquireWith, Cancel, Command, Complete, Entry, Expire, Extend, Fail, Forget, LeaseRef, Register,
-    Release, Submit, SubmitUnder,
+    Acquire, AcquireWith, Cancel, Command, Complete, Entry, Expire, Extend, Fail, Forget, LeaseRef, Redrive,
+    Register, Release, Submit, SubmitUnder,
 };
 pub use event::Event;
 pub use function::{CodeHash, Function, FunctionSpec, Language, ParsePythonVersionError, PythonVersion};
@@ -53,7 +53,7 @@ pub use record::{FailureKind, Outcome, Output, Record, Status, TaskError};
 pub use reply::{Accepted, Grant, Rejection, Reply};
 pub use retry::RetryPolicy;
 pub use rows::{Change, NoRows, Rows};
-pub use rules::{Rule, Rules, Tags};
+pub use rules::{Exceptions, Rule, Rules, Tags};
 pub use state::{Need, Scalars, State};
-pub use task::{Counters, Lease, Phase, Task, TaskOptions, TaskRow};
+pub use task::{Counters, Deadlines, Lease, Phase, Task, TaskOptions, TaskRow};
 pub use time::{LogTime, Millis, WallTime};

@@ -32,8 +32,15 @@ pub const TAGS_MAX: usize = 64;
 pub const TAG_BYTES_MAX: usize = 64;
 /// Most different sets of tags that live tasks may need at a time: an acquire looks at each.
 pub const TAG_SETS_MAX: usize = 1000;
+/// Most exceptions that the rules of one task can name as final, and most bases that are looked at of one exception.
+pub const EXCEPTIONS_MAX: usize = 64;
+/// Longest name of one of them, in bytes.
+pub const EXCEPTION_NAME_BYTES_MAX: usize = 256;
 /// Highest priority; 0 is the lowest.
 pub const PRIORITY_MAX: u8 = 9;
+/// What a level of priority is worth: a task goes before every one that was accepted so much later, or more, at one level
+/// more. So none waits for ever, and an urgent one need not wait for a backlog of hours.
+pub const PRIORITY_LEVEL: Millis = Millis::from_secs(3600);
 /// Priority of a task that names none.
 pub const PRIORITY_DEFAULT: u8 = 5;
 /// Witnessed crashes after which a task is parked (as Dask's `allowed-failures`).

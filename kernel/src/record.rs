@@ -39,6 +39,8 @@ pub enum FailureKind {
     },
     /// The worker went away with the task (too often).
     WorkerLost,
+    /// The task was not started in time, and never will be.
+    Expired,
 }
 
 impl FailureKind {

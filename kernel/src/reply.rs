@@ -60,6 +60,11 @@ pub enum Accepted {
     Expired(u32),
     /// So many finished tasks were dropped.
     Forgotten(u32),
+    /// The task has its redrive.
+    Redriven {
+        /// Whether this command made it; it was there before otherwise.
+        created: bool,
+    },
 }
 
 /// A command that changed nothing, and why.
@@ -108,6 +113,14 @@ pub enum Rejection {
     /// A request that makes no sense.
     #[error("{0}")]
     Invalid(String),
+    /// Only a task that failed or was parked can be redriven.
+    #[error("task {task} is {status}: only a task that failed or was parked can be redriven")]
+    NotRedrivable {
+        /// The task.
+        task: TaskId,
+        /// Where it stands.
+        status: Status,
+    },
 }
 
 fn newest(token: Token) -> String {

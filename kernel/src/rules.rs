@@ -4,7 +4,10 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use crate::limits::{TAG_BYTES_MAX, TAGS_MAX};
+use crate::ids::TaskId;
+use crate::limits::{EXCEPTION_NAME_BYTES_MAX, EXCEPTIONS_MAX, TAG_BYTES_MAX, TAGS_MAX};
+use crate::task::Deadlines;
+use crate::time::{LogTime, Millis, WallTime};
 
 /// Names of things that a worker offers and a task needs, as in `gpu` or `zone=eu`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -62,17 +65,82 @@ fn check_tag(tag: &str) -> Result<(), String> {
     Err(format!("'{shown}' is no tag: 1 to {TAG_BYTES_MAX} letters, digits and . _ : = / - make one"))
 }
 
+/// Names of classes of exceptions, as in `ValueError` or `shop.errors.Broken`: those of Python's own and of `__main__`
+/// may do without their module.
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Exceptions(BTreeSet<String>);
+
+impl Exceptions {
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Each, in alphabetical order.
+    pub fn iter(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(String::as_str)
+    }
+
+    /// Whether one of them is one of `classes`.
+    pub fn name_any<'n>(&self, mut classes: impl Iterator<Item = &'n str>) -> bool {
+        classes.any(|class| self.0.iter().any(|name| bare(name) == bare(class)))
+    }
+
+    fn check(&self) -> Result<(), String> {
+        if self.0.len() > EXCEPTIONS_MAX {
+            return Err(format!("{} names of exceptions are more than {EXCEPTIONS_MAX}", self.0.len()));
+        }
+        self.0.iter().try_for_each(|name| check_class(name))
+    }
+}
+
+impl<T: Into<String>> FromIterator<T> for Exceptions {
+    fn from_iter<I: IntoIterator<Item = T>>(names: I) -> Self {
+        Self(names.into_iter().map(Into::into).collect())
+    }
+}
+
+/// Without the module that may be left out.
+fn bare(class: &str) -> &str {
+    let modules = ["builtins.", "__main__.", "raftwork."];
+    modules.iter().find_map(|module| class.strip_prefix(module)).unwrap_or(class)
+}
+
+fn check_class(name: &str) -> Result<(), String> {
+    let is_part = |part: &str| !part.is_empty() && !part.contains(|letter: char| letter.is_whitespace());
+    if name.len() <= EXCEPTION_NAME_BYTES_MAX && name.split('.').all(is_part) {
+        return Ok(());
+    }
+    let shown: String = name.chars().take(64).collect();
+    Err(format!("'{shown}' is no name of an exception: write it as in ValueError or package.module.Error"))
+}
+
 /// One thing to ask for. New kinds go to the end: what was written down before keeps its meaning.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Rule {
     /// Only a worker that offers all of these may run the task.
     Tags(Tags),
+    /// The task is another try of this one, which has failed. No submit may ask for it: see [`Redrive`](crate::Redrive).
+    RedriveOf(TaskId),
+    /// A failure by one of these exceptions, or by one that is derived from them, is final.
+    NoRetry(Exceptions),
+    /// The task has failed if no attempt was granted so long after acceptance.
+    StartBy(Millis),
+    /// The task has failed if it has not ended so long after acceptance, whatever it does then.
+    Total(Millis),
+    /// The task waits until the calendar says so.
+    RunAt(WallTime),
 }
 
 impl Rule {
     const fn kind(&self) -> u8 {
         match self {
             Self::Tags(_) => 0,
+            Self::RedriveOf(_) => 1,
+            Self::NoRetry(_) => 2,
+            Self::StartBy(_) => 3,
+            Self::Total(_) => 4,
+            Self::RunAt(_) => 5,
         }
     }
 
@@ -80,6 +148,14 @@ impl Rule {
         match self {
             Self::Tags(tags) if tags.is_empty() => Err("a rule of no tags says nothing".to_owned()),
             Self::Tags(tags) => tags.check(),
+            Self::NoRetry(names) if names.is_empty() => {
+                Err("a rule of no exceptions says nothing".to_owned())
+            }
+            Self::NoRetry(names) => names.check(),
+            Self::StartBy(Millis(0)) => Err("a task that must start within 0 ms never could".to_owned()),
+            Self::Total(Millis(0)) => Err("a task that must end within 0 ms never could".to_owned()),
+            Self::StartBy(_) | Self::Total(_) | Self::RunAt(_) => Ok(()),
+            Self::RedriveOf(task) => Err(format!("only a redrive makes another try of task {task}")),
         }
     }
 }
@@ -104,11 +180,56 @@ impl Rules {
 
     /// Tags that a worker must offer.
     pub fn tags(&self) -> &Tags {
-        let tags = self.0.iter().map(|Rule::Tags(tags)| tags).next();
+        let tags = self.find(|rule| if let Rule::Tags(tags) = rule { Some(tags) } else { None });
         tags.unwrap_or(Tags::NONE)
     }
 
-    /// Checks order and bounds.
+    /// The task that this one is another try of.
+    pub fn redrive_of(&self) -> Option<TaskId> {
+        self.find(|rule| if let Rule::RedriveOf(task) = rule { Some(*task) } else { None })
+    }
+
+    /// Exceptions after which the task is not tried again.
+    pub fn no_retry(&self) -> Option<&Exceptions> {
+        self.find(|rule| if let Rule::NoRetry(names) = rule { Some(names) } else { None })
+    }
+
+    /// How long after acceptance the first attempt must have been granted.
+    pub fn start_by(&self) -> Option<Millis> {
+        self.find(|rule| if let Rule::StartBy(span) = rule { Some(*span) } else { None })
+    }
+
+    /// How long after acceptance the task must have ended.
+    pub fn total(&self) -> Option<Millis> {
+        self.find(|rule| if let Rule::Total(span) = rule { Some(*span) } else { None })
+    }
+
+    /// What the calendar must say before the task may start.
+    pub fn run_at(&self) -> Option<WallTime> {
+        self.find(|rule| if let Rule::RunAt(at) = rule { Some(*at) } else { None })
+    }
+
+    fn find<'r, T>(&'r self, value: impl Fn(&'r Rule) -> Option<T>) -> Option<T> {
+        self.0.iter().find_map(value)
+    }
+
+    /// The deadlines of a task that is accepted now.
+    pub(crate) fn deadlines(&self, now: LogTime) -> Option<Box<Deadlines>> {
+        let deadlines = Deadlines {
+            start_by: self.start_by().map(|span| now.after(span)),
+            end_by: self.total().map(|span| now.after(span)),
+        };
+        (deadlines != Deadlines::default()).then(|| Box::new(deadlines))
+    }
+
+    /// The rules of another try of `task`, which had these: its date is long over.
+    #[must_use]
+    pub(crate) fn redriven(&self, task: TaskId) -> Self {
+        let kept = self.0.iter().filter(|rule| !matches!(rule, Rule::RedriveOf(_) | Rule::RunAt(_))).cloned();
+        kept.chain([Rule::RedriveOf(task)]).collect()
+    }
+
+    /// Checks order and bounds of what a submit asks for.
     ///
     /// # Errors
     /// What is wrong, in words.
@@ -141,6 +262,20 @@ mod tests {
             assert!(error.contains("is no tag"), "{error}");
         }
         assert!((0..=TAGS_MAX).map(|n| n.to_string()).collect::<Tags>().check().is_err());
+    }
+
+    #[test]
+    fn an_exception_is_named_with_its_module_or_without_one_that_everybody_knows() {
+        let names = Exceptions::from_iter(["ValueError", "shop.errors.Broken", "raftwork.TaskTimeout"]);
+        assert_eq!(names.check(), Ok(()));
+        for class in ["ValueError", "builtins.ValueError", "shop.errors.Broken", "TaskTimeout"] {
+            assert!(names.name_any(["KeyError", class].into_iter()), "{class}");
+        }
+        assert!(!names.name_any(["Broken", "errors.Broken", "other.ValueError"].into_iter()));
+        for name in ["", "a..b", "a b", &*"x".repeat(257)] {
+            assert!(Exceptions::from_iter([name]).check().is_err(), "{name}");
+        }
+        assert!((0..=EXCEPTIONS_MAX).map(|n| n.to_string()).collect::<Exceptions>().check().is_err());
     }
 
     #[test]

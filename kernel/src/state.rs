@@ -89,7 +89,7 @@ impl State {
     /// Status of a live task; finished ones have a record instead.
     pub fn status(&self, id: &TaskId) -> Option<Status> {
         self.cell(id).map(|cell| match cell.standing.phase {
-            Phase::Waiting { .. } => Status::Waiting,
+            Phase::Waiting { .. } | Phase::Scheduled { .. } => Status::Waiting,
             Phase::Ready => Status::Queued,
             Phase::Leased(_) => Status::Running,
         })
@@ -129,7 +129,12 @@ impl State {
 
     /// The next moment at which time alone would change something.
     pub fn next_due(&self) -> Option<LogTime> {
-        self.live.next_due().map(|(due, _)| due)
+        self.live.next_due().map(|(due, ..)| due)
+    }
+
+    /// The next moment at which the calendar alone would change something.
+    pub fn next_dated(&self) -> Option<WallTime> {
+        self.live.next_dated().map(|(at, _)| at)
     }
 
     /// Whether this is the lease under which its task runs now.
@@ -169,12 +174,13 @@ impl State {
     pub(crate) fn lease(&self, slot: Slot) -> Option<&Lease> {
         match &self.live.cell(slot).standing.phase {
             Phase::Leased(lease) => Some(lease),
-            Phase::Waiting { .. } | Phase::Ready => None,
+            Phase::Waiting { .. } | Phase::Scheduled { .. } | Phase::Ready => None,
         }
     }
 
-    pub(crate) const fn next_seq(&mut self) -> Seq {
-        self.scalars.last_seq.0 = self.scalars.last_seq.0.checked_add(1).expect(NEVER_USED_UP);
+    pub(crate) fn next_seq(&mut self) -> Seq {
+        let next = Seq(self.scalars.last_seq.0.checked_add(1).expect(NEVER_USED_UP));
+        self.scalars.last_seq = next.max(Seq::first_at(self.scalars.log_time));
         self.scalars.last_seq
     }
 

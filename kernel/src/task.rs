@@ -12,7 +12,7 @@ use crate::time::{LogTime, Millis, WallTime};
 /// What a submit may ask for beyond function and arguments.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TaskOptions {
-    /// 0 (lowest) to 9; the higher one starts first.
+    /// 0 (lowest) to 9: each level is worth [`PRIORITY_LEVEL`](limits::PRIORITY_LEVEL) of waiting.
     pub priority: u8,
     /// Not before this long after acceptance.
     pub delay: Millis,
@@ -91,6 +91,15 @@ pub struct Lease {
     pub run_until: Option<LogTime>,
 }
 
+/// Moments by which something must have happened to a task; most tasks have none.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Deadlines {
+    /// The first attempt must have been granted.
+    pub start_by: Option<LogTime>,
+    /// The task must have ended.
+    pub end_by: Option<LogTime>,
+}
+
 /// Where a live task stands.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Phase {
@@ -103,13 +112,18 @@ pub enum Phase {
     Ready,
     /// Granted to a worker.
     Leased(Box<Lease>),
+    /// Dated.
+    Scheduled {
+        /// What the calendar must say before it becomes ready.
+        at: WallTime,
+    },
 }
 
 /// A live task: all that memory holds of it, as rows and readers have it. While it waits in memory, it is packed to about
 /// 80 bytes, its id and its place in every index included; `examples/memory.rs` measures it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Task {
-    /// Place in the order of acceptance; earlier ones of a priority start first.
+    /// Place in the order of acceptance.
     pub seq: Seq,
     /// The newest grant's token, kept after the lease ended until the next grant ("late but unsuperseded wins").
     pub token: Token,
@@ -127,4 +141,6 @@ pub struct Task {
     pub run_max: Option<Millis>,
     /// How long its record is kept.
     pub retention: Millis,
+    /// What must have happened by when.
+    pub deadlines: Option<Box<Deadlines>>,
 }

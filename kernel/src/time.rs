@@ -28,6 +28,9 @@ impl Millis {
     }
 }
 
-/// A moment on the leader's wall clock, in milliseconds since 1970-01-01T00:00Z; for people only, never for decisions.
+/// A moment on the leader's wall clock, in milliseconds since 1970-01-01T00:00Z; for people, and for what people date.
+///
+/// A calendar may be set, forwards and backwards, and leaders' calendars differ. So what is due by it goes by what each
+/// entry says, not by the latest that was ever said: a calendar that was wrong for a while is wrong no longer than that.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct WallTime(pub u64);

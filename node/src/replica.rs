@@ -6,7 +6,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use raftwork_kernel::mutants::mutant;
 use raftwork_kernel::{
     Applied, Entry, LeaseRef, LogTime, Need, PythonVersion, Record, RequestId, Rows, State, Status, Tags,
-    Task, TaskId, Token, WorkerId,
+    Task, TaskId, Token, WallTime, WorkerId,
 };
 
 use crate::store::log::Position;
@@ -115,6 +115,11 @@ impl Replica {
     /// The next moment at which time alone changes something.
     pub fn next_due(&self) -> Option<LogTime> {
         self.read().state.next_due()
+    }
+
+    /// The next moment at which the calendar alone changes something.
+    pub fn next_dated(&self) -> Option<WallTime> {
+        self.read().state.next_dated()
     }
 
     /// Number of live tasks.

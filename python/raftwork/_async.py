@@ -30,6 +30,7 @@ from ._function import Function, P
 from ._futures import Arrival
 from ._handle import Handle
 from ._map import Calls, MapResults, map_calls, starmap_calls
+from ._names import Exceptions
 from ._outcome import Outcome
 from ._serialize import dump_arguments
 from ._span import Span
@@ -73,7 +74,10 @@ class AsyncClient:
         retries: Optional[int] = None,
         retry_delay: Span = "1s",
         retry_delay_max: Span = "60s",
+        no_retry: Exceptions = (),
         timeout: Optional[Span] = None,
+        start_by: Optional[Span] = None,
+        total_timeout: Optional[Span] = None,
         retention: Optional[Span] = None,
         tags: Sequence[str] = (),
         include: Optional[Sequence[str]] = None,
@@ -265,6 +269,14 @@ class AsyncHandle(Generic[R]):
     async def cancel(self) -> bool:
         """End the task before it ends itself; ``False`` if it had ended."""
         return await self._client._ask(self._handle.cancel)
+
+    async def progress(self) -> Optional[Dict[str, Any]]:
+        """How far the running task says it is; see ``Handle.progress``."""
+        return await self._client._ask(self._handle.progress)
+
+    async def redrive(self) -> "AsyncHandle[R]":
+        """Run a task that failed or was parked again, as a new task, and return its handle; see ``Handle.redrive``."""
+        return AsyncHandle(self._client, await self._client._ask(self._handle.redrive))
 
     async def logs(self, *, follow: bool = False) -> Union[str, Iterator[str]]:
         """What the task has printed; with ``follow``, once the task has ended."""

@@ -9,6 +9,7 @@ from . import errors
 from ._core import Core
 from ._function import Function, FunctionOptions, Functions, P, retry_policy
 from ._handle import Handle
+from ._names import Exceptions, exception_names
 from ._results import Results, Waiter
 from ._span import Span, milliseconds, optional_milliseconds
 from ._urls import node_urls
@@ -47,7 +48,10 @@ class Client:
         retries: Optional[int] = None,
         retry_delay: Span = "1s",
         retry_delay_max: Span = "60s",
+        no_retry: Exceptions = (),
         timeout: Optional[Span] = None,
+        start_by: Optional[Span] = None,
+        total_timeout: Optional[Span] = None,
         retention: Optional[Span] = None,
         tags: Sequence[str] = (),
         include: Optional[Sequence[str]] = None,
@@ -62,7 +66,10 @@ class Client:
         retries: Optional[int] = None,
         retry_delay: Span = "1s",
         retry_delay_max: Span = "60s",
+        no_retry: Exceptions = (),
         timeout: Optional[Span] = None,
+        start_by: Optional[Span] = None,
+        total_timeout: Optional[Span] = None,
         retention: Optional[Span] = None,
         tags: Sequence[str] = (),
         include: Optional[Sequence[str]] = None,
@@ -71,12 +78,16 @@ class Client:
         """Decorate a function, so that it can be submitted. Calling it still runs it here.
 
         ``retries``: tries after a failed first one; the pause before each doubles from ``retry_delay`` to
-        ``retry_delay_max``. ``timeout``: longest run of one try; a task over it is stopped. ``retention``: how long its
-        tasks and results are kept once they have ended (24 hours by default). Spans are seconds, or as in ``"30s"``.
-        ``tags``: what a worker must offer to run it, as in ``["gpu", "zone=eu"]``.
-        ``include``: modules of this machine to ship along, by name or path; ``[]`` if workers have them all.
-        ``requirements``: packages as pip names them, as in ``["numpy==2.1"]``; a worker that has not seen the list
-        before installs them into an environment that it keeps. That is part of the first task's run, and its timeout.
+        ``retry_delay_max``. ``no_retry``: exceptions that are final, as in ``[ValueError, "shop.errors.Broken"]``, and
+        those that are derived from them. ``timeout``: longest run of one try; a task over it is stopped. ``start_by``:
+        a task that no worker was given so long after its submit has failed with ``TaskExpired``, and never runs.
+        ``total_timeout``: one that has not ended so long after its submit has failed, be it waiting, running or
+        between two tries. ``retention``: how long its tasks and results are kept once they have ended (24 hours by
+        default). Spans are seconds, or as in ``"30s"``. ``tags``: what a worker must offer to run it, as in ``["gpu",
+        "zone=eu"]``. ``include``: modules of this machine to ship along, by name or path; ``[]`` if workers have them
+        all. ``requirements``: packages as pip names them, as in ``["numpy==2.1"]``; a worker that has not seen the
+        list before installs them into an environment that it keeps. That is part of the first task's run, and its
+        timeout.
         """
         retry = retry_policy(retries, retry_delay, retry_delay_max)
         options = FunctionOptions(
@@ -87,6 +98,9 @@ class Client:
             include=include,
             tags=tuple(tags),
             requirements=tuple(requirements),
+            no_retry=tuple(exception_names(no_retry)),
+            start_by_ms=optional_milliseconds(start_by),
+            total_ms=optional_milliseconds(total_timeout),
         )
 
         def decorate(function: Callable[..., Any]) -> Function[Any, Any]:
@@ -190,6 +204,7 @@ _PROBLEMS = {
     "unknown_task": errors.UnknownTask,
     "unknown_function": errors.UnknownFunction,
     "already_finished": errors.AlreadyFinished,
+    "not_redrivable": errors.NotRedrivable,
     "function_conflict": errors.Conflict,
     "task_conflict": errors.Conflict,
     "too_large": errors.TooLarge,

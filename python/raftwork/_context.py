@@ -6,7 +6,7 @@ imports nothing of the package, so that a child can load it without the SDK.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Callable, NamedTuple
 
 
 class Task(NamedTuple):
@@ -23,6 +23,19 @@ class Task(NamedTuple):
 
     attempt: int
     """Which attempt this is, counted from 1."""
+
+    def progress(self, done: int, total: int | None = None, message: str = "") -> None:
+        """Say how far the task is, for whoever looks: ``Handle.progress``, ``raftwork tasks show``, REST.
+
+        ``done`` and ``total`` count in a unit of your own. At most ten words a second are passed on, so call it as
+        often as you like; only the newest is kept, by the leader in memory, while the task runs.
+        """
+        if not (isinstance(done, int) and isinstance(total, (int, type(None)))):
+            raise TypeError(f"progress is counted in whole numbers, not {done!r} of {total!r}")
+        if not (0 <= done < 1 << 64 and 0 <= (total or 0) < 1 << 64):
+            raise ValueError(f"progress of {done} of {total} is out of range")
+        if _report is not None:
+            _report(self.token, done, total, str(message))
 
 
 class TaskTimeout(TimeoutError):
@@ -44,6 +57,10 @@ class TaskCancelled(BaseException):
 _current: tuple[bytes, int, int] | None = None
 
 
+#: How progress reaches the agent; set by the child runtime.
+_report: Callable[[int, int, int | None, str], None] | None = None
+
+
 def current_task() -> Task | None:
     """Return the task that this process runs, or ``None`` outside of a worker's child process.
 
@@ -59,3 +76,9 @@ def _set_current(task: tuple[bytes, int, int] | None) -> None:
     """Record the running task; for the child runtime only."""
     global _current
     _current = task
+
+
+def _set_report(report: Callable[[int, int, int | None, str], None]) -> None:
+    """Say how progress reaches the agent; for the child runtime only."""
+    global _report
+    _report = report

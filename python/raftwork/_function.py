@@ -24,7 +24,9 @@ from typing import (
 )
 
 from ._core import new_task_ids
+from ._dates import Moment, optional_moment
 from ._handle import Handle
+from ._names import Exceptions, exception_names
 from ._results import Waiter
 from ._serialize import LARGE, dump_arguments, dump_function
 from ._span import Span, milliseconds, optional_milliseconds
@@ -65,6 +67,10 @@ class FunctionOptions(NamedTuple):
     """What a worker must offer to run it."""
     requirements: Sequence[str] = ()
     """Packages that workers install for it, as pip names them."""
+    no_retry: Sequence[str] = ()
+    """Names of exceptions that are final."""
+    start_by_ms: Optional[int] = None
+    total_ms: Optional[int] = None
 
 
 class TaskOptions(NamedTuple):
@@ -75,6 +81,10 @@ class TaskOptions(NamedTuple):
     retry: Optional[Retry] = None
     run_max_ms: Optional[int] = None
     tags: Optional[List[str]] = None
+    no_retry: Optional[List[str]] = None
+    start_by_ms: Optional[int] = None
+    total_ms: Optional[int] = None
+    run_at_ms: Optional[int] = None
 
 
 class MapOptions(NamedTuple):
@@ -107,7 +117,12 @@ class Function(Generic[P, R]):
             self._function = function
         self._client = client
         self._options = options
-        self._task_options = TaskOptions(tags=list(options.tags) or None)
+        self._task_options = TaskOptions(
+            tags=list(options.tags) or None,
+            no_retry=list(options.no_retry) or None,
+            start_by_ms=options.start_by_ms,
+            total_ms=options.total_ms,
+        )
         self._map_options = MapOptions()
         self._registration = _Registration(client, function, options)
 
@@ -156,9 +171,13 @@ class Function(Generic[P, R]):
         *,
         priority: Optional[int] = None,
         delay: Optional[Span] = None,
+        run_at: Optional[Moment] = None,
         retries: Optional[int] = None,
         retry_delay: Span = "1s",
+        no_retry: Optional[Exceptions] = None,
         timeout: Optional[Span] = None,
+        start_by: Optional[Span] = None,
+        total_timeout: Optional[Span] = None,
         tags: Optional[Sequence[str]] = None,
         in_flight: Optional[int] = None,
         ordered: Optional[bool] = None,
@@ -167,15 +186,20 @@ class Function(Generic[P, R]):
     ) -> "Function[P, R]":
         """Return the same function with other options for what is submitted through it.
 
-        ``priority`` is 0 to 9 (5 by default, higher starts first); ``delay`` holds the task back; ``retries``,
-        ``timeout`` and ``tags`` replace those of the function. For ``map``: ``in_flight`` bounds the tasks submitted
-        and not yet taken; ``ordered=False`` gives results as they come; ``return_exceptions=True`` gives exceptions as
-        results; ``progress=True`` draws a bar on standard error, if that is a terminal.
+        ``priority`` is 0 to 9 (5 by default; each level is worth an hour of waiting). ``delay`` holds the task back;
+        ``run_at`` does until a date, a ``datetime`` with a zone or text as in ``"2026-12-24T18:00:00+01:00"``.
+        ``retries``, ``no_retry``, ``timeout``, ``start_by``, ``total_timeout`` and ``tags`` replace those of the
+        function. For ``map``: ``in_flight`` bounds the tasks submitted and not yet taken; ``ordered=False`` gives
+        results as they come; ``return_exceptions=True`` gives exceptions as results; ``progress=True`` draws a bar on
+        standard error, if that is a terminal.
         """
         other = copy.copy(self)
         retry = retry_policy(retries, retry_delay)
         needed = None if tags is None else list(tags)
-        given = (priority, optional_milliseconds(delay), retry, optional_milliseconds(timeout), needed)
+        final = None if no_retry is None else exception_names(no_retry)
+        run, start, total = (optional_milliseconds(span) for span in (timeout, start_by, total_timeout))
+        given = (priority, optional_milliseconds(delay), retry, run, needed, final, start, total)
+        given += (optional_moment(run_at),)
         other._task_options = TaskOptions(*(_first(new, old) for new, old in zip(given, self._task_options)))
         mapping = (in_flight, ordered, return_exceptions, progress)
         other._map_options = MapOptions(*(_first(new, old) for new, old in zip(mapping, self._map_options)))

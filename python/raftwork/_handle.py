@@ -78,6 +78,22 @@ class Handle(Waiter, Generic[R]):
             return False
         return True
 
+    def progress(self) -> Optional[Dict[str, Any]]:
+        """How far the running task says it is: ``done``, ``total`` and ``message``; see ``Task.progress``.
+
+        ``None`` if it does not run, or has said nothing to the leader of the moment.
+        """
+        progress: Optional[Dict[str, Any]] = self.info().get("progress")
+        return progress
+
+    def redrive(self) -> "Handle[R]":
+        """Run a task that failed or was parked again, as a new task, and return its handle. This one stays as it is.
+
+        The new task has the same function, arguments and options, but starts now and counts its tries from nothing. A
+        task has one redrive: repeating this returns the same. Raises ``NotRedrivable`` if the task has not failed.
+        """
+        return Handle(self._client, self._client._core.redrive(self._bytes), watched=False)
+
     @overload
     def logs(self) -> str: ...
 

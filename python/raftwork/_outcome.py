@@ -63,6 +63,8 @@ def _made(failure: TaskFailure) -> errors.TaskError:
     """The exceptions that are not the function's own."""
     if failure.kind == "load":
         return errors.TaskLoadError(failure.message)
+    if failure.kind == "expired":
+        return errors.TaskExpired(failure.message)
     if failure.kind == "worker_lost":
         return errors.WorkerLost(failure.message)
     if failure.kind == "crash":

@@ -25,11 +25,14 @@ def celery_options(options: Dict[str, Any]) -> Dict[str, Any]:
         elif name == "countdown":
             taken["delay"] = value
         elif name == "eta":
-            taken["delay"] = _seconds_until(value)
+            # Without a zone, it is meant in this machine's.
+            taken["run_at"] = value if value.tzinfo else value.astimezone()
+        elif name == "expires":
+            taken["start_by"] = _seconds_until(value) if isinstance(value, datetime.datetime) else value
         elif name in ("time_limit", "soft_time_limit"):
             taken["timeout"] = value
         else:
-            known = ", ".join([*_SAME, "countdown", "eta", "time_limit", "soft_time_limit"])
+            known = ", ".join([*_SAME, "countdown", "eta", "expires", "time_limit", "soft_time_limit"])
             raise TypeError(f"apply_async takes no '{name}' here; it takes {known}; docs/from-celery.md has the others")
     return taken
 

@@ -36,6 +36,10 @@ class AlreadyFinished(Rejected):
     """The task had ended before."""
 
 
+class NotRedrivable(Rejected):
+    """The task has not failed, so there is nothing to redrive; see ``Handle.redrive``."""
+
+
 class TaskPending(RaftworkError):
     """The task has not ended, so there is no result to get; see ``Client.get_result``."""
 
@@ -105,6 +109,10 @@ class TaskFailed(TaskError):
 
 class TaskLoadError(TaskError):
     """The worker could not load the function or its arguments."""
+
+
+class TaskExpired(TaskError, TimeoutError):
+    """The task was not started by the time that its ``start_by`` allows, and never will be."""
 
 
 class TaskCancelledError(TaskError):

@@ -103,6 +103,15 @@ class FakeCore:
             raise errors.AlreadyFinished("the task has already ended")
         self.end([(id, "cancelled", None, None)])
 
+    def redrive(self, id: bytes) -> bytes:
+        """As the core."""
+        if self.status(id) != "failed":
+            raise errors.NotRedrivable("only a task that failed or was parked can be redriven")
+        again = uuid.uuid5(uuid.NAMESPACE_OID, id.hex()).bytes
+        self.tasks[again] = self.tasks[id]
+        self.run([again])
+        return again
+
     def rest(self, method: str, path: str, body: Optional[bytes] = None) -> Tuple[int, bytes]:
         """As the core; knows nothing."""
         return 404, b'{"code": "not_found", "detail": "there is nothing here"}'

@@ -35,6 +35,30 @@ def test_run_and_look(cluster: Cluster) -> None:
     assert "double" in names
 
 
+def test_failed_tasks_are_redriven(cluster: Cluster) -> None:
+    (cluster.folder / "poison.py").write_text(
+        "import os, pathlib\n"
+        "def poison(folder):\n    pathlib.Path(folder, 'cured').exists() or os._exit(3)\n    return 'cured'\n"
+        "def flop():\n    raise ValueError('no')\n"
+    )
+    parked = cluster.run("run", "-d", "poison.py:poison", str(cluster.folder)).strip()
+    failed = cluster.run("run", "-d", "poison.py:flop").strip()
+    for id in (parked, failed):
+        assert cluster.process("tasks", "result", id, "--wait", "60s").returncode == 1
+    assert parked in cluster.run("tasks", "--parked") and failed not in cluster.run("tasks", "--parked")
+    (cluster.folder / "cured").touch()
+    [said] = cluster.run("tasks", "redrive", "--function", "poison", "--json").splitlines()
+    assert json.loads(said)["task_id"] == parked
+    assert cluster.run("tasks", "result", json.loads(said)["redriven_as"], "--wait", "60s") == "cured\n"
+    nothing = cluster.process("tasks", "redrive", "--all")
+    assert nothing.returncode == 0 and "no parked task that was not redriven yet" in nothing.stderr
+    assert "runs again as" in cluster.run("tasks", "redrive", failed)
+    done = cluster.process("tasks", "redrive", json.loads(said)["redriven_as"])
+    assert done.returncode == 1 and "only a task that failed or was parked" in done.stdout
+    assert cluster.process("tasks", "redrive").returncode == 2
+    assert cluster.process("tasks", "redrive", "--function", "nobody").returncode == 4
+
+
 def test_map_of_lines(cluster: Cluster) -> None:
     (cluster.folder / "job.py").write_text("def double(x):\n    return 2 * x\n")
     said = cluster.run("map", "job.py:double", "--jsonl", "-", stdin="1\n2\n3\n")

@@ -1,5 +1,6 @@
 """The SDK on a real cluster of three nodes and two workers."""
 
+import datetime
 import os
 import subprocess
 import sys
@@ -96,6 +97,106 @@ def test_retries_are_made(connected: Client, tmp_path: Path) -> None:
 
     handle = third_time.submit(marks)
     assert handle.result(60) == 3 and handle.info()["counters"]["failures"] == 2
+
+
+def test_an_exception_that_is_final_is_not_tried_again(connected: Client, tmp_path: Path) -> None:
+    class Broken(KeyError):
+        pass
+
+    @connected.function(retries=3, retry_delay="10ms", no_retry=[LookupError, "nobody.Knows"])
+    def work(marks: str, final: bool) -> None:
+        with open(marks, "a") as file:
+            file.write("x")
+        raise Broken("final") if final else OSError("not final")
+
+    def tries(submittable: object, final: bool) -> int:
+        marks = tmp_path / f"marks{time.monotonic_ns()}"
+        handle = submittable.submit(str(marks), final)  # type: ignore[attr-defined]
+        assert ("final" if final else "not final") in str(handle.exception(60))
+        return marks.stat().st_size
+
+    assert tries(work, final=True) == 1
+    assert tries(work, final=False) == 4
+    assert tries(work.options(no_retry=["OSError"]), final=False) == 1
+    assert tries(work.options(no_retry=[]), final=True) == 4
+
+
+def test_a_task_that_starts_too_late_never_runs(connected: Client) -> None:
+    @connected.function(start_by="300ms", tags=["nobody"])
+    def work() -> None:
+        pass
+
+    late = work.submit()
+    assert "it fails unless it starts within" in late.why()
+    with pytest.raises(raftwork.TaskExpired, match="was not started by the time that its start_by allows"):
+        late.result(60)
+    assert late.info()["token"] == 0 and late.info()["error"]["kind"] == "expired"
+
+
+def test_a_total_bounds_all_tries(connected: Client) -> None:
+    @connected.function(retries=100, retry_delay="100ms", total_timeout="1s")
+    def work(seconds: float) -> None:
+        time.sleep(seconds)
+        raise OSError("again")
+
+    assert str(work.submit(0).exception(60)) == "again"
+    asleep = work.submit(60)
+    with pytest.raises(raftwork.TaskTimeout, match="total_timeout"):
+        asleep.result(30)
+    assert asleep.info()["counters"]["failures"] == 0
+
+
+def test_a_dated_task_waits_for_its_date(connected: Client) -> None:
+    at = datetime.datetime.now(datetime.timezone(datetime.timedelta(hours=5))) + datetime.timedelta(seconds=2)
+    handle = connected.function(time.time).options(run_at=at).submit()
+    assert handle.status() == "waiting" and handle.explain()["reason"] == "scheduled"
+    ran = handle.result(60)
+    assert at.timestamp() <= ran + 0.001 < at.timestamp() + 30
+    past = connected.function(abs).options(run_at="2001-01-01T00:00:00Z").submit(-1)
+    assert past.result(60) == 1
+    with pytest.raises(raftwork.Rejected, match="not for both"):
+        connected.function(abs).options(run_at=at, delay=1).submit(-1)
+
+
+def test_a_task_says_how_far_it_is(cluster: Cluster, connected: Client, tmp_path: Path) -> None:
+    go_on = tmp_path / "go on"
+
+    def work(go_on: str) -> int:
+        from raftwork import current_task
+
+        task = current_task()
+        assert task is not None
+        for n in range(1000):
+            task.progress(n + 1, 1000, "counting")
+        while not os.path.exists(go_on):
+            time.sleep(0.02)
+        return 1000
+
+    handle = connected.submit(work, str(go_on))
+    wait_until(lambda: handle.progress() == {"done": 1000, "total": 1000, "message": "counting"})
+    assert "1000 of 1000 (100 %): counting" in cluster.run("tasks", "show", handle.id)
+    assert "1000 of 1000" in cluster.run("tasks", "--status", "running")
+    go_on.touch()
+    assert handle.result(60) == 1000 and handle.progress() is None
+
+
+def test_a_failed_task_is_redriven(connected: Client, tmp_path: Path) -> None:
+    repaired = tmp_path / "repaired"
+
+    @connected.function(retries=0)
+    def work(repaired: str) -> str:
+        if not os.path.exists(repaired):
+            raise OSError("not yet")
+        return "done"
+
+    failed = work.submit(str(repaired))
+    with pytest.raises(raftwork.NotRedrivable):
+        connected.submit(int).redrive()
+    assert isinstance(failed.exception(60), OSError)
+    repaired.touch()
+    again = failed.redrive()
+    assert again.result(60) == "done" and again != failed and failed.redrive() == again
+    assert failed.status() == "failed" and failed.info()["redriven_as"] == again.id
 
 
 def test_the_executor(connected: Client) -> None:

@@ -43,8 +43,29 @@ def test_options_belong_to_the_task(client: Client, core: FakeCore) -> None:
 
     f.options(priority=9, delay="5s").options(retries=0, timeout="1m").submit()
     [(_, options)] = core.submits
-    expected = {"priority": 9, "delay_ms": 5000, "retry": (1, 1000, 60_000), "run_max_ms": 60_000, "tags": None}
-    assert options == expected
+    given = {name: value for name, value in options.items() if value is not None}
+    assert given == {"priority": 9, "delay_ms": 5000, "retry": (1, 1000, 60_000), "run_max_ms": 60_000}
+
+
+def test_a_policy_is_the_function_s_or_the_submit_s(client: Client, core: FakeCore) -> None:
+    class Broken(ValueError):
+        pass
+
+    @client.function(no_retry=[ValueError, "shop.Closed"], start_by="5m", total_timeout="1h")
+    def f() -> None: ...
+
+    f.submit()
+    f.options(no_retry=Broken, start_by=1, run_at="1970-01-01T00:00:01+00:00").submit()
+    f.options(no_retry=[]).submit()
+    names = ("no_retry", "start_by_ms", "total_ms", "run_at_ms")
+    local = "test_a_policy_is_the_function_s_or_the_submit_s.<locals>.Broken"
+    assert [tuple(options[name] for name in names) for _, options in core.submits] == [
+        (["ValueError", "shop.Closed"], 300_000, 3_600_000, None),
+        ([f"{__name__}.{local}"], 1000, 3_600_000, 1000),
+        ([], 300_000, 3_600_000, None),
+    ]
+    with pytest.raises(TypeError, match="neither a class of exceptions nor the name of one"):
+        f.options(no_retry=[int])
 
 
 def test_tags_are_the_function_s_or_the_submit_s(client: Client, core: FakeCore) -> None:

@@ -146,7 +146,9 @@ def test_celery_s_names(client: Client, core: FakeCore) -> None:
     options = [options for _, options in core.submits]
     taken = {name: value for name, value in options[1].items() if value is not None}
     assert taken == {"priority": 9, "delay_ms": 5000, "retry": (3, 1000, 60_000), "run_max_ms": 30_000}
-    assert 50_000 < options[2]["delay_ms"] <= 60_000
+    assert options[2]["run_at_ms"] == soon.timestamp() * 1000 // 1
+    add.apply_async((1, 2), expires=60)
+    assert core.submits[3][1]["start_by_ms"] == 60_000
     with pytest.raises(TypeError, match="apply_async takes no 'queue' here"):
         add.apply_async((1, 2), queue="other")
 

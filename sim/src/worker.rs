@@ -166,5 +166,5 @@ fn failed(lease: LeaseRef, kind: FailureKind) -> Command {
         traceback: String::new(),
         exception: None,
     };
-    Command::Fail(Fail { lease, error, retryable: true, output: Output::default() })
+    Command::Fail(Fail { lease, error, bases: Vec::new(), retryable: true, output: Output::default() })
 }

@@ -15,6 +15,7 @@ mod leaving;
 mod life;
 mod link;
 mod pace;
+mod progress;
 mod reports;
 mod talk;
 mod tasks;
@@ -27,6 +28,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use raftwork_api::kernel::{LeaseRef, Output, PythonVersion, RequestId, Tags, TaskError, WorkerId};
 use raftwork_api::stream::{FromWorker, ToWorker, Work};
+use raftwork_api::tasks::Progress;
 use raftwork_api::workers::WorkerMode;
 
 use self::codes::Codes;
@@ -34,6 +36,7 @@ use self::leaving::Leaving;
 use self::life::Life;
 use self::link::Link;
 use self::pace::Pace;
+use self::progress::Progresses;
 use self::reports::Reports;
 use self::tasks::Tasks;
 use crate::ExitReason;
@@ -73,6 +76,13 @@ pub(crate) enum Input {
         /// What came of it.
         end: End,
     },
+    /// A task says how far it is.
+    Progress {
+        /// What its child has.
+        lease: LeaseRef,
+        /// How far.
+        progress: Progress,
+    },
     /// Finish what runs, then leave.
     Drain,
     /// Leave at once.
@@ -85,7 +95,7 @@ pub(crate) enum End {
     /// It returned.
     Completed { result: Bytes, output: Output },
     /// It failed by itself.
-    Failed { error: TaskError, retryable: bool, output: Output },
+    Failed { error: TaskError, bases: Vec<String>, retryable: bool, output: Output },
     /// It was stopped because the agent wanted it so.
     Stopped,
     /// It did not run, through no fault of its own.
@@ -115,6 +125,7 @@ pub(crate) struct Agent {
     life: Life,
     tasks: Tasks,
     reports: Reports,
+    progress: Progresses,
     pace: Pace,
     codes: Codes,
     /// The ask that has not been answered (pull).
@@ -152,6 +163,7 @@ impl Agent {
             life: Life::default(),
             tasks: Tasks::default(),
             reports: Reports::default(),
+            progress: Progresses::default(),
             pace,
             codes: Codes::new(code_cache),
             ask: None,
@@ -182,7 +194,9 @@ impl Agent {
         let trouble = Some(self.trouble.until).filter(|until| *until > now);
         let leaving = self.leaving.as_ref().and_then(Leaving::next);
         let news = self.news_due().filter(|_| self.link.is_up());
-        [beat, self.life.deadline(), trouble, leaving, self.patience_ends(), news].into_iter().flatten().min()
+        let progress = self.progress.due().filter(|_| self.link.is_up());
+        let wakes = [beat, self.life.deadline(), trouble, leaving, self.patience_ends(), news, progress];
+        wakes.into_iter().flatten().min()
     }
 
     fn take(&mut self, now: Moment, input: Input) {
@@ -192,6 +206,11 @@ impl Agent {
             Input::Disconnected => self.link = Link::Down,
             Input::Received(message) => self.hear(now, message),
             Input::Ended { lease, end } => self.child_ended(now, lease, end),
+            Input::Progress { lease, progress } => {
+                if self.tasks.is_running(&lease) {
+                    self.progress.said(lease, progress);
+                }
+            }
             Input::Drain => self.leave(now, ExitReason::Drained),
             Input::Stop => {
                 self.leave(now, ExitReason::Stopped);

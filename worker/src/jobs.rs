@@ -6,13 +6,17 @@ use std::time::Duration;
 use bytes::Bytes;
 use raftwork_api::kernel::{Language, LeaseRef};
 use raftwork_api::stream::Work;
+use raftwork_api::tasks::Progress;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::agent::{End, Input};
 use crate::outcome;
-use crate::python::{FunctionKey, FunctionKind, Job, Pool};
+use crate::python::{FunctionKey, FunctionKind, Job, Listener, Pool};
+
+/// Words of progress that may wait for the agent; each child says ten a second at most, and what is too much is dropped.
+const PROGRESS_MAX: usize = 64;
 
 /// As many runners as tasks were ever under way at once, each for one task after the other: to spawn anew for each tiny task
 /// would cost a tenth of it.
@@ -25,6 +29,8 @@ pub(crate) struct Jobs {
     ended: mpsc::UnboundedReceiver<Ended>,
     on_end: mpsc::UnboundedSender<Ended>,
     cancels: HashMap<LeaseRef, CancellationToken>,
+    said: mpsc::Receiver<(LeaseRef, Progress)>,
+    on_progress: mpsc::Sender<(LeaseRef, Progress)>,
 }
 
 struct Assignment {
@@ -44,7 +50,9 @@ impl Jobs {
         // Bounded by the runners: each has one task at a time.
         let (on_end, ended) = mpsc::unbounded_channel();
         let (assign, idle) = (Vec::new(), Vec::new());
-        Self { pool, runners: JoinSet::new(), assign, idle, ended, on_end, cancels: HashMap::new() }
+        let (on_progress, said) = mpsc::channel(PROGRESS_MAX);
+        let (runners, cancels) = (JoinSet::new(), HashMap::new());
+        Self { pool, runners, assign, idle, ended, on_end, cancels, said, on_progress }
     }
 
     /// Gives a task to a free child.
@@ -53,7 +61,8 @@ impl Jobs {
         let cancel = CancellationToken::new();
         self.cancels.insert(lease, cancel.clone());
         let runner = self.idle.pop().unwrap_or_else(|| self.add_runner());
-        let sent = self.assign[runner].try_send(Assignment { lease, name, job: job(work, code, cancel) });
+        let sent =
+            self.assign[runner].try_send(Assignment { lease, name, job: self.job(work, code, cancel) });
         // One that has panicked is heard of by `next`.
         debug_assert!(!matches!(sent, Err(mpsc::error::TrySendError::Full(_))), "an idle runner has no task");
     }
@@ -78,6 +87,10 @@ impl Jobs {
         tokio::select! {
             biased;
             ended = self.ended.recv() => self.note(ended.expect("this side has a sender too")),
+            said = self.said.recv() => {
+                let (lease, progress) = said.expect("this side has a sender too");
+                Input::Progress { lease, progress }
+            },
             Some(joined) = self.runners.join_next() => match joined {
                 Ok(()) => unreachable!("runners go on as long as they can be given tasks"),
                 // They are only aborted when nobody listens any more, so it panicked: a bug, not to be hidden.
@@ -95,6 +108,11 @@ impl Jobs {
     pub(crate) async fn close(mut self) {
         self.runners.shutdown().await;
         self.pool.shutdown().await;
+    }
+
+    fn job(&self, work: Work, code: Bytes, cancel: CancellationToken) -> Job {
+        let listener = Listener { lease: work.lease, to: self.on_progress.clone() };
+        Job { progress: Some(listener), ..job(work, code, cancel) }
     }
 
     fn note(&mut self, Ended { runner, lease, end }: Ended) -> Input {
@@ -133,6 +151,7 @@ fn job(work: Work, code: Bytes, cancel: CancellationToken) -> Job {
         args: work.args,
         timeout: work.run_max.map(|run_max| Duration::from_millis(run_max.0)),
         cancel,
+        progress: None,
         // The leader is told when a task is given to a free child, in one message with others; the child's own word
         // would cost a frame for each task and come less than a millisecond later.
         started: None,

@@ -1,7 +1,7 @@
 //! What is reported of a task that a child had.
 
 use bytes::Bytes;
-use raftwork_api::kernel::limits::ERROR_TEXT_BYTES_MAX;
+use raftwork_api::kernel::limits::{ERROR_TEXT_BYTES_MAX, EXCEPTION_NAME_BYTES_MAX, EXCEPTIONS_MAX};
 use raftwork_api::kernel::{FailureKind, LeaseRef, Output, TaskError};
 
 use crate::agent::End;
@@ -10,7 +10,7 @@ use crate::python::{JobError, JobErrorKind, JobOutcome, JobSuccess};
 /// What the agent is told.
 pub(crate) fn end(outcome: JobOutcome) -> End {
     let output = Output { stdout: outcome.stdout.bytes, stderr: outcome.stderr.bytes };
-    let error = match outcome.result {
+    let mut error = match outcome.result {
         Ok(JobSuccess(result)) => return End::Completed { result, output },
         Err(error) => error,
     };
@@ -27,7 +27,11 @@ pub(crate) fn end(outcome: JobOutcome) -> End {
         JobErrorKind::Cancelled => return End::Stopped,
         JobErrorKind::Infrastructure => return End::NotRun,
     };
-    End::Failed { error: task_error(kind, *error), retryable, output }
+    let mut bases = std::mem::take(&mut error.bases);
+    // Longer ones are named by nobody.
+    bases.retain(|base| base.len() <= EXCEPTION_NAME_BYTES_MAX);
+    bases.truncate(EXCEPTIONS_MAX);
+    End::Failed { error: task_error(kind, *error), bases, retryable, output }
 }
 
 /// What a person on call wants to read of it.
@@ -90,6 +94,7 @@ mod tests {
             type_name: "ValueError".to_owned(),
             message: "bad".to_owned(),
             traceback: String::new(),
+            bases: vec!["Exception".to_owned()],
             exception: Bytes::new(),
         };
         JobOutcome {
@@ -104,11 +109,12 @@ mod tests {
     #[test]
     fn what_the_task_did_is_a_failure_and_what_the_worker_did_is_not() {
         let crash = JobErrorKind::Crash { exit_code: None, signal: Some(11) };
-        let End::Failed { error, retryable, .. } = end(outcome(crash)) else {
+        let End::Failed { error, bases, retryable, .. } = end(outcome(crash)) else {
             panic!("a crash is a failure")
         };
         assert_eq!(error.kind, FailureKind::Crash { exit_code: None, signal: Some(11) });
         assert!(retryable && error.exception.is_none());
+        assert_eq!(bases, ["Exception"]);
         assert!(matches!(end(outcome(JobErrorKind::Load)), End::Failed { retryable: false, .. }));
         assert!(matches!(end(outcome(JobErrorKind::Cancelled)), End::Stopped));
         assert!(matches!(end(outcome(JobErrorKind::Infrastructure)), End::NotRun));

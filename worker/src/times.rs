@@ -18,6 +18,9 @@ pub(crate) const BACKOFF_MIN: Duration = Duration::from_millis(50);
 /// See [`BACKOFF_MIN`].
 pub(crate) const BACKOFF_MAX: Duration = Duration::from_secs(1);
 
+/// Shortest time between two messages about progress: people look at it, and see no more than a few changes a second.
+pub(crate) const PROGRESS: Duration = Duration::from_millis(250);
+
 /// What is not answered after this long is said again. A node drops what a full queue does not take, and a repeat is
 /// harmless: the cluster knows reports by their lease and asks by their id.
 pub(crate) const SAY_AGAIN: Duration = Duration::from_secs(5);

@@ -16,9 +16,10 @@ use crate::history::{
 
 /// Fingerprint of what makes two submits of a task the same request.
 pub(crate) fn request_of(function: FunctionId, options: &Options, args: Fingerprint) -> Fingerprint {
-    let Options { retry, run_max_ms, python, .. } = options;
+    let Options { retry, run_max_ms, python, no_retry, start_by_ms, total_ms, run_at_ms, .. } = options;
     let (priority, delay) = (options.priority(), options.delay_ms());
-    let text = format!("{function} {args} {priority} {delay} {retry:?} {run_max_ms:?} {python:?}");
+    let plain = format!("{function} {args} {priority} {delay} {retry:?} {run_max_ms:?} {python:?}");
+    let text = format!("{plain} {no_retry:?} {start_by_ms:?} {total_ms:?} {run_at_ms:?}");
     Fingerprint::of(text.as_bytes())
 }
 

@@ -1,4 +1,4 @@
-//! I13: tasks are granted by priority, then by acceptance, as the log orders them.
+//! I13: tasks are granted by priority and age, as the log orders them.
 
 use std::collections::HashMap;
 

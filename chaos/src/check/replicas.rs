@@ -43,7 +43,7 @@ fn digest((at, told): &(u64, NodeDigest)) -> Step {
 }
 
 fn entry(entry: &LogEntry) -> Step {
-    let LogEntry { index, term, nodes, log_ms, commands } = entry;
+    let LogEntry { index, term, nodes, log_ms, wall_ms: _, commands } = entry;
     let text = format!("entry {index} on nodes {nodes:?}: term {term}, log time {log_ms:?}, {commands:?}");
     Step { at: None, text }
 }

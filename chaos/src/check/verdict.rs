@@ -87,7 +87,7 @@ invariants! {
     /// `check/effects.rs`
     Effects = "I12", "effects", "effects fenced by the token come in order, and the last one is of the attempt that completed";
     /// `check/order.rs`
-    Order = "I13", "order", "tasks are granted by priority, then by acceptance";
+    Order = "I13", "order", "tasks are granted by priority and age";
     /// `check/coverage.rs`
     Coverage = "I14", "coverage", "every planned fault happened, and enough was asked";
     /// `check/witness.rs`

@@ -81,6 +81,9 @@ pub enum Call {
         token: Token,
         /// What kind.
         kind: FailureKind,
+        /// Names of the exception's class and of those that it is derived from.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        classes: Vec<String>,
         /// Whether trying again can help.
         retryable: bool,
     },

@@ -21,6 +21,9 @@ pub struct LogEntry {
     /// Log time in milliseconds; `None` for an entry that is Raft's own (blank, or a membership).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub log_ms: Option<u64>,
+    /// What its leader's calendar said, in milliseconds since 1970; 0 in histories that do not say.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub wall_ms: u64,
     /// In order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub commands: Vec<LogCommand>,
@@ -96,6 +99,9 @@ pub enum LogCommand {
         token: Token,
         /// What kind.
         kind: FailureKind,
+        /// Names of the exception's class and of those that it is derived from.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        classes: Vec<String>,
         /// Whether trying again can help.
         retryable: bool,
     },
@@ -116,6 +122,13 @@ pub enum LogCommand {
         /// Which.
         leases: Vec<(TaskId, Token, bool)>,
     },
+    /// A failed task runs again, as another.
+    Redrive {
+        /// Which.
+        task: TaskId,
+        /// As which.
+        into: TaskId,
+    },
     /// Finished tasks are dropped.
     Forget {
         /// Which.
@@ -134,7 +147,7 @@ pub struct LogItem {
 }
 
 /// Options of a submit.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Options {
     /// 0 to 9; 5 if left out.
@@ -152,6 +165,18 @@ pub struct Options {
     /// Instead of the function's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub python: Option<PythonVersion>,
+    /// Exceptions that are final.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub no_retry: Vec<String>,
+    /// Milliseconds after acceptance by which it must have been granted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start_by_ms: Option<u64>,
+    /// Milliseconds after acceptance by which it must have ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub total_ms: Option<u64>,
+    /// What the calendar must say before it starts, in milliseconds since 1970.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run_at_ms: Option<u64>,
 }
 
 impl Options {
@@ -170,7 +195,7 @@ impl Options {
         let filled = |options: &Self| Self {
             priority: Some(options.priority()),
             delay_ms: Some(options.delay_ms()),
-            ..*options
+            ..options.clone()
         };
         filled(self) == filled(other)
     }
@@ -206,4 +231,11 @@ pub enum FailureKind {
     OutOfMemory,
     /// Its worker went away.
     WorkerLost,
+    /// It was not started in time.
+    Expired,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
+const fn is_zero(ms: &u64) -> bool {
+    *ms == 0
 }

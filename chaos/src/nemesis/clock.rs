@@ -1,4 +1,4 @@
-//! Wall clocks that jump or disagree. Nothing in the cluster may depend on them but what is told to people.
+//! Wall clocks that jump or disagree. Nothing in the cluster may depend on them but what is told to people, and what people date.
 
 use anyhow::Context;
 use futures::FutureExt;

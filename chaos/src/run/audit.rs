@@ -7,7 +7,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use anyhow::{Context, ensure};
-use raftwork_api::kernel::{self, Command, Entry, Language, LeaseRef, RetryPolicy, TaskOptions};
+use raftwork_api::kernel::{
+    self, Command, Entry, Language, LeaseRef, RetryPolicy, Rule, Rules, Submit, TaskOptions,
+};
 
 use crate::history::{FailureKind, Fingerprint, LogCommand, LogEntry, LogItem, Options, Retry};
 
@@ -15,6 +17,8 @@ use crate::history::{FailureKind, Fingerprint, LogCommand, LogEntry, LogItem, Op
 const HEAD: usize = 8;
 /// Index, term and node at its beginning.
 const POSITION: usize = 24;
+/// Why a log with tags is not read.
+const TAGS: &str = "tags are not among what the checks know, and their load asks for none";
 
 /// Entries by index; more than one under an index is a divergence, for the checkers to find.
 type Found = BTreeMap<u64, BTreeMap<(u64, Vec<u8>), BTreeSet<u64>>>;
@@ -64,12 +68,13 @@ fn number(bytes: &[u8], at: usize) -> u64 {
 
 fn entry(index: u64, term: u64, bytes: &[u8], nodes: Vec<u64>) -> anyhow::Result<LogEntry> {
     if bytes.is_empty() {
-        return Ok(LogEntry { index, term, nodes, log_ms: None, commands: Vec::new() });
+        return Ok(LogEntry { index, term, nodes, log_ms: None, wall_ms: 0, commands: Vec::new() });
     }
     let entry: Entry = kernel::decode("entry", bytes).with_context(|| format!("entry {index}"))?;
     let commands = entry.commands.iter().map(command).collect::<anyhow::Result<_>>();
     let commands = commands.with_context(|| format!("entry {index}"))?;
-    Ok(LogEntry { index, term, nodes, log_ms: Some(entry.log_time.0), commands })
+    let (log_ms, wall_ms) = (Some(entry.log_time.0), entry.wall_time.0);
+    Ok(LogEntry { index, term, nodes, log_ms, wall_ms, commands })
 }
 
 fn command(command: &Command) -> anyhow::Result<LogCommand> {
@@ -86,11 +91,10 @@ fn command(command: &Command) -> anyhow::Result<LogCommand> {
                 python: spec.python,
             }
         }
-        Command::Submit(submit) => {
-            let item =
-                |(task, args): &(_, bytes::Bytes)| LogItem { task: *task, args: Fingerprint::of(args) };
-            let items = submit.items.iter().map(item).collect();
-            LogCommand::Submit { function: submit.function, options: options(&submit.options), items }
+        Command::Submit(plain) => submit(plain, options(&plain.options)),
+        Command::SubmitUnder(under) => {
+            let options = ruled(options(&under.submit.options), &under.rules)?;
+            submit(&under.submit, options)
         }
         Command::Acquire(acquire) => LogCommand::Acquire {
             worker: acquire.worker,
@@ -108,7 +112,9 @@ fn command(command: &Command) -> anyhow::Result<LogCommand> {
         }
         Command::Fail(fail) => {
             let LeaseRef { task, token } = fail.lease;
-            LogCommand::Fail { task, token, kind: kind(fail.error.kind), retryable: fail.retryable }
+            let classes = [&fail.error.type_name].into_iter().chain(&fail.bases).cloned();
+            let (kind, retryable) = (kind(fail.error.kind), fail.retryable);
+            LogCommand::Fail { task, token, kind, classes: classes.collect(), retryable }
         }
         Command::Release(release) => {
             let LeaseRef { task, token } = release.lease;
@@ -120,10 +126,30 @@ fn command(command: &Command) -> anyhow::Result<LogCommand> {
             LogCommand::Expire { leases: expire.leases.iter().map(lease).collect() }
         }
         Command::Forget(forget) => LogCommand::Forget { tasks: forget.tasks.clone() },
-        Command::SubmitUnder(_) | Command::AcquireWith(_) => {
-            anyhow::bail!("tags are not among what the checks know, and their load asks for none")
-        }
+        Command::Redrive(redrive) => LogCommand::Redrive { task: redrive.task, into: redrive.into },
+        Command::AcquireWith(_) => anyhow::bail!(TAGS),
     })
+}
+
+fn submit(submit: &Submit, options: Options) -> LogCommand {
+    let item = |(task, args): &(_, bytes::Bytes)| LogItem { task: *task, args: Fingerprint::of(args) };
+    let items = submit.items.iter().map(item).collect();
+    LogCommand::Submit { function: submit.function, options, items }
+}
+
+/// The options with what the rules ask for.
+fn ruled(mut options: Options, rules: &Rules) -> anyhow::Result<Options> {
+    for rule in rules.iter() {
+        match rule {
+            Rule::NoRetry(names) => options.no_retry = names.iter().map(str::to_owned).collect(),
+            Rule::StartBy(span) => options.start_by_ms = Some(span.0),
+            Rule::Total(span) => options.total_ms = Some(span.0),
+            Rule::RunAt(at) => options.run_at_ms = Some(at.0),
+            Rule::Tags(_) => anyhow::bail!(TAGS),
+            Rule::RedriveOf(task) => anyhow::bail!("a submit calls itself a redrive of task {task}"),
+        }
+    }
+    Ok(options)
 }
 
 const fn language(language: Language) -> &'static str {
@@ -144,6 +170,7 @@ fn options(options: &TaskOptions) -> Options {
         retry: options.retry.map(retry),
         run_max_ms: options.run_max.map(|run_max| run_max.0),
         python: options.python,
+        ..Options::default()
     }
 }
 
@@ -156,6 +183,7 @@ const fn kind(kind: kernel::FailureKind) -> FailureKind {
         kernel::FailureKind::Crash { .. } => FailureKind::Crash,
         kernel::FailureKind::OutOfMemory { .. } => FailureKind::OutOfMemory,
         kernel::FailureKind::WorkerLost => FailureKind::WorkerLost,
+        kernel::FailureKind::Expired => FailureKind::Expired,
     }
 }
 

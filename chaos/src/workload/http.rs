@@ -174,6 +174,7 @@ const fn refusal(code: ErrorCode) -> Option<Refusal> {
         | ErrorCode::UnknownNode
         | ErrorCode::UnusableNode
         | ErrorCode::UnsafeChange
+        | ErrorCode::NotRedrivable
         | ErrorCode::Busy
         | ErrorCode::NoLeader
         | ErrorCode::NotLeader

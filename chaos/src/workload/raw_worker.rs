@@ -14,6 +14,7 @@ use super::caller::Caller;
 use super::functions::{RAW_PYTHON, result_of};
 use super::http::Ask;
 use super::shared::Stage;
+use super::submit::FINAL;
 use crate::history::{Call, FailureKind, Fingerprint, Grant, Outcome, Reply};
 
 /// Most tasks of one acquire.
@@ -197,10 +198,14 @@ impl RawWorker {
     }
 
     async fn fail(&mut self, Held { task, token, .. }: Held, retryable: bool) {
+        let classes =
+            if rand::rng().random_bool(0.5) { ["KeyError", FINAL] } else { ["ValueError", "Exception"] };
         let body = json!({
-            "task_id": task, "token": token, "type": "ValueError", "message": "as planned", "retryable": retryable,
+            "task_id": task, "token": token, "type": classes[0], "bases": [classes[1]], "message": "as planned",
+            "retryable": retryable,
         });
-        let call = Call::Fail { task, token, kind: FailureKind::Exception, retryable };
+        let classes = classes.map(str::to_owned).into();
+        let call = Call::Fail { task, token, kind: FailureKind::Exception, classes, retryable };
         self.report(paths::LEASES_FAIL, call, body, None).await;
     }
 

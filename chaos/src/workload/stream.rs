@@ -110,8 +110,9 @@ fn refused(rejection: &Rejection) -> Outcome {
         Rejection::StaleLease { current, .. } => (Refusal::StaleLease, Some(*current)),
         Rejection::AlreadyFinished { .. } => (Refusal::AlreadyFinished, None),
         Rejection::OverLimit { .. } => (Refusal::TooLarge, None),
-        // No word of the history: the load asks for nothing that could make no sense.
+        // No words of the history: the load asks for nothing that could make no sense, and redrives nothing.
         Rejection::Invalid(why) => return Outcome::Fail { why: why.clone() },
+        Rejection::NotRedrivable { .. } => return Outcome::Fail { why: rejection.to_string() },
     };
     Outcome::Refused { code, current }
 }

@@ -2,10 +2,10 @@
 //! then another task under a key that is taken.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
-use raftwork_api::kernel::{FunctionId, TaskId};
-use raftwork_api::{paths, task_of_key};
+use raftwork_api::kernel::{FunctionId, TaskId, WallTime};
+use raftwork_api::{paths, rfc3339, task_of_key};
 use rand::Rng;
 use serde_json::{Map, Value, json};
 
@@ -17,6 +17,8 @@ use crate::history::{Call, Fingerprint, LogItem, Options, Outcome, Reply, Retry}
 
 /// Live tasks above which submitters wait: what they submit is to be run while the run lasts.
 const LIVE_MAX: u64 = 600;
+/// The exception that is final where one is. What raw workers raise is derived from it half of the time.
+pub(super) const FINAL: &str = "LookupError";
 /// Times that an unanswered submit is sent again.
 const REPEATS: u32 = 4;
 /// Largest argument: its square must be exact in JSON.
@@ -53,6 +55,7 @@ impl Order {
             }),
             ..Options::default()
         };
+        let options = Self::draw_rules(options);
         Self {
             key,
             function: python.unwrap_or(functions.raw),
@@ -60,6 +63,25 @@ impl Order {
             options,
             is_batch,
         }
+    }
+
+    /// Now and then one more thing to ask for.
+    fn draw_rules(mut options: Options) -> Options {
+        let mut random = rand::rng();
+        match random.random_range(0..20) {
+            0 | 1 => options.no_retry = vec![FINAL.to_owned()],
+            // Longer than any delay, and short enough to be missed when a fault holds things up.
+            2 => options.start_by_ms = Some(random.random_range(500..3_000)),
+            3 => options.total_ms = Some(random.random_range(500..5_000)),
+            4 => {
+                let now = UNIX_EPOCH.elapsed().map_or(0, |now| now.as_millis());
+                let ahead = random.random_range(0..3_000);
+                options.run_at_ms = u64::try_from(now).ok().map(|now| now + ahead);
+                options.delay_ms = None;
+            }
+            _ => {}
+        }
+        options
     }
 
     fn tasks(&self) -> Vec<TaskId> {
@@ -73,7 +95,7 @@ impl Order {
             task,
             args: Fingerprint::of(arguments(*number).as_bytes()),
         };
-        let (key, options) = (Some(self.key.clone()), self.options);
+        let (key, options) = (Some(self.key.clone()), self.options.clone());
         Call::Submit { function: self.function, key, options, items: items.map(item).collect() }
     }
 
@@ -95,6 +117,15 @@ impl Order {
         if let Some(retry) = self.options.retry {
             body.insert("retry".to_owned(), json!(retry));
         }
+        if !self.options.no_retry.is_empty() {
+            body.insert("no_retry".to_owned(), self.options.no_retry.clone().into());
+        }
+        for (name, ms) in [("start_by", self.options.start_by_ms), ("total_timeout", self.options.total_ms)] {
+            body.extend(ms.map(|ms| (name.to_owned(), format!("{ms}ms").into())));
+        }
+        body.extend(
+            self.options.run_at_ms.map(|at| ("run_at".to_owned(), rfc3339::format(WallTime(at)).into())),
+        );
         let path = if self.is_batch { paths::TASKS_BATCH } else { paths::TASKS };
         Ask::post(path, Some(body.into())).keyed(&self.key)
     }

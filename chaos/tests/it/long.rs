@@ -86,6 +86,7 @@ fn log(tasks: u64) -> impl Iterator<Item = LogEntry> {
         index,
         term: 1,
         nodes: vec![1, 2, 3],
+        wall_ms: 0,
         log_ms: Some(index),
         commands: vec![command],
     };

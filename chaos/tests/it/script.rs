@@ -5,14 +5,16 @@ use std::io::Cursor;
 use raftwork_api::kernel::{FunctionId, PythonVersion, RequestId, Status, TaskId, Token, WorkerId};
 use raftwork_chaos::check::{Invariant, Judgement, Verdict, check};
 use raftwork_chaos::history::{
-    Call, Effect, Event, FORMAT, Fault, FaultStep, Fingerprint, Grant, Invoke, Leader, Line, LogCommand,
-    LogEntry, LogItem, NodeDigest, Options, Outcome, Phase, Reader, Refusal, Reply, Retry, Return, Run,
-    Wanted,
+    Call, Effect, Event, FORMAT, FailureKind, Fault, FaultStep, Fingerprint, Grant, Invoke, Leader, Line,
+    LogCommand, LogEntry, LogItem, NodeDigest, Options, Outcome, Phase, Reader, Refusal, Reply, Retry,
+    Return, Run, Wanted,
 };
 
 pub(crate) const FUNCTION: FunctionId = FunctionId::from_u128(0xf);
 pub(crate) const WORKER: WorkerId = WorkerId::from_u128(0xa);
 const PYTHON: PythonVersion = PythonVersion { major: 3, minor: 11 };
+/// What the leader's calendar says when log time begins.
+pub(crate) const CALENDAR: u64 = 1_795_000_000_000;
 /// Microseconds from one line to the next.
 const STEP: u64 = 1_000;
 
@@ -91,8 +93,8 @@ impl Script {
     /// The next entry of the log, with one command. Log time passes a millisecond an entry.
     pub(crate) fn log(&mut self, command: LogCommand) -> &mut Self {
         let index = self.log.len() as u64 + 1;
-        let entry =
-            LogEntry { index, term: 1, nodes: vec![1, 2, 3], log_ms: Some(index), commands: vec![command] };
+        let (nodes, log_ms, wall_ms) = (vec![1, 2, 3], Some(index), CALENDAR + index);
+        let entry = LogEntry { index, term: 1, nodes, log_ms, wall_ms, commands: vec![command] };
         self.log.push(entry);
         self
     }
@@ -133,6 +135,31 @@ impl Script {
     pub(crate) fn submit(&mut self, n: u128) -> &mut Self {
         self.log(LogCommand::Submit { function: FUNCTION, options: Options::default(), items: items(n) });
         self.submit_as(n, args(n), None)
+    }
+
+    /// As [`Self::submit`], asking for more.
+    pub(crate) fn submit_with(&mut self, n: u128, options: &Options) -> &mut Self {
+        let (options, items) = (options.clone(), items(n));
+        self.log(LogCommand::Submit { function: FUNCTION, options: options.clone(), items: items.clone() });
+        let call = Call::Submit { function: FUNCTION, key: None, options, items };
+        self.call(call, Outcome::Ok(Reply::Submitted { tasks: vec![task(n)], created: None }))
+    }
+
+    /// A worker reports a failure, and is told where the task stands.
+    pub(crate) fn fail(&mut self, n: u128, token: u64, class: &str, status: Status) -> &mut Self {
+        let (kind, classes) = (FailureKind::Exception, vec![class.to_owned(), "Exception".to_owned()]);
+        let (task, token, retryable) = (task(n), Token(token), true);
+        self.log(LogCommand::Fail { task, token, kind, classes: classes.clone(), retryable });
+        let call = Call::Fail { task, token, kind, classes, retryable };
+        self.call(call, Outcome::Ok(Reply::Done { status: Some(status) }))
+    }
+
+    /// The log goes on by so many entries that ask for nothing, and so by as many milliseconds.
+    pub(crate) fn idle(&mut self, entries: u64) -> &mut Self {
+        for _ in 0..entries {
+            self.log(LogCommand::Expire { leases: Vec::new() });
+        }
+        self
     }
 
     /// A worker is told of a grant.

@@ -4,7 +4,7 @@ use raftwork_api::kernel::{Status, Token};
 use raftwork_chaos::check::{Invariant, Verdict};
 use raftwork_chaos::history::{Call, Event, LogCommand, Options, Outcome, Phase, Refusal, Reply, Wanted};
 
-use crate::script::{FUNCTION, Script, args, clean, end, items, result, task};
+use crate::script::{CALENDAR, FUNCTION, Script, args, clean, end, items, result, task};
 
 /// A history of a task that ends well, with room for something wrong before the end.
 fn ended() -> Script {
@@ -172,7 +172,7 @@ fn i10_log_time_that_goes_back() {
 fn i10_a_task_that_starts_before_its_time() {
     let mut script = clean();
     let options = Options { delay_ms: Some(60_000), ..Options::default() };
-    script.log(LogCommand::Submit { function: FUNCTION, options, items: items(3) });
+    script.log(LogCommand::Submit { function: FUNCTION, options: options.clone(), items: items(3) });
     script.call(
         Call::Submit { function: FUNCTION, key: None, options, items: items(3) },
         Outcome::Ok(Reply::Submitted { tasks: vec![task(3)], created: None }),
@@ -369,4 +369,78 @@ fn a_log_with_a_hole_proves_nothing() {
     script.entries().remove(3);
     let judgement = script.judge();
     assert_eq!(judgement.verdict(), Verdict::Unknown, "{:#?}", judgement.findings);
+}
+
+#[test]
+fn an_exception_that_is_final_ends_the_task() {
+    let options = Options { no_retry: vec!["LookupError".to_owned()], ..Options::default() };
+    for (class, status, right) in [
+        ("LookupError", Status::Failed, true),
+        ("LookupError", Status::Waiting, false),
+        ("ValueError", Status::Waiting, true),
+        ("ValueError", Status::Failed, false),
+    ] {
+        let mut script = clean();
+        script.submit_with(3, &options).grant(3, 4, 1).fail(3, 4, class, status);
+        if status == Status::Waiting {
+            script.grant(3, 5, 2).complete(3, 5);
+        }
+        assert_eq!(end(&mut script).violated().is_empty(), right, "{class} and {status}");
+    }
+}
+
+#[test]
+fn a_task_that_starts_too_late_should_not_have() {
+    let options = Options { start_by_ms: Some(20), ..Options::default() };
+    for (idle, right) in [(10, true), (30, false)] {
+        let mut script = clean();
+        script.submit_with(3, &options).idle(idle).grant(3, 4, 1).complete(3, 4);
+        assert_eq!(end(&mut script).violated().is_empty(), right, "after {idle} ms");
+    }
+    let mut script = clean();
+    script.submit_with(3, &options).idle(30).read(3, Status::Failed, 0, 0);
+    assert_eq!(end(&mut script).violated(), []);
+}
+
+#[test]
+fn a_task_that_takes_too_long_in_all_has_failed() {
+    let options = Options { total_ms: Some(20), ..Options::default() };
+    let mut script = clean();
+    script.submit_with(3, &options).grant(3, 4, 1).idle(30).read(3, Status::Failed, 4, 0);
+    assert_eq!(end(&mut script).violated(), []);
+    let mut script = clean();
+    script.submit_with(3, &options).grant(3, 4, 1).idle(30).complete(3, 4);
+    expect(end(&mut script), Invariant::Witness);
+}
+
+#[test]
+fn a_dated_task_waits_for_the_calendar() {
+    for (ahead, right) in [(5_u64, true), (500, false)] {
+        let mut script = clean();
+        let options = Options { run_at_ms: Some(CALENDAR + ahead), ..Options::default() };
+        script.submit_with(3, &options).idle(10).grant(3, 4, 1).complete(3, 4);
+        assert_eq!(end(&mut script).violated().is_empty(), right, "{ahead} ms ahead");
+    }
+}
+
+#[test]
+fn a_redrive_is_another_task() {
+    let mut script = clean();
+    script.submit(3).grant(3, 4, 1).fail(3, 4, "ValueError", Status::Waiting);
+    script.grant(3, 5, 2).fail(3, 5, "ValueError", Status::Waiting);
+    script.grant(3, 6, 3).fail(3, 6, "ValueError", Status::Failed);
+    script.log(LogCommand::Redrive { task: task(3), into: task(4) });
+    script.log(LogCommand::Redrive { task: task(3), into: task(4) });
+    script.grant(4, 7, 1).complete(4, 7).read(3, Status::Failed, 6, 3);
+    assert_eq!(end(&mut script).violated(), []);
+}
+
+#[test]
+fn i13_the_lower_priority_goes_first() {
+    for (priority, right) in [(Some(6), true), (Some(4), false)] {
+        let mut script = clean();
+        script.submit(3).submit_with(4, &Options { priority, ..Options::default() });
+        script.grant(4, 4, 1).complete(4, 4).grant(3, 5, 1).complete(3, 5);
+        assert_eq!(!end(&mut script).violated().contains(&Invariant::Order), right, "{priority:?}");
+    }
 }

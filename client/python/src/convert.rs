@@ -97,7 +97,8 @@ fn task_error<'py>(py: Python<'py>, error: &TaskError) -> PyResult<Bound<'py, Py
         | FailureKind::Unserializable
         | FailureKind::Load
         | FailureKind::Crash { .. }
-        | FailureKind::WorkerLost => (None, None),
+        | FailureKind::WorkerLost
+        | FailureKind::Expired => (None, None),
     };
     let ErrorInfo { kind, type_name, message, traceback, exit_code, signal } = info;
     (kind, type_name, message, traceback, exception, exit_code, signal, limit, peak).into_pyobject(py)

@@ -11,7 +11,7 @@ use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::{PyBytes, PyTuple};
-use raftwork_api::kernel::{Millis, Rule, Submit, TaskOptions, limits};
+use raftwork_api::kernel::{Millis, Rule, Submit, TaskOptions, WallTime, limits};
 use raftwork_client::{Client, FinishedTasks, NewFunction, Settings, Watcher};
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
@@ -129,7 +129,7 @@ impl Core {
         Ok(PyBytes::new(py, id.as_bytes()))
     }
 
-    #[pyo3(signature = (function, ids, args, *, watch=true, priority=None, delay_ms=None, retry=None, run_max_ms=None, tags=None))]
+    #[pyo3(signature = (function, ids, args, *, watch=true, priority=None, delay_ms=None, retry=None, run_max_ms=None, tags=None, no_retry=None, start_by_ms=None, total_ms=None, run_at_ms=None))]
     #[expect(clippy::too_many_arguments, reason = "keyword arguments, as Python has them")]
     fn submit(
         &self,
@@ -143,6 +143,10 @@ impl Core {
         retry: Option<RetryTuple>,
         run_max_ms: Option<u64>,
         tags: Option<Vec<String>>,
+        no_retry: Option<Vec<String>>,
+        start_by_ms: Option<u64>,
+        total_ms: Option<u64>,
+        run_at_ms: Option<u64>,
     ) -> PyResult<u32> {
         let inner = self.inner()?;
         if ids.len() != args.len() {
@@ -161,8 +165,13 @@ impl Core {
         };
         let submit = Submit { function, options, items };
         let watcher = watch.then_some(&inner.watcher);
-        let tags = tags.filter(|tags| !tags.is_empty()).map(|tags| Rule::Tags(tags.into_iter().collect()));
-        let rules = tags.into_iter().collect();
+        let some = |names: &Vec<String>| !names.is_empty();
+        let tags = tags.filter(some).map(|tags| Rule::Tags(tags.into_iter().collect()));
+        let no_retry = no_retry.filter(some).map(|names| Rule::NoRetry(names.into_iter().collect()));
+        let start_by = convert::millis(start_by_ms).map(Rule::StartBy);
+        let total = convert::millis(total_ms).map(Rule::Total);
+        let run_at = run_at_ms.map(|at| Rule::RunAt(WallTime(at)));
+        let rules = tags.into_iter().chain(no_retry).chain(start_by).chain(total).chain(run_at).collect();
         let answer = wait(py, &inner.runtime, inner.client.submit_under(submit, rules, watcher))?;
         answer.map_err(|error| error.into_python(py))
     }
@@ -202,6 +211,14 @@ impl Core {
         let inner = self.inner()?;
         let task = convert::task_id(id)?;
         wait(py, &inner.runtime, inner.client.cancel(task))?.map_err(|error| error.into_python(py))
+    }
+
+    fn redrive<'py>(&self, py: Python<'py>, id: &[u8]) -> PyResult<Bound<'py, PyBytes>> {
+        let inner = self.inner()?;
+        let task = convert::task_id(id)?;
+        let answer = wait(py, &inner.runtime, inner.client.redrive(task))?;
+        let into = answer.map_err(|error| error.into_python(py))?;
+        Ok(PyBytes::new(py, into.as_bytes()))
     }
 
     #[pyo3(signature = (method, path, body=None))]

@@ -3,7 +3,7 @@
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use raftwork_api::kernel::Rejection;
-use raftwork_client::{CancelError, RegisterError, RestError, StatusError, SubmitError};
+use raftwork_client::{CancelError, RedriveError, RegisterError, RestError, StatusError, SubmitError};
 
 /// An instance of `raftwork.errors.<class>` with one message; whatever the import raises if that fails.
 fn raise(py: Python<'_>, class: &str, message: String) -> PyErr {
@@ -20,6 +20,7 @@ fn rejected(py: Python<'_>, rejection: &Rejection) -> PyErr {
         Rejection::UnknownTask(_) => "UnknownTask",
         Rejection::FunctionConflict(_) | Rejection::TaskConflict(_) => "Conflict",
         Rejection::AlreadyFinished { .. } => "AlreadyFinished",
+        Rejection::NotRedrivable { .. } => "NotRedrivable",
         Rejection::OverLimit { .. } => "TooLarge",
         Rejection::StaleLease { .. } | Rejection::Invalid(_) => "Rejected",
     };
@@ -56,6 +57,15 @@ impl IntoPython for CancelError {
         match self {
             Self::UnknownTask(_) => raise(py, "UnknownTask", self.to_string()),
             Self::AlreadyFinished { .. } => raise(py, "AlreadyFinished", self.to_string()),
+            Self::Rejected(rejection) => rejected(py, &rejection),
+            Self::Unavailable(error) => raise(py, "Unavailable", error.to_string()),
+        }
+    }
+}
+
+impl IntoPython for RedriveError {
+    fn into_python(self, py: Python<'_>) -> PyErr {
+        match self {
             Self::Rejected(rejection) => rejected(py, &rejection),
             Self::Unavailable(error) => raise(py, "Unavailable", error.to_string()),
         }

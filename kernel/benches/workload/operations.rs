@@ -148,6 +148,7 @@ fn decode_live_row(_: &mut Queue) -> Job {
         retry: RetryPolicy::default(),
         run_max: None,
         retention: limits::RETENTION_DEFAULT,
+        deadlines: None,
     };
     let bytes = encode(&task);
     Box::new(move |_| {

@@ -20,6 +20,10 @@ impl<R: Rows> Transition<'_, R> {
             let Some(slot) = self.state.live.best_for(command.python, tags) else { break };
             #[cfg(feature = "mutants")]
             let slot = if crate::mutants::mutant("M12") { self.any_ready(slot) } else { slot };
+            // There may be more of them than one entry ends by itself; each takes a turn of this acquire.
+            if self.end_if_late(slot) {
+                continue;
+            }
             grants.push(self.grant(slot, command));
         }
         Accepted::Granted(grants)

@@ -3,30 +3,51 @@
 use super::transition::Transition;
 use crate::command::Entry;
 use crate::limits::DUE_PER_ENTRY_MAX;
+use crate::live::Due;
 use crate::record::{FailureKind, TaskError};
 use crate::rows::Rows;
 use crate::task::Phase;
 
 impl<R: Rows> Transition<'_, R> {
-    /// Neither clock ever goes back, whatever a new leader believes.
+    /// Neither clock ever goes back, whatever a new leader believes. What is dated goes by the entry's own calendar.
     pub(super) fn advance(&mut self, entry: &Entry) {
         let scalars = &mut self.state.scalars;
         scalars.log_time = scalars.log_time.max(entry.log_time);
         scalars.wall_time = scalars.wall_time.max(entry.wall_time);
-        for _ in 0..DUE_PER_ENTRY_MAX {
-            let Some((due, slot)) = self.state.live.next_due() else { return };
-            if due > self.now() {
+        self.calendar = entry.wall_time;
+        let left = self.do_what_is_due(DUE_PER_ENTRY_MAX);
+        for _ in 0..left {
+            let Some((at, slot)) = self.state.live.next_dated() else { return };
+            if at > self.calendar {
                 return;
+            }
+            self.set_phase(slot, Phase::Ready);
+        }
+    }
+
+    /// Does up to so many of the things that log time has made due; returns how many could be done beside them.
+    fn do_what_is_due(&mut self, most: usize) -> usize {
+        for done in 0..most {
+            let Some((at, slot, due)) = self.state.live.next_due() else { return most - done };
+            if at > self.now() {
+                return most - done;
+            }
+            if due == Due::Deadline {
+                assert!(self.end_if_late(slot), "a deadline that has passed was missed");
+                continue;
             }
             match self.state.live.cell(slot).standing.phase {
                 Phase::Waiting { .. } => self.set_phase(slot, Phase::Ready),
                 Phase::Leased(_) => {
                     self.revoke(slot);
-                    self.charge(slot, overran(), true);
+                    let error = overran();
+                    let retryable = !self.is_final(slot, &error, &[]);
+                    self.charge(slot, error, retryable);
                 }
-                Phase::Ready => unreachable!("a ready task is not due"),
+                Phase::Ready | Phase::Scheduled { .. } => unreachable!("such a task is not due by log time"),
             }
         }
+        0
     }
 }
 

@@ -5,10 +5,12 @@ mod advance;
 mod bounds;
 mod cancel;
 mod complete;
+mod deadline;
 mod expire;
 mod extend;
 mod fail;
 mod forget;
+mod redrive;
 mod register;
 mod release;
 mod submit;
@@ -64,6 +66,7 @@ impl<R: Rows> Transition<'_, R> {
             Command::Cancel(command) => self.cancel(command),
             Command::Expire(command) => Ok(self.expire(command)),
             Command::Forget(command) => Ok(self.forget(command)),
+            Command::Redrive(command) => self.redrive(command),
         }
     }
 }

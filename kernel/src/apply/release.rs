@@ -24,5 +24,7 @@ impl<R: Rows> Transition<'_, R> {
             standing.phase = Phase::Ready;
         });
         self.touch(slot);
+        // The start that did not happen may have been due meanwhile.
+        self.end_if_late(slot);
     }
 }

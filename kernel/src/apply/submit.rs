@@ -13,12 +13,13 @@ use crate::limits::{ARGS_BYTES_MAX, PRIORITY_MAX, SUBMIT_ITEMS_MAX, TAG_SETS_MAX
 use crate::reply::{Accepted, Rejection, Reply};
 use crate::rows::Rows;
 use crate::rules::Rules;
-use crate::task::{Counters, Phase, Task, TaskRow};
+use crate::task::{Counters, Phase, Task, TaskOptions, TaskRow};
 use crate::time::Millis;
 
 impl<R: Rows> Transition<'_, R> {
     pub(super) fn submit_under(&mut self, command: &SubmitUnder) -> Reply {
         command.rules.check().map_err(Rejection::Invalid)?;
+        check_spans(&command.submit.options, &command.rules)?;
         self.submit(&command.submit, &command.rules)
     }
 
@@ -27,15 +28,23 @@ impl<R: Rows> Transition<'_, R> {
         let function =
             self.function(&command.function).ok_or(Rejection::UnknownFunction(command.function))?;
         let fresh = self.fresh_items(command, rules)?;
-        if !fresh.is_empty() && !self.state.live.has_room_for(rules.tags()) {
-            let what = "the number of different sets of tags that live tasks need";
-            within(what, TAG_SETS_MAX + 1, TAG_SETS_MAX)?;
+        if !fresh.is_empty() {
+            self.check_room_for(rules)?;
         }
         self.expect_tasks(fresh.len());
         for (id, args) in &fresh {
             self.accept(*id, command, rules, &function.spec, (*args).clone());
         }
         Ok(Accepted::Submitted { created: u32::try_from(fresh.len()).expect("bounded by SUBMIT_ITEMS_MAX") })
+    }
+
+    /// An acquire looks at each set of tags, so their number is bounded.
+    pub(super) fn check_room_for(&self, rules: &Rules) -> Result<(), Rejection> {
+        if self.state.live.has_room_for(rules.tags()) {
+            return Ok(());
+        }
+        let what = "the number of different sets of tags that live tasks need";
+        within(what, TAG_SETS_MAX + 1, TAG_SETS_MAX)
     }
 
     /// The items that are not there yet, in the order given, or the first one whose id is taken by another request.
@@ -64,12 +73,20 @@ impl<R: Rows> Transition<'_, R> {
         Ok(fresh)
     }
 
-    fn accept(&mut self, id: TaskId, command: &Submit, rules: &Rules, function: &FunctionSpec, args: Bytes) {
+    pub(super) fn accept(
+        &mut self,
+        id: TaskId,
+        command: &Submit,
+        rules: &Rules,
+        function: &FunctionSpec,
+        args: Bytes,
+    ) {
         let seq = self.state.next_seq();
         let options = &command.options;
-        let phase = match options.delay {
-            Millis(0) => Phase::Ready,
-            delay => Phase::Waiting { due: self.now().after(delay) },
+        let phase = match (options.delay, rules.run_at()) {
+            (_, Some(at)) if at > self.calendar => Phase::Scheduled { at },
+            (_, Some(_)) | (Millis(0), None) => Phase::Ready,
+            (delay, None) => Phase::Waiting { due: self.now().after(delay) },
         };
         self.put_task_row(
             id,
@@ -97,11 +114,27 @@ impl<R: Rows> Transition<'_, R> {
                 retry: options.retry.unwrap_or(function.retry),
                 run_max: options.run_max.or(function.run_max),
                 retention: function.retention,
+                deadlines: rules.deadlines(self.now()),
             },
             rules,
         );
         self.touch(slot);
     }
+}
+
+/// Refuses deadlines that pass before the delay is over, and two ways of waiting at once.
+fn check_spans(options: &TaskOptions, rules: &Rules) -> Result<(), Rejection> {
+    if options.delay != Millis(0) && rules.run_at().is_some() {
+        return Err(Rejection::Invalid(
+            "a task waits for its delay or for its run_at, not for both".to_owned(),
+        ));
+    }
+    let first = rules.start_by().into_iter().chain(rules.total()).min();
+    if first.is_none_or(|first| options.delay < first) {
+        return Ok(());
+    }
+    let text = "the task could never start: its delay is not shorter than its start_by or its total_timeout";
+    Err(Rejection::Invalid(text.to_owned()))
 }
 
 fn check_bounds(command: &Submit) -> Result<(), Rejection> {

@@ -15,11 +15,13 @@ use crate::rows::{Change, Rows};
 use crate::rules::Rules;
 use crate::state::State;
 use crate::task::{Phase, Task, TaskRow};
-use crate::time::LogTime;
+use crate::time::{LogTime, WallTime};
 
 pub(super) struct Transition<'a, R> {
     pub(super) state: &'a mut State,
     rows: &'a R,
+    /// What the entry's calendar says.
+    pub(super) calendar: WallTime,
     /// Functions that this entry wrote, or looked up: many of its submits are of the same one.
     functions: BTreeMap<FunctionId, Rc<Function>>,
     /// Rows that this entry wrote, as places in `changes`; `None` says dropped.
@@ -38,6 +40,7 @@ impl<'a, R: Rows> Transition<'a, R> {
         Self {
             state,
             rows,
+            calendar: WallTime(0),
             functions: BTreeMap::new(),
             task_rows: BTreeMap::new(),
             records: BTreeMap::new(),
@@ -167,7 +170,7 @@ impl<'a, R: Rows> Transition<'a, R> {
     fn put_record(&mut self, id: TaskId, outcome: Outcome, task: &Task) {
         let worker = match &task.phase {
             Phase::Leased(lease) => Some(lease.worker),
-            Phase::Waiting { .. } | Phase::Ready => None,
+            Phase::Waiting { .. } | Phase::Scheduled { .. } | Phase::Ready => None,
         };
         let record = Record {
             outcome,

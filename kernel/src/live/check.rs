@@ -3,17 +3,19 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::ready::{Lane, lane};
-use super::{Live, Terms};
+use super::{Live, Terms, dates};
 use crate::ids::{Seq, TaskId, Token, WorkerId};
 use crate::rules::Tags;
 use crate::task::Phase;
-use crate::time::LogTime;
+use crate::time::{LogTime, WallTime};
 
 /// The orders, by ids and seqs alone.
 #[derive(Default, PartialEq, Eq)]
 struct Orders {
     ready: BTreeMap<Lane, BTreeSet<Seq>>,
     due: BTreeSet<(LogTime, TaskId)>,
+    dates: BTreeSet<(LogTime, TaskId)>,
+    calendar: BTreeSet<(WallTime, TaskId)>,
     leases: BTreeMap<(WorkerId, Token), TaskId>,
     terms: BTreeMap<Terms, u32>,
     tags: BTreeMap<Tags, u32>,
@@ -55,6 +57,8 @@ impl Live {
             if let Some(tags) = terms.tags {
                 *orders.tags.entry(self.tags.get(tags).clone()).or_default() += 1;
             }
+            let next = self.deadlines(slot).and_then(|deadlines| dates::next(deadlines, cell));
+            orders.dates.extend(next.map(|at| (at, cell.id)));
             match &cell.standing.phase {
                 Phase::Waiting { due } => {
                     orders.due.insert((*due, cell.id));
@@ -65,6 +69,9 @@ impl Live {
                 Phase::Leased(lease) => {
                     orders.leases.insert((lease.worker, cell.standing.token), cell.id);
                     orders.due.extend(lease.run_until.map(|until| (until, cell.id)));
+                }
+                Phase::Scheduled { at } => {
+                    orders.calendar.insert((*at, cell.id));
                 }
             }
         }
@@ -78,6 +85,8 @@ impl Live {
                 .map(|(lane, (list, tree))| (lane, list.into_iter().chain(tree).collect()))
                 .collect(),
             due: self.due.iter().map(|((due, _), slot)| (*due, self.cell(*slot).id)).collect(),
+            dates: self.dates.listing().collect(),
+            calendar: self.calendar.iter().map(|((at, _), slot)| (*at, self.cell(*slot).id)).collect(),
             leases: self.leases.iter().map(|(key, slot)| (*key, self.cell(*slot).id)).collect(),
             terms: self.terms.counts(),
             tags: self.tags.counts(),

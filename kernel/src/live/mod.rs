@@ -6,6 +6,7 @@
 mod by_id;
 mod cell;
 mod check;
+mod dates;
 mod interned;
 mod ready;
 mod slab;
@@ -15,6 +16,7 @@ use std::collections::BTreeMap;
 
 use self::by_id::ById;
 pub(crate) use self::cell::{Cell, Standing};
+use self::dates::Dates;
 use self::interned::Interned;
 use self::ready::{Head, Ready, lane};
 use self::slab::Slab;
@@ -25,8 +27,8 @@ use crate::ids::{Seq, TaskId, Token, WorkerId};
 use crate::limits::TAG_SETS_MAX;
 use crate::rules::{Rules, Tags};
 use crate::state::Need;
-use crate::task::{Phase, Task};
-use crate::time::LogTime;
+use crate::task::{Deadlines, Phase, Task};
+use crate::time::{LogTime, WallTime};
 
 /// The live tasks and their indexes.
 ///
@@ -43,6 +45,9 @@ pub(crate) struct Live {
     ready: Ready,
     /// What time alone will change, earliest first.
     due: BTreeMap<(LogTime, TaskId), Slot>,
+    dates: Dates,
+    /// What the calendar alone will change, earliest first.
+    calendar: BTreeMap<(WallTime, TaskId), Slot>,
     /// Leases by worker.
     leases: BTreeMap<(WorkerId, Token), Slot>,
 }
@@ -71,7 +76,12 @@ impl Live {
     /// The task as rows and readers have it.
     pub(crate) fn task(&self, slot: Slot) -> Task {
         let cell = self.cell(slot);
-        assemble(cell.seq, cell.standing.clone(), self.terms.get(cell.terms))
+        assemble(cell.seq, cell.standing.clone(), self.terms.get(cell.terms), self.deadlines(slot))
+    }
+
+    /// What must have happened to a task by when; `None` for most.
+    pub(crate) fn deadlines(&self, slot: Slot) -> Option<&Deadlines> {
+        if self.terms(slot).dated { self.dates.of(slot) } else { None }
     }
 
     /// Every task, in an order that means nothing.
@@ -102,8 +112,12 @@ impl Live {
         assert!(self.find(&id).is_none(), "task {id} was inserted twice");
         let tags = rules.tags();
         let tags = (!tags.is_empty()).then(|| self.tags.intern(tags.clone()));
-        let terms = self.terms.intern(Terms::of(&task, tags));
+        let terms = self.terms.intern(Terms::of(&task, tags, rules));
+        let deadlines = task.deadlines.as_deref().copied();
         let slot = self.cells.insert(Cell::new(id, task, terms));
+        if let Some(deadlines) = deadlines {
+            self.dates.set(slot, deadlines);
+        }
         self.by_id.insert(&mut self.cells, slot);
         slot
     }
@@ -117,7 +131,8 @@ impl Live {
         if let Some(tags) = terms.tags {
             self.tags.release(tags);
         }
-        assemble(seq, standing, &terms)
+        let deadlines = if terms.dated { self.dates.take(slot) } else { None };
+        assemble(seq, standing, &terms, deadlines.as_ref())
     }
 
     /// Changes a task and keeps the orders true.
@@ -128,6 +143,9 @@ impl Live {
     }
 
     fn index(&mut self, slot: Slot) {
+        if self.terms(slot).dated {
+            self.dates.index(self.cells.get(slot), slot);
+        }
         let Cell { id, standing, terms, .. } = self.cells.get(slot);
         match &standing.phase {
             Phase::Waiting { due } => {
@@ -141,10 +159,16 @@ impl Live {
                 self.leases.insert((lease.worker, standing.token), slot);
                 self.due.extend(lease.run_until.map(|until| ((until, *id), slot)));
             }
+            Phase::Scheduled { at } => {
+                self.calendar.insert((*at, *id), slot);
+            }
         }
     }
 
     fn unindex(&mut self, slot: Slot) {
+        if self.terms(slot).dated {
+            self.dates.unindex(self.cells.get(slot), slot);
+        }
         let Cell { id, standing, terms, .. } = self.cells.get(slot);
         match &standing.phase {
             Phase::Waiting { due } => {
@@ -160,12 +184,22 @@ impl Live {
                     self.due.remove(&(until, *id));
                 }
             }
+            Phase::Scheduled { at } => {
+                self.calendar.remove(&(*at, *id));
+            }
         }
     }
 
-    /// The first task that time alone will change, and when.
-    pub(crate) fn next_due(&self) -> Option<(LogTime, Slot)> {
-        self.due.first_key_value().map(|((due, _), slot)| (*due, *slot))
+    /// The first task that time alone will change, when, and how. Of one moment, what is missed comes first.
+    pub(crate) fn next_due(&self) -> Option<(LogTime, Slot, Due)> {
+        let due = self.due.first_key_value().map(|((due, _), slot)| (*due, *slot, Due::Phase));
+        let missed = self.dates.first().map(|(at, slot)| (at, slot, Due::Deadline));
+        missed.into_iter().chain(due).min_by_key(|(at, ..)| *at)
+    }
+
+    /// The first task that the calendar alone will change, and when.
+    pub(crate) fn next_dated(&self) -> Option<(WallTime, Slot)> {
+        self.calendar.first_key_value().map(|((at, _), slot)| (*at, *slot))
     }
 
     /// The ready task that a worker with this Python and these tags should run next.
@@ -217,6 +251,15 @@ impl Live {
     }
 }
 
+/// What becomes due.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Due {
+    /// A deadline of the task passes.
+    Deadline,
+    /// Its pause is over, or its run.
+    Phase,
+}
+
 /// Two are equal when their tasks are: where they lie, and how they hang together, is of no account.
 impl PartialEq for Live {
     fn eq(&self, other: &Self) -> bool {
@@ -230,10 +273,11 @@ impl PartialEq for Live {
 
 impl Eq for Live {}
 
-fn assemble(seq: Seq, standing: Standing, terms: &Terms) -> Task {
+fn assemble(seq: Seq, standing: Standing, terms: &Terms, deadlines: Option<&Deadlines>) -> Task {
     let Standing { token, counters, phase } = standing;
     let Terms { priority, python, retry, run_max, retention, .. } = *terms;
-    Task { seq, token, phase, counters, priority, python, retry, run_max, retention }
+    let deadlines = deadlines.map(|deadlines| Box::new(*deadlines));
+    Task { seq, token, phase, counters, priority, python, retry, run_max, retention, deadlines }
 }
 
 #[cfg(test)]
@@ -258,13 +302,19 @@ mod tests {
             retry: RetryPolicy::default(),
             run_max: seq.is_multiple_of(2).then_some(Millis(seq / 1000)),
             retention: RETENTION_DEFAULT,
+            deadlines: seq.is_multiple_of(5).then(|| {
+                let (start_by, end_by) =
+                    (Some(LogTime(seq / 3)), seq.is_multiple_of(2).then_some(LogTime(seq)));
+                Box::new(Deadlines { start_by, end_by })
+            }),
         }
     }
 
     /// The tasks 1 to `MANY`, in every phase.
     fn many() -> Vec<(TaskId, Task)> {
         let (worker, request) = (WorkerId::from_u128(1), crate::ids::RequestId::from_u128(1));
-        let phase = |n: u64| match n % 3 {
+        let phase = |n: u64| match n % 4 {
+            3 => Phase::Scheduled { at: WallTime(n / 7) },
             0 => Phase::Waiting { due: LogTime(n / 7) },
             1 => Phase::Ready,
             _ => Phase::Leased(Box::new(Lease { worker, request, run_until: None })),

@@ -1,4 +1,5 @@
-//! Ready tasks, in the order in which they are granted: rank, then order of acceptance.
+//! Ready tasks, in the order in which they are granted: the order of acceptance, in which each level of priority is worth an
+//! hour. Since all tasks age alike, the order of two never changes, and nothing is sorted anew as time passes.
 //!
 //! Tasks become ready in the order of acceptance, but for the few that waited or came back. So a queue is a list through
 //! the tasks themselves, which costs nothing to extend, and a tree of those that belong somewhere in its midst.
@@ -10,6 +11,8 @@ use super::slab::{Slab, Slot};
 use super::terms::Terms;
 use crate::function::PythonVersion;
 use crate::ids::Seq;
+use crate::limits::{PRIORITY_LEVEL, PRIORITY_MAX};
+use crate::time::Millis;
 
 /// What the tasks of some queues need: tags (`None`: none), and a Python (`None`: any).
 pub(super) type Needed = (Option<Slot>, Option<PythonVersion>);
@@ -17,9 +20,9 @@ pub(super) type Needed = (Option<Slot>, Option<PythonVersion>);
 /// One queue: what its tasks need, and their rank, the best one being the lowest.
 pub(super) type Lane = (Needed, u8);
 
-/// The lane of tasks with these terms.
+/// The lane of tasks with these terms. A priority out of bounds, which no submit gets through, ranks best.
 pub(super) const fn lane(terms: &Terms) -> Lane {
-    ((terms.tags, terms.python), u8::MAX - terms.priority)
+    ((terms.tags, terms.python), PRIORITY_MAX.saturating_sub(terms.priority))
 }
 
 /// The queues. Empty ones are dropped.
@@ -51,8 +54,7 @@ impl Ready {
         }
     }
 
-    /// The ready task that a worker with this Python should run next, among those that need these tags: of the best rank,
-    /// the earliest accepted.
+    /// The ready task that a worker with this Python should run next, among those that need these tags.
     pub(super) fn best_for(
         &self,
         cells: &Slab<Cell>,
@@ -64,11 +66,13 @@ impl Ready {
     }
 
     fn head(&self, cells: &Slab<Cell>, needed: Needed) -> Option<Head> {
-        let ((_, rank), queue) = self.lanes(needed).next()?;
-        queue.head(cells).map(|(seq, slot)| Head { rank: *rank, seq, slot })
+        let heads = self.lanes(needed).filter_map(|((_, rank), queue)| {
+            queue.head(cells).map(|(seq, slot)| Head { rank: *rank, seq, slot })
+        });
+        heads.min_by_key(Head::place)
     }
 
-    /// The queues of tasks that need the same, best rank first.
+    /// The queues of tasks that need the same, one for each rank, best rank first.
     fn lanes(&self, needed: Needed) -> impl Iterator<Item = (&Lane, &Queue)> {
         self.queues.range((needed, u8::MIN)..=(needed, u8::MAX))
     }
@@ -85,9 +89,10 @@ impl Ready {
     /// Number of tasks in front of a ready one, among those of its need, counted up to `most`.
     pub(super) fn ahead_of(&self, cells: &Slab<Cell>, lane: Lane, seq: Seq, most: usize) -> usize {
         let (needed, rank) = lane;
-        let better = self.queues.range((needed, u8::MIN)..lane).map(|(_, queue)| queue.len()).sum::<usize>();
-        let own = self.queues.get(&(needed, rank)).map_or(0, |queue| queue.before(cells, seq, most));
-        (better + own).min(most)
+        let place = aged(seq, rank);
+        self.lanes(needed).fold(0, |ahead, ((_, other), queue)| {
+            ahead + queue.before(cells, place.before(handicap(*other)), most - ahead)
+        })
     }
 
     /// Every queue, each as the seqs of its list and its tree.
@@ -109,9 +114,19 @@ pub(super) struct Head {
 
 impl Head {
     /// Where it stands among all heads; no two are equal.
-    pub(super) const fn place(&self) -> (u8, Seq) {
-        (self.rank, self.seq)
+    pub(super) const fn place(&self) -> (Seq, Seq) {
+        (aged(self.seq, self.rank), self.seq)
     }
+}
+
+/// Where a task would stand if all had the best rank.
+const fn aged(seq: Seq, rank: u8) -> Seq {
+    seq.after(handicap(rank))
+}
+
+/// How much later than it was accepted a task of this rank counts as accepted.
+const fn handicap(rank: u8) -> Millis {
+    Millis(rank as u64 * PRIORITY_LEVEL.0)
 }
 
 impl Queue {

@@ -3,6 +3,7 @@
 use super::slab::Slot;
 use crate::function::PythonVersion;
 use crate::retry::RetryPolicy;
+use crate::rules::Rules;
 use crate::task::Task;
 use crate::time::Millis;
 
@@ -16,10 +17,14 @@ pub(crate) struct Terms {
     pub(crate) retention: Millis,
     /// Tags that a worker must offer, where they are interned.
     pub(super) tags: Option<Slot>,
+    /// Whether the rules name exceptions that are final: they are looked up when it comes to that.
+    pub(crate) no_retry: bool,
+    /// Whether the task has deadlines, which are in a table of their own.
+    pub(crate) dated: bool,
 }
 
 impl Terms {
-    pub(super) const fn of(task: &Task, tags: Option<Slot>) -> Self {
+    pub(super) fn of(task: &Task, tags: Option<Slot>, rules: &Rules) -> Self {
         Self {
             priority: task.priority,
             python: task.python,
@@ -27,6 +32,8 @@ impl Terms {
             run_max: task.run_max,
             retention: task.retention,
             tags,
+            no_retry: rules.no_retry().is_some(),
+            dated: task.deadlines.is_some(),
         }
     }
 }

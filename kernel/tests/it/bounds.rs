@@ -6,7 +6,8 @@ use bytes::Bytes;
 use raftwork_kernel::{
     Accepted, Acquire, Command, Counters, Entry, Expire, Extend, Fail, FailureKind, Forget, FunctionSpec,
     Language, Lease, LeaseRef, LogTime, Millis, Output, Phase, PythonVersion, Register, Release, Reply,
-    RetryPolicy, Scalars, Seq, State, Submit, Task, TaskError, TaskId, TaskOptions, Token, WallTime, limits,
+    RetryPolicy, Rule, Scalars, Seq, State, Submit, SubmitUnder, Task, TaskError, TaskId, TaskOptions, Token,
+    WallTime, limits,
 };
 
 use crate::support::group::Group;
@@ -24,8 +25,12 @@ fn apply(group: &mut Group, at: u64, command: Command) -> Reply {
 }
 
 fn acquire(group: &mut Group, at: u64, request: &str) -> Vec<LeaseRef> {
+    acquire_some(group, at, request, u16::MAX)
+}
+
+fn acquire_some(group: &mut Group, at: u64, request: &str, max: u16) -> Vec<LeaseRef> {
     let (worker, request) = (name("w").worker(), name(request).request());
-    let command = Acquire { worker, request, max: u16::MAX, python: PYTHON };
+    let command = Acquire { worker, request, max, python: PYTHON };
     match apply(group, at, Command::Acquire(command)) {
         Ok(Accepted::Granted(grants)) => {
             grants.iter().map(|grant| LeaseRef { task: grant.task, token: grant.token }).collect()
@@ -37,7 +42,7 @@ fn acquire(group: &mut Group, at: u64, request: &str) -> Vec<LeaseRef> {
 fn fail(lease: LeaseRef, kind: FailureKind) -> Command {
     let (type_name, message, traceback) = (String::new(), String::new(), String::new());
     let error = TaskError { kind, type_name, message, traceback, exception: None };
-    Command::Fail(Fail { lease, error, retryable: true, output: Output::default() })
+    Command::Fail(Fail { lease, error, bases: Vec::new(), retryable: true, output: Output::default() })
 }
 
 /// A function that asks for as much of everything as it can.
@@ -143,6 +148,24 @@ fn every_kind_of_end_can_be_charged_to_a_full_counter() {
 }
 
 #[test]
+fn of_more_missed_starts_than_one_entry_ends_none_is_granted() {
+    let mut group = Group::default();
+    apply(&mut group, 0, Command::Register(greedy())).unwrap();
+    let names: Vec<String> = (0..1_500).map(|n| format!("t{n}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let rules = [Rule::StartBy(Millis(1_000))].into_iter().collect();
+    let late = SubmitUnder { submit: submit(&names, 0), rules };
+    apply(&mut group, 0, Command::SubmitUnder(late)).unwrap();
+    apply(&mut group, 0, Command::Submit(submit(&["fresh"], 0))).unwrap();
+    // The entry ends as many as it may, and its acquire as many more as it was to be granted.
+    assert_eq!(acquire_some(&mut group, 1_000, "r1", 3), []);
+    assert_eq!(group.state.live_len(), 1_501 - limits::DUE_PER_ENTRY_MAX - 3);
+    let fresh = LeaseRef { task: name("fresh").task(), token: Token(1) };
+    assert_eq!(acquire_some(&mut group, 1_000, "r2", 1), [fresh]);
+    assert_eq!((group.state.live_len(), group.store.records.len()), (1, 1_500));
+}
+
+#[test]
 fn rows_of_any_priority_have_their_place() {
     let tasks = [u8::MAX, 0, limits::PRIORITY_MAX].into_iter().zip(1_u64..).map(|(priority, n)| {
         let task = Task {
@@ -155,6 +178,7 @@ fn rows_of_any_priority_have_their_place() {
             retry: RetryPolicy::default(),
             run_max: None,
             retention: Millis(0),
+            deadlines: None,
         };
         (TaskId::from_u128(n.into()), task)
     });

@@ -76,10 +76,11 @@ fn the_entry_has_every_command() {
         Command::Forget(_) => 9,
         Command::SubmitUnder(_) => 10,
         Command::AcquireWith(_) => 11,
+        Command::Redrive(_) => 12,
     };
     let commands = [samples::entry().commands, samples::later_commands()].concat();
     let there: BTreeSet<_> = commands.iter().map(number).collect();
-    assert_eq!(there, (0..12).collect());
+    assert_eq!(there, (0..13).collect());
 }
 
 #[test]
@@ -96,6 +97,7 @@ fn rows_keep_their_meaning() {
 #[test]
 fn replies_keep_their_meaning() {
     check("replies", &samples::replies());
+    check("later_replies", &samples::later_replies());
     check("later_rejections", &samples::later_rejections());
 }
 

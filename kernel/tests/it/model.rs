@@ -6,21 +6,31 @@ use bytes::Bytes;
 use proptest::prelude::*;
 use raftwork_kernel::{
     Accepted, Acquire, Command, Entry, Event, Fail, FailureKind, FunctionId, FunctionSpec, Grant, LeaseRef,
-    LogTime, Millis, Rejection, Reply, RequestId, RetryPolicy, Rules, Status, Submit, Tags, TaskId,
-    TaskOptions, Token, WorkerId, limits,
+    LogTime, Millis, Redrive, Rejection, Reply, RequestId, RetryPolicy, Rule, Rules, Status, Submit, Tags,
+    TaskId, TaskOptions, Token, WorkerId, limits,
 };
 
 use crate::support::actions::{Step, World, steps};
 use crate::support::group::Group;
 use crate::support::transcript;
 
+const NEVER_STARTS: &str =
+    "the task could never start: its delay is not shorter than its start_by or its total_timeout";
+
+fn never_starts(options: &TaskOptions, rules: &Rules) -> bool {
+    let shorter = |span: Option<Millis>| span.is_some_and(|span| span <= options.delay);
+    shorter(rules.start_by()) || shorter(rules.total())
+}
+
 #[derive(Debug, Default)]
 struct Model {
     now: u64,
+    calendar: u64,
     grants: u64,
     functions: Vec<(FunctionId, FunctionSpec)>,
     /// In the order of acceptance.
     jobs: Vec<Job>,
+    seqs: u64,
     events: Vec<Event>,
 }
 
@@ -35,23 +45,38 @@ struct Job {
     crashes: u16,
     losses: u16,
     returns: u16,
+    accepted: u64,
+    /// Place in the order of acceptance, which has the time in it.
+    seq: u64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum At {
     Pause(u64),
+    Dated(u64),
     Ready,
     Held(WorkerId, RequestId, Option<u64>),
     Done(Status, u64),
 }
 
 impl Job {
-    const fn due(&self) -> Option<u64> {
-        match self.at {
+    /// What time alone will do to it, and when; what it misses comes first.
+    fn due(&self) -> Option<(u64, bool)> {
+        let phase = match self.at {
             At::Pause(due) => Some(due),
             At::Held(_, _, until) => until,
-            At::Ready | At::Done(..) => None,
-        }
+            At::Ready | At::Dated(_) => None,
+            At::Done(..) => return None,
+        };
+        let missed = self.deadline().map(|at| (at, false));
+        missed.into_iter().chain(phase.map(|at| (at, true))).min()
+    }
+
+    fn deadline(&self) -> Option<u64> {
+        let after = |span: Millis| self.accepted.saturating_add(span.0);
+        let started = matches!(self.at, At::Held(..)) || self.failures + self.crashes + self.losses > 0;
+        let start_by = self.request.3.start_by().filter(|_| !started);
+        start_by.into_iter().chain(self.request.3.total()).map(after).min()
     }
 
     fn retry(&self) -> RetryPolicy {
@@ -68,6 +93,14 @@ impl Job {
             && self.request.3.tags().iter().all(|needed| tags.iter().any(|offered| offered == needed))
     }
 
+    /// Whether it must not be tried again after this. The random names have no modules that could be left out.
+    fn is_final(&self, kind: FailureKind, bases: &[String]) -> bool {
+        let named =
+            |name: &str| self.request.3.no_retry().is_some_and(|names| names.iter().any(|n| n == name));
+        let timeout = kind == FailureKind::Timeout && named("TimeoutError");
+        timeout || bases.iter().any(|base| named(base))
+    }
+
     fn grant(&self) -> Grant {
         let attempt = 1 + self.failures + self.crashes + self.losses;
         Grant { task: self.id, token: Token(self.token), attempt, run_max: self.run_max() }
@@ -75,7 +108,7 @@ impl Job {
 
     const fn status(&self) -> Status {
         match self.at {
-            At::Pause(_) => Status::Waiting,
+            At::Pause(_) | At::Dated(_) => Status::Waiting,
             At::Ready => Status::Queued,
             At::Held(..) => Status::Running,
             At::Done(status, _) => status,
@@ -87,18 +120,28 @@ impl Model {
     fn apply(&mut self, entry: &Entry) -> Vec<Reply> {
         self.now = self.now.max(entry.log_time.0);
         while let Some(i) = self.first_due() {
-            if matches!(self.jobs[i].at, At::Pause(_)) {
+            if matches!(self.jobs[i].due(), Some((_, false))) {
+                self.give_up(i);
+            } else if matches!(self.jobs[i].at, At::Pause(_)) {
                 self.jobs[i].at = At::Ready;
             } else {
                 self.stop(i);
-                self.charge(i, FailureKind::Timeout, true);
+                let retryable = !self.jobs[i].is_final(FailureKind::Timeout, &[]);
+                self.charge(i, FailureKind::Timeout, retryable);
+            }
+        }
+        self.calendar = entry.wall_time.0;
+        // A single entry has never more to do than it may.
+        for job in &mut self.jobs {
+            if matches!(job.at, At::Dated(at) if at <= entry.wall_time.0) {
+                job.at = At::Ready;
             }
         }
         entry.commands.iter().map(|command| self.command(command)).collect()
     }
 
     fn first_due(&self) -> Option<usize> {
-        let due = (0..self.jobs.len()).filter(|i| self.jobs[*i].due().is_some_and(|due| due <= self.now));
+        let due = (0..self.jobs.len()).filter(|i| self.jobs[*i].due().is_some_and(|(at, _)| at <= self.now));
         due.min_by_key(|i| (self.jobs[*i].due(), self.jobs[*i].id))
     }
 
@@ -107,6 +150,14 @@ impl Model {
             Command::Register(one) => self.register(one.function, &one.spec),
             Command::Submit(one) => self.submit(one, &Rules::default()),
             Command::SubmitUnder(one) => match one.rules.check() {
+                Ok(()) if one.submit.options.delay.0 > 0 && one.rules.run_at().is_some() => {
+                    Err(Rejection::Invalid(
+                        "a task waits for its delay or for its run_at, not for both".to_owned(),
+                    ))
+                }
+                Ok(()) if never_starts(&one.submit.options, &one.rules) => {
+                    Err(Rejection::Invalid(NEVER_STARTS.to_owned()))
+                }
                 Ok(()) => self.submit(&one.submit, &one.rules),
                 Err(why) => Err(Rejection::Invalid(why)),
             },
@@ -147,6 +198,7 @@ impl Model {
                 self.jobs.retain(|job| !(one.tasks.contains(&job.id) && due(job)));
                 Ok(Accepted::Forgotten(u32::try_from(before - self.jobs.len()).expect("a short list")))
             }
+            Command::Redrive(one) => self.redrive(*one),
         }
     }
 
@@ -176,24 +228,52 @@ impl Model {
                 Some(_) => return Err(Rejection::TaskConflict(*id)),
                 None => {}
             }
-            let delay = one.options.delay.0;
-            let at = if delay == 0 { At::Ready } else { At::Pause(self.now.saturating_add(delay)) };
-            let spec = spec.clone();
-            jobs.push(Job {
-                id: *id,
-                request,
-                spec,
-                token: 0,
-                at,
-                failures: 0,
-                crashes: 0,
-                losses: 0,
-                returns: 0,
-            });
+            jobs.push(self.job(*id, request, spec.clone()));
         }
         let created = u32::try_from(jobs.len() - self.jobs.len()).expect("a short list");
+        for job in &mut jobs[self.jobs.len()..] {
+            job.seq = self.next_seq();
+        }
         self.jobs = jobs;
         Ok(Accepted::Submitted { created })
+    }
+
+    fn job(&self, id: TaskId, request: (FunctionId, TaskOptions, Bytes, Rules), spec: FunctionSpec) -> Job {
+        let delay = request.1.delay.0;
+        let at = match request.3.run_at() {
+            Some(at) if at.0 > self.calendar => At::Dated(at.0),
+            Some(_) => At::Ready,
+            None if delay == 0 => At::Ready,
+            None => At::Pause(self.now.saturating_add(delay)),
+        };
+        let (accepted, seq) = (self.now, 0);
+        Job { id, request, spec, token: 0, at, failures: 0, crashes: 0, losses: 0, returns: 0, accepted, seq }
+    }
+
+    fn next_seq(&mut self) -> u64 {
+        self.seqs = (self.seqs + 1).max(self.now << 20);
+        self.seqs
+    }
+
+    fn redrive(&mut self, Redrive { task, into }: Redrive) -> Reply {
+        let old = self.jobs.iter().find(|job| job.id == task).ok_or(Rejection::UnknownTask(task))?;
+        if !matches!(old.at, At::Done(Status::Failed | Status::Parked, _)) {
+            return Err(Rejection::NotRedrivable { task, status: old.status() });
+        }
+        if let Some(there) = self.jobs.iter().find(|job| job.id == into) {
+            return match there.request.3.redrive_of() {
+                Some(of) if of == task => Ok(Accepted::Redriven { created: false }),
+                Some(_) | None => Err(Rejection::TaskConflict(into)),
+            };
+        }
+        let (function, mut options, args, rules) = old.request.clone();
+        options.delay = Millis(0);
+        let kept = rules.iter().filter(|rule| !matches!(rule, Rule::RedriveOf(_) | Rule::RunAt(_))).cloned();
+        let rules = kept.chain([Rule::RedriveOf(task)]).collect();
+        let mut job = self.job(into, (function, options, args, rules), old.spec.clone());
+        job.seq = self.next_seq();
+        self.jobs.push(job);
+        Ok(Accepted::Redriven { created: true })
     }
 
     fn acquire(&mut self, one: &Acquire, tags: &Tags) -> Vec<Grant> {
@@ -207,8 +287,12 @@ impl Model {
         while grants.len() < usize::from(one.max) {
             let ready = (0..self.jobs.len())
                 .filter(|i| self.jobs[*i].at == At::Ready && self.jobs[*i].suits(one, tags));
-            // The first of the highest priority; `max_by_key` would take the last one.
-            let Some(i) = ready.rev().max_by_key(|i| self.jobs[*i].request.1.priority) else { break };
+            // A level less is an hour later.
+            let place = |i: &usize| {
+                let levels = u64::from(limits::PRIORITY_MAX - self.jobs[*i].request.1.priority);
+                (self.jobs[*i].seq + ((levels * 3_600_000) << 20), self.jobs[*i].seq)
+            };
+            let Some(i) = ready.min_by_key(place) else { break };
             self.grants += 1;
             let until = self.jobs[i]
                 .run_max()
@@ -224,11 +308,12 @@ impl Model {
         match self.newest(one.lease) {
             Ok(i) => {
                 if self.held(one.lease).is_some() {
-                    self.charge(i, one.error.kind, one.retryable);
+                    let is_final = self.jobs[i].is_final(one.error.kind, &one.bases);
+                    self.charge(i, one.error.kind, one.retryable && !is_final);
                 }
                 Ok(match self.jobs[i].at {
                     At::Pause(due) => Accepted::WillRetry { due: LogTime(due) },
-                    At::Ready | At::Held(..) => Accepted::WillRetry { due: LogTime(self.now) },
+                    At::Ready | At::Dated(_) | At::Held(..) => Accepted::WillRetry { due: LogTime(self.now) },
                     At::Done(status, _) => Accepted::Finished { status },
                 })
             }
@@ -244,7 +329,7 @@ impl Model {
         match self.jobs[i].at {
             At::Done(Status::Cancelled, _) => Ok(Accepted::Cancelled),
             At::Done(status, _) => Err(Rejection::AlreadyFinished { task, status }),
-            At::Pause(_) | At::Ready | At::Held(..) => {
+            At::Pause(_) | At::Dated(_) | At::Ready | At::Held(..) => {
                 self.stop(i);
                 self.end(i, Status::Cancelled);
                 Ok(Accepted::Cancelled)
@@ -276,8 +361,10 @@ impl Model {
         let same = self.jobs[i].token == lease.token.0;
         match self.jobs[i].at {
             At::Done(status, _) if same => Err(Rejection::AlreadyFinished { task, status }),
-            At::Pause(_) | At::Ready | At::Held(..) if same && lease.token.0 > 0 => Ok(i),
-            At::Pause(_) | At::Ready | At::Held(..) | At::Done(..) => Err(self.stale(i, lease)),
+            At::Pause(_) | At::Dated(_) | At::Ready | At::Held(..) if same && lease.token.0 > 0 => Ok(i),
+            At::Pause(_) | At::Dated(_) | At::Ready | At::Held(..) | At::Done(..) => {
+                Err(self.stale(i, lease))
+            }
         }
     }
 
@@ -293,6 +380,15 @@ impl Model {
     fn hand_back(&mut self, i: usize) {
         self.jobs[i].returns += 1;
         self.jobs[i].at = At::Ready;
+        if self.jobs[i].deadline().is_some_and(|at| at <= self.now) {
+            self.give_up(i);
+        }
+    }
+
+    /// Ends what was not started, or has not ended, in time.
+    fn give_up(&mut self, i: usize) {
+        self.stop(i);
+        self.end(i, Status::Failed);
     }
 
     fn charge(&mut self, i: usize, kind: FailureKind, retryable: bool) {
@@ -310,13 +406,18 @@ impl Model {
             FailureKind::Exception
             | FailureKind::Timeout
             | FailureKind::Unserializable
-            | FailureKind::Load => {
+            | FailureKind::Load
+            | FailureKind::Expired => {
                 job.failures += 1;
                 let again = retryable && job.failures < job.retry().max_attempts;
                 (again, pause(job, job.failures), Status::Failed)
             }
         };
+        let end_by = job.request.3.total().map(|span| job.accepted.saturating_add(span.0));
         match (again, pause) {
+            (true, pause) if end_by.is_some_and(|at| at <= self.now.saturating_add(pause)) => {
+                self.end(i, Status::Failed);
+            }
             (true, 0) => job.at = At::Ready,
             (true, pause) => job.at = At::Pause(self.now.saturating_add(pause)),
             (false, _) => self.end(i, verdict),
@@ -341,7 +442,10 @@ impl Model {
         assert_eq!(group.state.scalars().log_time.0, self.now);
         assert_eq!(group.state.scalars().last_token.0, self.grants);
         assert_eq!(group.store.tasks.len(), self.jobs.len());
-        assert_eq!(group.state.next_due().map(|due| due.0), self.jobs.iter().filter_map(Job::due).min());
+        assert_eq!(
+            group.state.next_due().map(|due| due.0),
+            self.jobs.iter().filter_map(Job::due).map(|(at, _)| at).min()
+        );
         for job in &self.jobs {
             let counters = if let At::Done(status, expires) = job.at {
                 let record = &group.store.records[&job.id];

@@ -6,6 +6,7 @@ use raftwork_kernel::{Command, Forget, LogTime, TaskId};
 use tokio::time::MissedTickBehavior;
 
 use super::Dispatcher;
+use crate::group::wall_time;
 
 /// How often leases and due tasks are looked at: the coarseness of every delay and time-out.
 const TICK: Duration = Duration::from_millis(50);
@@ -37,7 +38,9 @@ impl Dispatcher {
             let Some(clock) = self.inner.reign.clock() else { break };
             let overdue = self.roster().overdue(Instant::now());
             self.expire(overdue).await;
-            if self.inner.replica.next_due().is_some_and(|due| due <= clock.now()) {
+            let due = self.inner.replica.next_due().is_some_and(|due| due <= clock.now());
+            // Asked anew at every look: a calendar may be set at any time.
+            if due || self.inner.replica.next_dated().is_some_and(|at| at <= wall_time()) {
                 self.inner.proposals.tick();
             }
             if tick.is_multiple_of(TICKS_PER_ROUND) {

@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 
 use raftwork_api::frame::{Frame, FrameWriter};
 use raftwork_api::stream::{MESSAGE, ToWorker, Work};
+use raftwork_api::tasks::Progress;
 use raftwork_api::workers::WorkerInfo;
 use raftwork_kernel::{
     Accepted, Acquire, AcquireWith, Command, Event, Expire, Grant, LeaseRef, PythonVersion, Reply, RequestId,
@@ -108,6 +109,11 @@ impl Dispatcher {
     /// The workers that this leader knows.
     pub fn workers(&self) -> Vec<WorkerInfo> {
         self.roster().infos(Instant::now())
+    }
+
+    /// How far the task says it is that runs under this lease, if it said so to this leader.
+    pub fn progress(&self, worker: WorkerId, lease: &LeaseRef) -> Option<Progress> {
+        self.roster().progress_of(worker, lease)
     }
 
     /// Lets a worker finish what it has and take nothing more. `false`: no such worker.
@@ -300,7 +306,7 @@ fn becoming_ready(command: &Command) -> usize {
     match command {
         Command::Submit(submit) if submit.options.delay.0 == 0 => submit.items.len(),
         Command::Expire(expire) => expire.leases.len(),
-        Command::Release(_) => 1,
+        Command::Release(_) | Command::Redrive(_) => 1,
         Command::Register(_)
         | Command::Submit(_)
         | Command::SubmitUnder(_)
@@ -317,7 +323,8 @@ fn becoming_ready(command: &Command) -> usize {
 /// How many tasks a submit under rules may make ready at most, and for whom.
 fn becoming_ready_for(command: &Command) -> Option<(&Tags, usize)> {
     let Command::SubmitUnder(under) = command else { return None };
-    (under.submit.options.delay.0 == 0).then(|| (under.rules.tags(), under.submit.items.len()))
+    (under.submit.options.delay.0 == 0 && under.rules.run_at().is_none())
+        .then(|| (under.rules.tags(), under.submit.items.len()))
 }
 
 fn granted(reply: &Reply) -> Option<Grants> {

@@ -4,15 +4,19 @@
 //! leader starts from the leases in the applied state and treats each as heard of at that moment.
 
 mod about;
+mod held;
+mod progress;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use raftwork_api::stream::Hello;
+use raftwork_api::tasks::Progress;
 use raftwork_api::workers::{WorkerInfo, WorkerMode};
 use raftwork_kernel::{Acquire, AcquireWith, Grant, LeaseRef, PythonVersion, RequestId, Tags, WorkerId};
 
 use self::about::About;
+use self::held::Held;
 use super::Timings;
 
 /// `O` is the way to a worker's stream, `W` the way to a caller that waits for one answer.
@@ -34,19 +38,12 @@ struct Session<O, W> {
     /// Not heard from for a whole time to live: it is given nothing until it is. A connection can stay open so long.
     silent: bool,
     held: BTreeMap<LeaseRef, Held>,
+    /// What tasks that it holds, or held until just now, said of how far they are.
+    progress: BTreeMap<LeaseRef, Progress>,
     asks: BTreeMap<RequestId, Ask<W>>,
     /// Acquires that were proposed and have no answer yet, with how many tasks each may bring.
     in_flight: BTreeMap<RequestId, u16>,
     outbox: Option<Outbox<O>>,
-}
-
-#[derive(Debug, Clone, Copy)]
-struct Held {
-    /// When this leader granted it, or first heard of it; `None` after an election, until the worker is heard from.
-    granted: Option<Instant>,
-    started: bool,
-    /// When its worker last said that it holds it. A lease that its worker keeps silent about has been dropped by it.
-    named: Instant,
 }
 
 /// A worker that asks for tasks, until there are some.
@@ -441,6 +438,7 @@ impl<O: Clone, W> Session<O, W> {
             heard: now,
             silent: false,
             held: BTreeMap::new(),
+            progress: BTreeMap::new(),
             asks: BTreeMap::new(),
             in_flight: BTreeMap::new(),
             outbox: None,
@@ -487,12 +485,6 @@ impl<O: Clone, W> Session<O, W> {
             Want { worker, python, tags: tags.clone(), request: Some(*request), idle, max: ask.max }
         };
         unanswered.map(want).collect()
-    }
-}
-
-impl Held {
-    fn is_older(&self, now: Instant, age: Duration) -> bool {
-        self.granted.is_some_and(|granted| now.saturating_duration_since(granted) > age)
     }
 }
 

@@ -143,6 +143,7 @@ impl Dispatcher {
                 // A full queue means that no quorum confirms: an unanswered beat says just that.
                 let _ = self.inner.beats.try_send(beat);
             }
+            FromWorker::Progress(news) => self.roster().progress(now, from.worker, news),
             FromWorker::FetchCode(function) => {
                 let code = self.inner.replica.rows().code(&function);
                 send(&from.outbox, &ToWorker::Code { function, code });
@@ -179,6 +180,7 @@ async fn first<S: AsyncRead>(reader: &mut FrameReader<ReadHalf<S>>) -> Result<He
         | FromWorker::Capacity(_)
         | FromWorker::Offer(_)
         | FromWorker::Heartbeat { .. }
+        | FromWorker::Progress(_)
         | FromWorker::FetchCode(_) => Err(StreamError::NoHello),
     }
 }

@@ -31,7 +31,7 @@ impl LogClock {
     }
 }
 
-/// The wall clock, for people.
+/// The wall clock, for people and for what they date.
 pub(crate) fn wall_time() -> WallTime {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     WallTime(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))

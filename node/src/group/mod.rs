@@ -18,6 +18,7 @@ use raftwork_kernel::mutants::mutant;
 use raftwork_kernel::{Accepted, Command, Event, LogTime, Record, Reply, TaskId};
 use tokio::sync::Semaphore;
 
+pub(crate) use self::clock::wall_time;
 pub use self::proposals::ProposalCounters;
 pub(crate) use self::proposals::{Coalescer, Proposal, Proposals, Queue};
 pub(crate) use self::reign::{Members, Reign, ReignSeed};
@@ -245,7 +246,10 @@ impl Group {
     /// When this node does not lead, too much waits, or no majority answers in time.
     pub async fn propose(&self, commands: Vec<Command>) -> Result<Vec<Reply>, Unavailable> {
         let adds_load = commands.iter().any(|command| {
-            matches!(command, Command::Submit(_) | Command::SubmitUnder(_) | Command::Register(_))
+            matches!(
+                command,
+                Command::Submit(_) | Command::SubmitUnder(_) | Command::Register(_) | Command::Redrive(_)
+            )
         });
         if !adds_load {
             return self.inner.proposals.propose(commands).await;

@@ -357,14 +357,20 @@ fn weight(command: &Command) -> usize {
         }
         Command::Fail(command) => {
             let exception = command.error.exception.as_ref().map_or(0, bytes::Bytes::len);
-            command.error.traceback.len()
+            let bases: usize = command.bases.iter().map(String::len).sum();
+            bases
+                + command.error.traceback.len()
                 + exception
                 + command.output.stdout.len()
                 + command.output.stderr.len()
         }
         Command::Expire(command) => command.leases.len() * 32,
         Command::Forget(command) => command.tasks.len() * 17,
-        Command::Acquire(_) | Command::Extend(_) | Command::Release(_) | Command::Cancel(_) => 0,
+        Command::Acquire(_)
+        | Command::Extend(_)
+        | Command::Release(_)
+        | Command::Cancel(_)
+        | Command::Redrive(_) => 0,
     };
     OVERHEAD + payload
 }

@@ -7,8 +7,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use raftwork_api::frame::{self, Frame, FrameReader, FrameWriter, SendError};
-use raftwork_api::kernel::{Millis, Record, Status, Submit, TaskId, Token, decode, encode};
+use raftwork_api::kernel::{Millis, Record, Redrive, Status, Submit, TaskId, Token, decode, encode};
 use raftwork_api::stream::{FromClient, MESSAGE, ToClient};
+use raftwork_api::task_of_redrive;
 use raftwork_kernel::{Command, Outcome};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
@@ -167,6 +168,10 @@ impl Requests {
         match request {
             FromClient::Register(register) => (self.propose(Command::Register(register)).await, Vec::new()),
             FromClient::Cancel(cancel) => (self.propose(Command::Cancel(cancel)).await, Vec::new()),
+            FromClient::Redrive(task) => {
+                let redrive = Redrive { task, into: task_of_redrive(task) };
+                (self.propose(Command::Redrive(redrive)).await, Vec::new())
+            }
             FromClient::Submit { submit, watch } => {
                 let tasks = if watch { ids(&submit) } else { Vec::new() };
                 self.submit(Command::Submit(submit), tasks).await

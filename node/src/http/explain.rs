@@ -5,7 +5,7 @@ use axum::response::Response;
 use http::StatusCode;
 use raftwork_api::explain::{Explanation, QueuePosition, Reason};
 use raftwork_api::kernel::{LogTime, Millis, Status, TaskId};
-use raftwork_api::{Span, paths};
+use raftwork_api::{Span, paths, rfc3339};
 use raftwork_kernel::{Need, Phase, Record, Task};
 
 use super::error::ApiResult;
@@ -38,11 +38,11 @@ pub(super) async fn get(State(state): State<AppState>, Id(id): Id<TaskId>) -> Ap
     };
     let standing = replica.standing(&id).ok_or_else(|| read::unknown_task(id))?;
     let explanation = match &standing {
-        Standing::Finished(record) => ended(id, record),
+        Standing::Finished(record) => ended(id, record, view::redriven_as(&state, &id, record)),
         Standing::Live { status, .. } if !quorum => no_quorum(id, *status),
         Standing::Live { status, task } => {
             let connected = Connected::to(&state);
-            let need = Need { python: task.python, tags: view::tags_of(&state, &id) };
+            let need = Need { python: task.python, tags: view::rules_of(&state, &id).tags().clone() };
             let ahead = replica.ahead_of(&id, AHEAD_MAX).unwrap_or_default();
             live(&Asked { id, status: *status, now: state.group.log_time() }, task, &need, &connected, ahead)
         }
@@ -77,6 +77,10 @@ impl Asked {
 fn live(asked: &Asked, task: &Task, need: &Need, connected: &Connected, ahead: usize) -> Explanation {
     let explanation = match &task.phase {
         Phase::Waiting { due } => waiting(asked, task, *due),
+        Phase::Scheduled { at } => {
+            let detail = format!("it was submitted to run at {}", rfc3339::format(*at));
+            asked.because(Reason::Scheduled, detail, None)
+        }
         Phase::Leased(lease) => {
             let detail = format!("worker {} has it, under token {}", lease.worker, task.token);
             let running = asked.because(Reason::Running, detail, None);
@@ -84,11 +88,24 @@ fn live(asked: &Asked, task: &Task, need: &Need, connected: &Connected, ahead: u
         }
         Phase::Ready => ready(asked, connected.lack(need), connected.position(need, ahead)),
     };
+    let detail = explanation.detail + &before_it_fails(asked, task);
     Explanation {
+        detail,
         python: need.python.map(|python| python.to_string()),
         tags: view::names(&need.tags),
         ..explanation
     }
+}
+
+/// Which deadline comes next, in words to add.
+fn before_it_fails(asked: &Asked, task: &Task) -> String {
+    let deadlines = task.deadlines.as_deref().copied().unwrap_or_default();
+    let unstarted = !matches!(task.phase, Phase::Leased(_)) && task.counters.next_attempt() == 1;
+    let start_by = deadlines.start_by.filter(|_| unstarted).map(|at| (at, "starts"));
+    let end_by = deadlines.end_by.map(|at| (at, "ends"));
+    let Some((at, what)) = start_by.into_iter().chain(end_by).min() else { return String::new() };
+    let left = Span(Millis(at.0.saturating_sub(asked.now.0)));
+    format!("; it fails unless it {what} within {left}")
 }
 
 fn waiting(asked: &Asked, task: &Task, due: LogTime) -> Explanation {
@@ -150,19 +167,24 @@ fn no_quorum(id: TaskId, status: Status) -> Explanation {
     )
 }
 
-fn ended(id: TaskId, record: &Record) -> Explanation {
+fn ended(id: TaskId, record: &Record, again: Option<TaskId>) -> Explanation {
     let status = record.outcome.status();
     let asked = Asked { id, status, now: LogTime(0) };
     let error = view::error_of(record).map_or_else(String::new, |error| format!(": {}", error.message));
+    let again = again.map(|again| format!("; redriven as task {again}"));
     let explanation = if status == Status::Parked {
         let counters = record.counters;
         let detail = format!(
-            "it was parked after {} crashes and {} lost workers{error}",
-            counters.crashes, counters.losses
+            "it was parked after {} crashes and {} lost workers{error}{}",
+            counters.crashes,
+            counters.losses,
+            again.as_deref().unwrap_or_default()
         );
-        asked.because(Reason::Parked, detail, None)
+        let hint = again.is_none().then_some("once the cause is gone, run it again: raftwork tasks redrive");
+        asked.because(Reason::Parked, detail, hint)
     } else {
-        asked.because(Reason::Ended, format!("it ended: {status}{error}"), None)
+        let again = again.unwrap_or_default();
+        asked.because(Reason::Ended, format!("it ended: {status}{error}{again}"), None)
     };
     Explanation { worker_id: record.worker.map(|worker| worker.to_string()), ..explanation }
 }

@@ -204,7 +204,9 @@ pub(super) async fn fail(State(state): State<AppState>, Json(body): Json<FailLea
         exception: None,
     };
     let output = output(body.stdout, body.stderr);
-    let fail = Fail { lease, error, retryable: body.retryable.unwrap_or(true), output };
+    let bases = body.bases.into_iter().take(limits::EXCEPTIONS_MAX);
+    let bases = bases.map(|base| shortened(base, limits::EXCEPTION_NAME_BYTES_MAX)).collect();
+    let fail = Fail { lease, error, bases, retryable: body.retryable.unwrap_or(true), output };
     report(&state, lease, Command::Fail(fail)).await
 }
 
@@ -235,7 +237,7 @@ fn holder(state: &AppState, lease: &LeaseRef) -> Option<WorkerId> {
     match state.group.replica().standing(&lease.task)? {
         Standing::Live { task, .. } if task.token == lease.token => match task.phase {
             Phase::Leased(held) => Some(held.worker),
-            Phase::Waiting { .. } | Phase::Ready => None,
+            Phase::Waiting { .. } | Phase::Scheduled { .. } | Phase::Ready => None,
         },
         Standing::Live { .. } | Standing::Finished(_) => None,
     }
@@ -253,7 +255,8 @@ fn answer(accepted: Accepted) -> ApiResult<Response> {
         | Accepted::Granted(_)
         | Accepted::Cancelled
         | Accepted::Expired(_)
-        | Accepted::Forgotten(_)) => return Err(write::unexpected(&other)),
+        | Accepted::Forgotten(_)
+        | Accepted::Redriven { .. }) => return Err(write::unexpected(&other)),
     };
     Ok(json(StatusCode::OK, &LeaseAnswer { status }))
 }

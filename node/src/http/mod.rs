@@ -24,7 +24,6 @@ mod metrics;
 mod openapi;
 mod pickle;
 mod read;
-mod rfc3339;
 mod state;
 mod stream;
 mod submit;
@@ -98,6 +97,7 @@ fn plain_routes() -> OpenApiRouter<AppState> {
         .routes(routes!(tasks::logs))
         .routes(routes!(explain::get))
         .routes(routes!(tasks::cancel))
+        .routes(routes!(tasks::redrive))
         .routes(routes!(leases::acquire))
         .routes(routes!(leases::start))
         .routes(routes!(leases::heartbeat))

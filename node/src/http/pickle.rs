@@ -31,7 +31,8 @@ fn text_of(error: &TaskError) -> String {
         FailureKind::Timeout
         | FailureKind::Crash { .. }
         | FailureKind::OutOfMemory { .. }
-        | FailureKind::WorkerLost => format!("WorkerFailure: {}", error.message),
+        | FailureKind::WorkerLost
+        | FailureKind::Expired => format!("WorkerFailure: {}", error.message),
     }
 }
 

@@ -5,11 +5,11 @@ use axum::response::Response;
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, StatusCode};
 use raftwork_api::kernel::{
-    Accepted, FunctionId, Language, Rule, Rules, Submit, SubmitUnder, TaskId, TaskOptions, limits,
+    Accepted, FunctionId, Language, Rule, Rules, Submit, SubmitUnder, TaskId, TaskOptions, WallTime, limits,
 };
 use raftwork_api::payload::{check_pickle, from_base64};
 use raftwork_api::tasks::{BatchAccepted, NewBatch, NewTask, SubmitOptions, TaskInfo};
-use raftwork_api::{ErrorCode, Span, paths};
+use raftwork_api::{ErrorCode, Span, paths, rfc3339};
 use raftwork_kernel::Command;
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -101,12 +101,25 @@ fn options_of(options: &SubmitOptions) -> ApiResult<(TaskOptions, Rules)> {
         run_max: run_max(options.timeout)?,
         python: None,
     };
-    Ok((task_options, rules_of(options)))
+    Ok((task_options, rules_of(options)?))
 }
 
-fn rules_of(options: &SubmitOptions) -> Rules {
+fn rules_of(options: &SubmitOptions) -> ApiResult<Rules> {
     let tags = (!options.tags.is_empty()).then(|| Rule::Tags(options.tags.iter().cloned().collect()));
-    tags.into_iter().collect()
+    let no_retry =
+        (!options.no_retry.is_empty()).then(|| Rule::NoRetry(options.no_retry.iter().cloned().collect()));
+    let start_by = options.start_by.map(|span| Rule::StartBy(span.0));
+    let total = options.total_timeout.map(|span| Rule::Total(span.0));
+    let run_at = options.run_at.as_deref().map(date).transpose()?.map(Rule::RunAt);
+    Ok(tags.into_iter().chain(no_retry).chain(start_by).chain(total).chain(run_at).collect())
+}
+
+fn date(text: &str) -> ApiResult<WallTime> {
+    rfc3339::parse(text).ok_or_else(|| {
+        let text: String = text.chars().take(64).collect();
+        ApiError::bad_request(format!("run_at = '{text}' is no date such as 2026-12-24T18:00:00+01:00"))
+            .hint("RFC 3339, from 1970 on, with an offset from UTC or Z")
+    })
 }
 
 /// Query of `POST /v1/tasks`.
@@ -171,7 +184,8 @@ pub(super) async fn batch(
     Ok(replayed(is_replay, json(StatusCode::CREATED, &BatchAccepted { task_ids, created })))
 }
 
-fn replayed(is_replay: bool, mut response: Response) -> Response {
+/// Marks an answer to a request that was carried out before.
+pub(super) fn replayed(is_replay: bool, mut response: Response) -> Response {
     if is_replay {
         response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
     }

@@ -3,9 +3,9 @@
 use axum::extract::State;
 use axum::response::Response;
 use http::{HeaderMap, StatusCode};
-use raftwork_api::kernel::{Accepted, Cancel, FunctionId, Output, Status, TaskId, Token};
-use raftwork_api::paths;
+use raftwork_api::kernel::{Accepted, Cancel, FunctionId, Output, Redrive, Status, TaskId, Token};
 use raftwork_api::tasks::{AttemptLog, ResultInfo, TaskInfo, TaskLogs, TaskPage};
+use raftwork_api::{paths, task_of_redrive};
 use raftwork_kernel::{Command, Rows, Seq};
 use serde::Deserialize;
 
@@ -17,7 +17,7 @@ use super::openapi::Problems;
 use super::read::{self, Read, ReadQuery};
 use super::state::AppState;
 use super::view::{self, Connected};
-use super::write;
+use super::{submit, write};
 use crate::replica::Standing;
 
 /// A task.
@@ -34,7 +34,8 @@ pub(super) async fn get(
 ) -> ApiResult<Response> {
     let standing = read::task(&state, id, query).await?;
     let info = view::task(&state, &Connected::to(&state), id, &standing)?;
-    let response = tagged(&view::task_tag(&standing), &headers, || json(StatusCode::OK, &info));
+    let tag = view::info_tag(&standing, &info);
+    let response = tagged(&tag, &headers, || json(StatusCode::OK, &info));
     Ok(read::mark(&state, query.read, response))
 }
 
@@ -91,6 +92,24 @@ pub(super) async fn cancel(State(state): State<AppState>, Id(id): Id<TaskId>) ->
     }
     let standing = state.group.replica().standing(&id).ok_or_else(|| read::unknown_task(id))?;
     Ok(json(StatusCode::OK, &view::task(&state, &Connected::to(&state), id, &standing)?))
+}
+
+/// Run a task that failed or was parked again, as a new task.
+///
+/// It has the function, the arguments and the options of the old one, but starts now, and counts its attempts from
+/// nothing. The old one stays as it is. Each task has one redrive: a repeat answers with the same new task.
+#[utoipa::path(
+    post, path = paths::TASK_REDRIVE, tag = "tasks",
+    params(("task_id" = String, Path, description = "The task that failed")),
+    responses((status = 201, description = "The new task, accepted durably", body = TaskInfo), Problems)
+)]
+pub(super) async fn redrive(State(state): State<AppState>, Id(task): Id<TaskId>) -> ApiResult<Response> {
+    let into = task_of_redrive(task);
+    let accepted = write::propose(&state, Command::Redrive(Redrive { task, into })).await?;
+    let Accepted::Redriven { created } = accepted else { return Err(write::unexpected(&accepted)) };
+    let standing = state.group.replica().standing(&into).ok_or_else(|| read::unknown_task(into))?;
+    let redriven = view::task(&state, &Connected::to(&state), into, &standing)?;
+    Ok(submit::replayed(!created, json(StatusCode::CREATED, &redriven)))
 }
 
 /// Query of `GET /v1/tasks`.

@@ -2,18 +2,17 @@
 
 use std::collections::BTreeMap;
 
-use raftwork_api::ErrorCode;
-use raftwork_api::Span;
 use raftwork_api::explain::QueuePosition;
 use raftwork_api::functions::{CodeFormat, FunctionInfo};
-use raftwork_api::kernel::{FunctionId, Language, Outcome, Status, TaskId};
-use raftwork_api::tasks::{ErrorInfo, ResultInfo, TaskInfo};
+use raftwork_api::kernel::{FunctionId, Language, LeaseRef, Outcome, Status, TaskId};
+use raftwork_api::tasks::{ErrorInfo, Progress, ResultInfo, TaskInfo};
 use raftwork_api::workers::WorkerInfo;
-use raftwork_kernel::{Function, Need, Phase, Record, Rows, Tags, Task, TaskRow};
+use raftwork_api::{ErrorCode, Span, rfc3339, task_of_redrive};
+use raftwork_kernel::{Function, Need, Phase, Record, Rows, Rules, Tags, Task, TaskRow};
 
 use super::error::{ApiError, ApiResult};
 use super::state::AppState;
-use super::{pickle, read, rfc3339};
+use super::{pickle, read};
 use crate::group::Leadership;
 use crate::replica::Standing;
 
@@ -155,36 +154,51 @@ pub(super) fn task(
     standing: &Standing,
 ) -> ApiResult<TaskInfo> {
     let row = state.group.replica().rows().task(&id).ok_or_else(|| read::unknown_task(id))?;
+    let rules = rules_of(state, &id);
     Ok(match standing {
         Standing::Live { status, task } => {
-            let tags = tags_of(state, &id);
-            let need = Need { python: task.python, tags };
-            live(connected, id, &row, (*status, task), &need)
+            let need = Need { python: task.python, tags: rules.tags().clone() };
+            let waiting_for = waiting_for(connected, task, &need);
+            let progress = progress_of(state, id, task);
+            TaskInfo { waiting_for, progress, ..live(id, &row, (*status, task), &rules) }
         }
-        Standing::Finished(record) => finished(id, &row, record, &tags_of(state, &id)),
+        Standing::Finished(record) => {
+            let redriven_as = redriven_as(state, &id, record);
+            TaskInfo { redriven_as, ..finished(id, &row, record, &rules) }
+        }
     })
 }
 
-/// The tags that a task was submitted with.
-pub(super) fn tags_of(state: &AppState, id: &TaskId) -> Tags {
-    let rules = state.group.replica().rows().rules(id).unwrap_or_default();
-    rules.tags().clone()
+/// How far a task says it is that is running now.
+fn progress_of(state: &AppState, task: TaskId, standing: &Task) -> Option<Progress> {
+    let Phase::Leased(lease) = &standing.phase else { return None };
+    state.group.dispatcher().progress(lease.worker, &LeaseRef { task, token: standing.token })
+}
+
+/// The rules that a task was submitted under.
+pub(super) fn rules_of(state: &AppState, id: &TaskId) -> Rules {
+    state.group.replica().rows().rules(id).unwrap_or_default()
+}
+
+/// The task that runs a failed one again, if there is one.
+pub(super) fn redriven_as(state: &AppState, id: &TaskId, record: &Record) -> Option<TaskId> {
+    let redrivable = matches!(record.outcome, Outcome::Failed(_) | Outcome::Parked(_));
+    let again = redrivable.then(|| task_of_redrive(*id))?;
+    state.group.replica().rows().rules(&again).map(|_| again)
 }
 
 pub(super) fn names(tags: &Tags) -> Vec<String> {
     tags.iter().map(ToOwned::to_owned).collect()
 }
 
-fn live(
-    connected: &Connected,
-    id: TaskId,
-    row: &TaskRow,
-    (status, task): (Status, &Task),
-    need: &Need,
-) -> TaskInfo {
+fn no_retry(rules: &Rules) -> Vec<String> {
+    rules.no_retry().map_or_else(Vec::new, |names| names.iter().map(ToOwned::to_owned).collect())
+}
+
+fn live(id: TaskId, row: &TaskRow, (status, task): (Status, &Task), rules: &Rules) -> TaskInfo {
     let worker = match &task.phase {
         Phase::Leased(lease) => Some(lease.worker.to_string()),
-        Phase::Waiting { .. } | Phase::Ready => None,
+        Phase::Waiting { .. } | Phase::Scheduled { .. } | Phase::Ready => None,
     };
     TaskInfo {
         task_id: id,
@@ -197,12 +211,19 @@ fn live(
         token: task.token,
         worker_id: worker,
         error: None,
-        waiting_for: waiting_for(connected, task, need),
-        tags: names(&need.tags),
+        waiting_for: None,
+        progress: None,
+        tags: names(rules.tags()),
+        no_retry: no_retry(rules),
+        start_by: rules.start_by().map(Span),
+        total_timeout: rules.total().map(Span),
+        run_at: rules.run_at().map(rfc3339::format),
+        redrive_of: rules.redrive_of(),
+        redriven_as: None,
     }
 }
 
-fn finished(id: TaskId, row: &TaskRow, record: &Record, tags: &Tags) -> TaskInfo {
+fn finished(id: TaskId, row: &TaskRow, record: &Record, rules: &Rules) -> TaskInfo {
     TaskInfo {
         task_id: id,
         function_id: row.function.to_string(),
@@ -215,7 +236,14 @@ fn finished(id: TaskId, row: &TaskRow, record: &Record, tags: &Tags) -> TaskInfo
         worker_id: record.worker.map(|worker| worker.to_string()),
         error: error_of(record),
         waiting_for: None,
-        tags: names(tags),
+        progress: None,
+        tags: names(rules.tags()),
+        no_retry: no_retry(rules),
+        start_by: rules.start_by().map(Span),
+        total_timeout: rules.total().map(Span),
+        run_at: rules.run_at().map(rfc3339::format),
+        redrive_of: rules.redrive_of(),
+        redriven_as: None,
     }
 }
 
@@ -230,6 +258,7 @@ pub(super) fn error_of(record: &Record) -> Option<ErrorInfo> {
 fn waiting_for(connected: &Connected, task: &Task, need: &Need) -> Option<String> {
     match &task.phase {
         Phase::Leased(_) => None,
+        Phase::Scheduled { at } => Some(format!("its date, {}", rfc3339::format(*at))),
         Phase::Waiting { .. } if task.counters.next_attempt() == 1 => Some("its delay".to_owned()),
         Phase::Waiting { .. } => Some(format!("the pause before attempt {}", task.counters.next_attempt())),
         Phase::Ready => connected.lack(need).map(Lack::text),
@@ -246,6 +275,16 @@ pub(super) fn task_tag(standing: &Standing) -> String {
             format!("W/\"{status}-{}-{}.{}.{}.{}\"", task.token, c.failures, c.crashes, c.losses, c.returns)
         }
     }
+}
+
+/// The tag of all that is told of a task: of one that has ended, only whether it was redriven can change.
+pub(super) fn info_tag(standing: &Standing, info: &TaskInfo) -> String {
+    let tag = task_tag(standing);
+    if let Some(progress) = &info.progress {
+        let digest = crc32fast::hash(progress.message.as_bytes());
+        return tag.replacen("W/\"", &format!("W/\"{}.{digest:x}-", progress.done), 1);
+    }
+    info.redriven_as.map_or_else(|| tag.clone(), |_| tag.replacen("\"end-", "\"redriven-", 1))
 }
 
 /// The result of a task, in the format of its function.

@@ -37,7 +37,8 @@ pub(super) fn check_size(command: &Command) -> Result<(), Rejection> {
         | Command::Release(_)
         | Command::Cancel(_)
         | Command::Expire(_)
-        | Command::Forget(_) => Ok(()),
+        | Command::Forget(_)
+        | Command::Redrive(_) => Ok(()),
     }
 }
 

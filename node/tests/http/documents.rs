@@ -6,7 +6,7 @@ use reqwest::Method;
 use crate::support::{Answer, Cluster};
 
 /// Every path of the HTTP interface, but for the stream and the description itself.
-const DESCRIBED: [&str; 29] = [
+const DESCRIBED: [&str; 30] = [
     paths::REGISTER_FUNCTION,
     paths::EXECUTE_FUNCTION,
     paths::STATUS,
@@ -20,6 +20,7 @@ const DESCRIBED: [&str; 29] = [
     paths::TASK_RESULT,
     paths::TASK_LOGS,
     paths::TASK_CANCEL,
+    paths::TASK_REDRIVE,
     paths::LEASES_ACQUIRE,
     paths::LEASES_START,
     paths::LEASES_HEARTBEAT,

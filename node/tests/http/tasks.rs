@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::support::{Answer, Cluster, worker_id};
+use crate::support::{Answer, Cluster, until, worker_id};
 
 #[tokio::test]
 async fn a_source_function_is_run_with_curl_alone() {
@@ -175,4 +175,141 @@ async fn a_cancelled_task_never_starts_and_a_finished_one_stays() {
     let late = cluster.post(&format!("/v1/tasks/{finished}/cancel"), &json!(null)).await;
     late.expect_problem(409, "already_finished");
     cluster.stop().await;
+}
+
+#[tokio::test]
+async fn a_failed_task_is_redriven_once_and_stays_what_it_is() {
+    let cluster = Cluster::one().await;
+    let function = cluster.source().await;
+    let body = json!({"function_id": function, "args": [[1]], "priority": 7, "delay": "1ms"});
+    let task = cluster.post("/v1/tasks", &body).await.expect(201)["task_id"].as_str().unwrap().to_owned();
+    let path = format!("/v1/tasks/{task}/redrive");
+    cluster.post(&path, &json!(null)).await.expect_problem(409, "not_redrivable");
+    let lease = cluster.acquire(&worker_id()).await;
+    let body = json!({"task_id": task, "token": lease["token"], "message": "no"});
+    cluster.post("/v1/leases/fail", &body).await.expect(200);
+    let failed = cluster.get(&format!("/v1/tasks/{task}")).await;
+    assert_eq!((&failed.json()["status"], &failed.json()["redriven_as"]), (&json!("failed"), &Value::Null));
+
+    let redriven = cluster.post(&path, &json!(null)).await;
+    assert_eq!(redriven.header("idempotent-replayed"), None);
+    let redriven = redriven.expect(201);
+    assert_eq!((&redriven["redrive_of"], &redriven["priority"]), (&json!(task), &json!(7)));
+    assert_eq!((&redriven["status"], &redriven["counters"]["failures"]), (&json!("queued"), &json!(0)));
+    let again = cluster.post(&path, &json!(null)).await;
+    assert_eq!(again.header("idempotent-replayed"), Some("true"));
+    assert_eq!(again.expect(201)["task_id"], redriven["task_id"]);
+
+    let lease = cluster.acquire(&worker_id()).await;
+    assert_eq!((&lease["task_id"], &lease["arguments"]["args"]), (&redriven["task_id"], &json!([[1]])));
+    cluster.complete(&lease, json!(1)).await.expect(200);
+    let tag = failed.header("etag").unwrap().to_owned();
+    let info =
+        Answer::of(cluster.request(Method::GET, &format!("/v1/tasks/{task}")).header("if-none-match", tag))
+            .await
+            .expect(200);
+    assert_eq!((&info["status"], &info["redriven_as"]), (&json!("failed"), &redriven["task_id"]));
+    let explained = cluster.get(&format!("/v1/tasks/{task}/explain")).await.expect(200);
+    assert!(explained["detail"].as_str().unwrap().ends_with(redriven["task_id"].as_str().unwrap()));
+    let done = redriven["task_id"].as_str().unwrap();
+    cluster
+        .post(&format!("/v1/tasks/{done}/redrive"), &json!(null))
+        .await
+        .expect_problem(409, "not_redrivable");
+    let nobody = worker_id();
+    cluster
+        .post(&format!("/v1/tasks/{nobody}/redrive"), &json!(null))
+        .await
+        .expect_problem(404, "unknown_task");
+    cluster.stop().await;
+}
+
+#[tokio::test]
+async fn an_exception_that_is_final_is_known_by_what_it_is_derived_from() {
+    let cluster = Cluster::one().await;
+    let function = cluster.source().await;
+    let retry = json!({"max_attempts": 5, "initial_ms": 0, "max_ms": 0});
+    let body = json!({"function_id": function, "retry": retry, "no_retry": ["ValueError", "shop.Closed"]});
+    let task = cluster.post("/v1/tasks", &body).await.expect(201);
+    assert_eq!(task["no_retry"], json!(["ValueError", "shop.Closed"]));
+    for (class, base, status) in
+        [("KeyError", "LookupError", "waiting"), ("shop.Odd", "ValueError", "failed")]
+    {
+        let lease = cluster.acquire(&worker_id()).await;
+        let report = json!({
+            "task_id": lease["task_id"], "token": lease["token"], "message": "no", "type": class, "bases": [base],
+        });
+        assert_eq!(cluster.post("/v1/leases/fail", &report).await.expect(200)["status"], status, "{class}");
+    }
+    let wrong = json!({"function_id": function, "no_retry": ["Value Error"]});
+    let problem = cluster.post("/v1/tasks", &wrong).await.expect_problem(400, "bad_request");
+    assert!(problem["detail"].as_str().unwrap().contains("'Value Error' is no name of an exception"));
+    cluster.stop().await;
+}
+
+#[tokio::test]
+async fn a_task_that_is_not_started_in_time_fails_and_says_so() {
+    let cluster = Cluster::one().await;
+    let function = cluster.source().await;
+    let body = json!({"function_id": function, "start_by": "300ms", "total_timeout": "1h"});
+    let task = cluster.post("/v1/tasks", &body).await.expect(201);
+    assert_eq!((&task["start_by"], &task["total_timeout"]), (&json!("300ms"), &json!("1h")));
+    let path = format!("/v1/tasks/{}", task["task_id"].as_str().unwrap());
+    let explained = cluster.get(&format!("{path}/explain")).await.expect(200);
+    assert!(
+        explained["detail"].as_str().unwrap().contains("; it fails unless it starts within "),
+        "{explained}"
+    );
+    let failed = until("its time is over", async || {
+        let info = cluster.get(&path).await.expect(200);
+        (info["status"] == "failed").then_some(info)
+    })
+    .await;
+    assert_eq!((&failed["error"]["kind"], &failed["token"]), (&json!("expired"), &json!(0)));
+
+    let body = json!({"function_id": function, "total_timeout": "300ms"});
+    let task = cluster.post("/v1/tasks", &body).await.expect(201)["task_id"].clone();
+    let lease = cluster.acquire(&worker_id()).await;
+    let path = format!("/v1/tasks/{}", task.as_str().unwrap());
+    until("its time is over", async || {
+        (cluster.get(&path).await.expect(200)["error"]["kind"] == "timeout").then_some(())
+    })
+    .await;
+    cluster.complete(&lease, json!(1)).await.expect_problem(409, "already_finished");
+    for never in [json!({"start_by": "0s"}), json!({"delay": "2s", "total_timeout": "2s"})] {
+        let mut body = never;
+        body["function_id"] = json!(function);
+        cluster.post("/v1/tasks", &body).await.expect_problem(400, "bad_request");
+    }
+    cluster.stop().await;
+}
+
+#[tokio::test]
+async fn a_dated_task_starts_at_its_date() {
+    let cluster = Cluster::one().await;
+    let function = cluster.source().await;
+    let submit = async |run_at: &str| {
+        cluster.post("/v1/tasks", &json!({"function_id": function, "run_at": run_at})).await
+    };
+    let later = submit("2100-03-01T01:00:00.5+01:00").await.expect(201);
+    assert_eq!((&later["status"], &later["run_at"]), (&json!("waiting"), &json!("2100-03-01T00:00:00.500Z")));
+    let explain = format!("/v1/tasks/{}/explain", later["task_id"].as_str().unwrap());
+    assert_eq!(cluster.get(&explain).await.expect(200)["reason"], "scheduled");
+    let soon = std::time::UNIX_EPOCH.elapsed().unwrap().as_millis() + 700;
+    let date = raftwork_api::rfc3339::format(raftwork_kernel::WallTime(u64::try_from(soon).unwrap()));
+    let soon = submit(&date).await.expect(201);
+    assert_eq!(soon["status"], "waiting");
+    let lease = cluster.acquire(&worker_id()).await;
+    assert_eq!(lease["task_id"], soon["task_id"]);
+    assert!(raftwork_api::rfc3339::format(now()) >= date, "it was granted before {date}");
+    for wrong in ["tomorrow", "2026-12-24T18:00:00", "2026-02-30T18:00:00Z"] {
+        let problem = submit(wrong).await.expect_problem(400, "bad_request");
+        assert!(problem["detail"].as_str().unwrap().contains("is no date"), "{problem}");
+    }
+    cluster.stop().await;
+}
+
+fn now() -> raftwork_kernel::WallTime {
+    let since = std::time::UNIX_EPOCH.elapsed().unwrap();
+    raftwork_kernel::WallTime(u64::try_from(since.as_millis()).unwrap())
 }

@@ -65,11 +65,18 @@ def _run(arguments: argparse.Namespace) -> int:
     function = load(arguments.target)
     with connect(arguments) as client:
         submittable = client.function(
-            tags=arguments.tags, include=arguments.include, requirements=arguments.requirements
+            tags=arguments.tags,
+            include=arguments.include,
+            requirements=arguments.requirements,
+            no_retry=arguments.no_retry,
+            start_by=arguments.start_by,
+            total_timeout=arguments.total_timeout,
         )(function).options(
             timeout=arguments.timeout,
             retries=arguments.retries,
             priority=arguments.priority,
+            delay=arguments.delay,
+            run_at=arguments.run_at,
             ordered=not arguments.unordered,
             return_exceptions=True,
             # Results and a bar would overwrite each other on one terminal.

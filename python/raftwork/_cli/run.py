@@ -35,8 +35,17 @@ def add_task_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--tag", action="append", default=[], metavar="TAG", dest="tags", help=text)
     text = "have workers install a package for it, as pip names it; repeatable"
     parser.add_argument("--requirement", action="append", default=[], metavar="NAME", dest="requirements", help=text)
+    held = parser.add_mutually_exclusive_group()
+    held.add_argument("--delay", metavar="SPAN", help="not before so long from now, as in 5m")
+    held.add_argument("--run-at", metavar="DATE", help="not before this date, as in 2026-12-24T18:00:00+01:00")
     parser.add_argument("--timeout", metavar="SPAN", help="longest run of one try, as in 30s")
+    text = "fail, and never run, unless a worker has it by then"
+    parser.add_argument("--start-by", metavar="SPAN", help=text)
+    text = "fail unless it has ended by then, with all its tries and pauses"
+    parser.add_argument("--total-timeout", metavar="SPAN", help=text)
     parser.add_argument("--retries", type=int, metavar="N", help="tries after a failed first one (default: 0)")
+    text = "an exception that is final, and those derived from it; repeatable"
+    parser.add_argument("--no-retry", action="append", default=[], metavar="ERROR", help=text)
     parser.add_argument("--priority", type=int, choices=range(10), metavar="0..9", help="higher starts first; 5")
 
 
@@ -46,8 +55,19 @@ def _run(arguments: argparse.Namespace) -> int:
     function = load(arguments.target)
     with connect(arguments) as client:
         submittable = client.function(
-            tags=arguments.tags, include=arguments.include, requirements=arguments.requirements
-        )(function).options(timeout=arguments.timeout, retries=arguments.retries, priority=arguments.priority)
+            tags=arguments.tags,
+            include=arguments.include,
+            requirements=arguments.requirements,
+            no_retry=arguments.no_retry,
+            start_by=arguments.start_by,
+            total_timeout=arguments.total_timeout,
+        )(function).options(
+            timeout=arguments.timeout,
+            retries=arguments.retries,
+            priority=arguments.priority,
+            delay=arguments.delay,
+            run_at=arguments.run_at,
+        )
         handle = submittable.submit(*arguments.args, **dict(arguments.kw))
         if arguments.detach:
             print_json({"task_id": handle.id}) if arguments.json else print(handle.id)

@@ -1,13 +1,17 @@
 """``raftwork tasks``: what was submitted, and what became of it."""
 
 import argparse
-from typing import Any, Dict
+import sys
+import uuid
+from typing import TYPE_CHECKING, Any, Dict, Iterator, List
 from urllib.parse import quote
 
-from ..errors import AlreadyFinished
+from ..errors import AlreadyFinished, NotRedrivable
 from ._common import (
     DONE,
     FAILED,
+    MISSING,
+    USAGE,
     add_cluster_options,
     add_command,
     age,
@@ -18,16 +22,28 @@ from ._common import (
     print_table,
     warn,
 )
+from ._errors import CommandError
 from .run import report, span
+
+if TYPE_CHECKING:
+    from .._client import Client
 
 _EXAMPLES = """\
   raftwork tasks                              the newest ones
   raftwork tasks list --status failed --limit 20
+  raftwork tasks --parked                     those that are not tried again by themselves
   raftwork tasks show TASK_ID
   raftwork tasks result TASK_ID --wait 30s
   raftwork tasks logs -f TASK_ID
   raftwork tasks explain TASK_ID              why is it not running?
   raftwork tasks cancel TASK_ID TASK_ID
+  raftwork tasks redrive --all                once the cause is gone: run parked tasks again
+"""
+_REDRIVE_EXAMPLES = """\
+  raftwork tasks redrive TASK_ID TASK_ID
+  raftwork tasks redrive --function resize                    every parked task of a function
+  raftwork tasks redrive --all                                every parked task
+  raftwork tasks redrive --all --status failed --json         every failed one
 """
 
 _STATUSES = ("waiting", "queued", "running", "completed", "failed", "parked", "cancelled")
@@ -35,7 +51,9 @@ _STATUSES = ("waiting", "queued", "running", "completed", "failed", "parked", "c
 
 def add_parser(commands: Any) -> None:
     """Add the subcommand."""
-    parser = add_command(commands, "tasks", "List tasks; show, cancel, and get results and logs.", _EXAMPLES, _list)
+    parser = add_command(
+        commands, "tasks", "List tasks; show, cancel, redrive, and get results and logs.", _EXAMPLES, _list
+    )
     _add_list_options(parser)
     actions = parser.add_subparsers(dest="action", metavar="ACTION")
     example = "  raftwork tasks list --status running\n"
@@ -50,6 +68,16 @@ def add_parser(commands: Any) -> None:
     cancel = add_command(actions, "cancel", "Cancel tasks.", "  raftwork tasks cancel TASK_ID TASK_ID\n", _cancel)
     cancel.add_argument("ids", nargs="+", metavar="TASK_ID")
     add_cluster_options(cancel)
+    summary = "Run tasks that failed or were parked again, each as a new task; no task twice."
+    redrive = add_command(actions, "redrive", summary, _REDRIVE_EXAMPLES, _redrive)
+    redrive.add_argument("ids", nargs="*", metavar="TASK_ID")
+    redrive.add_argument("--all", action="store_true", help="all that were parked and not redriven yet")
+    redrive.add_argument(
+        "--function", metavar="NAME", help="likewise, but only tasks of this function (or function id)"
+    )
+    text = "with --all or --function: the failed ones instead"
+    redrive.add_argument("--status", choices=("parked", "failed"), default="parked", help=text)
+    add_cluster_options(redrive)
 
 
 def _add_action(actions: Any, name: str, summary: str, run: Any) -> argparse.ArgumentParser:
@@ -61,16 +89,16 @@ def _add_action(actions: Any, name: str, summary: str, run: Any) -> argparse.Arg
 
 def _add_list_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--status", choices=_STATUSES, help="only these")
-    parser.add_argument("--function", metavar="ID", help="only tasks of this function")
+    text = "only tasks that killed their process, or lost their worker, too often"
+    parser.add_argument("--parked", action="store_const", const="parked", dest="status", help=text)
+    parser.add_argument("--function", metavar="NAME", help="only tasks of this function (or function id)")
     parser.add_argument("--limit", type=int, default=50, metavar="N", help="most tasks to list (default: 50)")
     add_cluster_options(parser)
 
 
 def _list(arguments: argparse.Namespace) -> int:
-    only = f"&status={arguments.status}" if arguments.status else ""
-    only += f"&function_id={quote(arguments.function)}" if arguments.function else ""
     with connect(arguments) as client:
-        tasks = pages(lambda query: client.rest("GET", f"/v1/tasks?{query}{only}"), "tasks", arguments.limit)
+        tasks = list(_listed(client, arguments.status, arguments.function, arguments.limit))
     if arguments.json:
         print_json(tasks)
         return DONE
@@ -85,6 +113,29 @@ def _list(arguments: argparse.Namespace) -> int:
     return DONE
 
 
+def _listed(client: "Client", status: str, function: str, limit: int) -> Iterator[Dict[str, Any]]:
+    """Tasks with this status and of this function, where given, newest first; functions of one name one by one."""
+    for id in _functions(client, function) if function else [""]:
+        only = f"&status={status}" if status else ""
+        only += f"&function_id={quote(id)}" if id else ""
+        found = pages(lambda query, only=only: client.rest("GET", f"/v1/tasks?{query}{only}"), "tasks", limit)
+        yield from found
+        limit -= len(found)
+
+
+def _functions(client: "Client", name: str) -> List[str]:
+    """The ids of all functions of this name; an id stands for itself."""
+    try:
+        return [str(uuid.UUID(name))]
+    except ValueError:
+        pass
+    known = pages(lambda query: client.rest("GET", f"/v1/functions?{query}"), "functions", sys.maxsize)
+    ids = [function["function_id"] for function in known if function["name"] == name]
+    if not ids:
+        raise CommandError(f"there is no function named '{name}'; see: raftwork functions", MISSING)
+    return ids
+
+
 def _tries(task: Dict[str, Any]) -> int:
     counters = task["counters"]
     ended = int(counters["failures"] + counters["crashes"] + counters["losses"])
@@ -92,11 +143,19 @@ def _tries(task: Dict[str, Any]) -> int:
 
 
 def _note(task: Dict[str, Any]) -> str:
+    if task.get("progress"):
+        return _progress(task["progress"])[:80]
     error = task.get("error")
     if error:
         name = error["type"] or error["kind"]
         return f"{name}: {error['message']}"[:80]
     return task.get("waiting_for") or ""
+
+
+def _progress(progress: Dict[str, Any]) -> str:
+    done, total = progress["done"], progress.get("total")
+    text = f"{done}" if total is None else f"{done} of {total}" + (f" ({100 * done // total} %)" if total else "")
+    return f"{text}: {progress['message']}" if progress.get("message") else text
 
 
 def _show(arguments: argparse.Namespace) -> int:
@@ -111,10 +170,17 @@ def _show(arguments: argparse.Namespace) -> int:
         [
             ("task", task["task_id"]),
             ("status", task["status"]),
+            ("progress", task.get("progress") and _progress(task["progress"])),
             ("waiting for", task.get("waiting_for")),
             ("function", task["function_id"]),
             ("priority", task["priority"]),
             ("tags", ", ".join(task.get("tags", []))),
+            ("run at", task.get("run_at")),
+            ("start by", task.get("start_by")),
+            ("total timeout", task.get("total_timeout")),
+            ("not retried", ", ".join(task.get("no_retry", []))),
+            ("redrive of", task.get("redrive_of")),
+            ("redriven as", task.get("redriven_as")),
             ("submitted", task["submitted_at"]),
             ("finished", task.get("finished_at")),
             ("worker", task.get("worker_id")),
@@ -198,3 +264,35 @@ def _cancel(arguments: argparse.Namespace) -> int:
         else:
             print(outcome.get("reason") or f"task {outcome['task_id']} is cancelled")
     return DONE if all(outcome["cancelled"] for outcome in outcomes) else FAILED
+
+
+def _redrive(arguments: argparse.Namespace) -> int:
+    several = arguments.all or arguments.function
+    if bool(arguments.ids) == bool(several):
+        raise CommandError("name tasks, or choose them by --all or --function", USAGE)
+    failed = False
+    with connect(arguments) as client:
+        for id in _to_redrive(client, arguments) if several else arguments.ids:
+            try:
+                again = client.get(id).redrive().id
+            except NotRedrivable as error:
+                failed = True
+                _say_redriven({"task_id": id, "redriven_as": None, "reason": str(error)}, arguments.json)
+            else:
+                _say_redriven({"task_id": id, "redriven_as": again}, arguments.json)
+    return FAILED if failed else DONE
+
+
+def _to_redrive(client: "Client", arguments: argparse.Namespace) -> List[str]:
+    listed = _listed(client, arguments.status, arguments.function, sys.maxsize)
+    ids = [task["task_id"] for task in listed if not task.get("redriven_as")]
+    if not ids:
+        warn(f"no {arguments.status} task that was not redriven yet")
+    return ids
+
+
+def _say_redriven(outcome: Dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        print_json(outcome)
+    else:
+        print(outcome.get("reason") or f"task {outcome['task_id']} runs again as {outcome['redriven_as']}")

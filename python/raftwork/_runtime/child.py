@@ -13,9 +13,10 @@ import sys
 import time
 from typing import Any
 
-from raftwork._context import TaskCancelled, TaskTimeout, _set_current
+from raftwork._context import TaskCancelled, TaskTimeout, _set_current, _set_report
 from raftwork._runtime import frames, payloads, process
 from raftwork._runtime.functions import Function, FunctionTable, LoadFailure, load
+from raftwork._runtime.progress import Progress
 
 #: Error kinds of an ERROR frame; must agree with ``worker/src/python/frame.rs``.
 EXCEPTION, UNPICKLABLE_RESULT, LOAD_ERROR, RESULT_TOO_LARGE, INTERRUPTED = range(5)
@@ -34,6 +35,8 @@ class Child:
         self._functions = FunctionTable()
         self._max_result = max_result
         self._pid = os.getpid()
+        self._progress = Progress(channel)
+        _set_report(self._progress.report)
         self._stdout, self._stderr = sys.stdout, sys.stderr
         # A descriptor, because fchdir costs a third of chdir.
         self._folder = os.open(".", os.O_RDONLY | os.O_CLOEXEC)
@@ -78,6 +81,7 @@ class Child:
         self._prepare()
         function = self._functions.enter(key)
         _set_current((task_id, token, attempt))
+        self._progress.begin(token)
         start = time.perf_counter_ns()
         result, error = self._call(function, payload)
         elapsed = time.perf_counter_ns() - start
@@ -85,6 +89,7 @@ class Child:
             # User code forked and returned in the copy; only the original may answer.
             os._exit(0)
         _set_current(None)
+        self._progress.end()
         failure = None if error is None else (_error_kind(error), *payloads.describe(error), error)
         process.flush_streams(self._stdout, self._stderr)
         leftovers = frames.LEFTOVERS if process.left_processes() or self._functions.is_spent() else 0
@@ -111,7 +116,8 @@ class Child:
         trace: str,
         error: BaseException,
     ) -> None:
-        texts = [text.encode("utf-8", "backslashreplace") for text in (name, message, trace)]
+        bases = "\n".join(payloads.bases_of(error))
+        texts = [text.encode("utf-8", "backslashreplace") for text in (name, message, trace, bases)]
         header = frames.ERROR_HEADER.pack(elapsed, peak, kind, *map(len, texts))
         exception = payloads.dump_exception(error, name, message, trace)
         if len(exception) > self._max_result:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import struct
 
-FUNC, RUN, RESULT, ERROR, STARTED, PING, EXIT = range(1, 8)
+FUNC, RUN, RESULT, ERROR, STARTED, PING, EXIT, PROGRESS = range(1, 9)
 
 #: RUN: the agent wants a STARTED frame before the function is called.
 WANT_STARTED = 1
@@ -24,8 +24,11 @@ FUNC_HEADER = struct.Struct("<32sB")
 RUN_HEADER = struct.Struct("<32sQI")
 #: RESULT: nanoseconds, highest resident size of the child's life in KiB.
 RESULT_HEADER = struct.Struct("<QQ")
-#: ERROR: as RESULT, error kind, lengths of type name, message and traceback in the payload.
-ERROR_HEADER = struct.Struct("<QQBIII")
+#: ERROR: as RESULT, error kind, lengths of type name, message, traceback and names of base classes in the payload.
+ERROR_HEADER = struct.Struct("<QQBIIII")
+
+#: PROGRESS: done, total, whether the total is known; the message follows. Together less than a pipe takes at once.
+PROGRESS_HEADER = struct.Struct("<QQB")
 
 _PREFIX = struct.Struct("<IBBH")
 _CHUNK = 65536

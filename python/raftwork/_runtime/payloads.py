@@ -16,6 +16,7 @@ from typing import Any
 import dill
 
 from raftwork._context import TaskCancelled, TaskTimeout
+from raftwork._names import class_name
 from raftwork._runtime.functions import LoadFailure, explain, hint_for
 
 Arguments = tuple[Sequence[Any], dict[str, Any]]
@@ -138,9 +139,7 @@ def describe(error: BaseException) -> tuple[str, str, str]:
     An exception that has one common remedy gets it as a note, which travels with it.
     """
     kind = type(error)
-    module = kind.__module__
-    short = module in ("builtins", "__main__") or _is_ours(error)
-    name = kind.__qualname__ if short else f"{module}.{kind.__qualname__}"
+    name = class_name(kind)
     try:
         message = str(error)
     except BaseException as broken:  # noqa: BLE001 - user code, so anything
@@ -155,6 +154,11 @@ def describe(error: BaseException) -> tuple[str, str, str]:
     except BaseException as broken:  # noqa: BLE001 - user code, so anything
         trace = f"<the traceback is not available: {type(broken).__name__}>"
     return name, _shorten(message), _shorten(trace)
+
+
+def bases_of(error: BaseException) -> list[str]:
+    """Names of the classes that the exception's own is derived from, nearest first."""
+    return [class_name(base) for base in type(error).__mro__[1:-1]]
 
 
 def _loads(data: bytes) -> Any:

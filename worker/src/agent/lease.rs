@@ -51,8 +51,13 @@ impl Agent {
         }
         for lease in self.tasks.waiting_for(&hash) {
             self.tasks.stop(&lease, Then::Forget);
-            let report =
-                Fail { lease, error: no_code(function), retryable: false, output: Output::default() };
+            let report = Fail {
+                lease,
+                error: no_code(function),
+                bases: Vec::new(),
+                retryable: false,
+                output: Output::default(),
+            };
             self.report(now, Ending::Fail(report), false);
         }
     }
@@ -77,6 +82,7 @@ impl Agent {
     pub(super) fn child_ended(&mut self, now: Moment, lease: LeaseRef, end: End) {
         let Ran { since, planned } = self.tasks.end(&lease);
         self.reports.start_is_over(&lease);
+        self.progress.forget(&lease);
         if matches!(end, End::Completed { .. } | End::Failed { .. }) {
             self.trouble = Trouble::default();
             self.pace.ended(now.saturating_sub(since));
@@ -87,8 +93,8 @@ impl Agent {
                 self.report(now, Ending::Complete(Complete { lease, result, output }), true);
             }
             (_, Some(Then::Forget)) => {}
-            (End::Failed { error, retryable, output }, None) => {
-                self.report(now, Ending::Fail(Fail { lease, error, retryable, output }), true);
+            (End::Failed { error, bases, retryable, output }, None) => {
+                self.report(now, Ending::Fail(Fail { lease, error, bases, retryable, output }), true);
             }
             (End::NotRun, None) => {
                 self.note_trouble(now);

@@ -39,6 +39,7 @@ impl Agent {
         }
         self.link = Link::Up(Beats::new(now, Duration::from_millis(heartbeat.0)));
         self.reports.forget_news();
+        self.progress.repeat();
         self.beat(now);
         self.repeat(now, Duration::ZERO);
     }
@@ -82,6 +83,9 @@ impl Agent {
     /// Says what the leader should hear now.
     pub(super) fn keep_in_touch(&mut self, now: Moment) {
         self.say_news(now);
+        if self.link.is_up() {
+            self.actions.extend(self.progress.tell(now).map(Action::Send));
+        }
         if self.link.beats().is_some_and(|beats| beats.next() <= now) {
             self.beat(now);
             self.repeat(now, times::SAY_AGAIN);

@@ -108,6 +108,10 @@ impl Tasks {
         running.map(|(lease, _)| *lease).collect()
     }
 
+    pub(super) fn is_running(&self, lease: &LeaseRef) -> bool {
+        matches!(self.held.get(lease), Some(Stage::Running { .. }))
+    }
+
     pub(super) fn enqueue(&mut self, now: Moment, work: Work, code: Option<Bytes>) {
         let lease = work.lease;
         self.held.insert(lease, Stage::Queued { since: now, work: Box::new(work), code });

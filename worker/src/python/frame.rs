@@ -4,6 +4,7 @@
 //! needs nothing but Python's `struct`. Must agree with `python/raftwork/_runtime/frames.py`.
 
 use bytes::{Buf, Bytes, BytesMut};
+use raftwork_api::tasks::Progress;
 
 use super::job::{FunctionKind, Job};
 
@@ -15,6 +16,7 @@ const ERROR: u8 = 4;
 const STARTED: u8 = 5;
 const PING: u8 = 6;
 const EXIT: u8 = 7;
+const PROGRESS: u8 = 8;
 
 const FLAG_WANT_STARTED: u8 = 1;
 const FLAG_LEFTOVERS: u8 = 1;
@@ -33,6 +35,8 @@ pub(super) enum Answer {
     Result { usage: Usage, payload: Bytes },
     /// The task failed.
     Error { usage: Usage, error: ErrorReport },
+    /// The task says how far it is.
+    Progress(Progress),
 }
 
 /// What the child says about its own use of time and memory.
@@ -52,6 +56,8 @@ pub(super) struct ErrorReport {
     pub(super) type_name: String,
     pub(super) message: String,
     pub(super) traceback: String,
+    /// Names of the classes that the exception's own is derived from.
+    pub(super) bases: Vec<String>,
     pub(super) exception: Bytes,
 }
 
@@ -155,8 +161,17 @@ fn parse(kind: u8, flags: u8, mut header: Bytes, payload: Bytes) -> Option<Answe
             let usage = parse_usage(flags, &mut header)?;
             Some(Answer::Error { usage, error: parse_error(header, payload)? })
         }
+        PROGRESS => parse_progress(header, &payload).map(Answer::Progress),
         _ => None,
     }
+}
+
+fn parse_progress(mut header: Bytes, message: &[u8]) -> Option<Progress> {
+    let done = header.try_get_u64_le().ok()?;
+    let total = header.try_get_u64_le().ok()?;
+    let is_known = header.try_get_u8().ok()? != 0;
+    let message = String::from_utf8_lossy(message).into_owned();
+    Some(Progress { done, total: is_known.then_some(total), message })
 }
 
 fn parse_usage(flags: u8, header: &mut Bytes) -> Option<Usage> {
@@ -178,8 +193,9 @@ fn parse_error(mut header: Bytes, mut payload: Bytes) -> Option<ErrorReport> {
         let len = header.try_get_u32_le().ok()? as usize;
         (len <= payload.len()).then(|| String::from_utf8_lossy(&payload.split_to(len)).into_owned())
     };
-    let (type_name, message, traceback) = (text()?, text()?, text()?);
-    Some(ErrorReport { code, type_name, message, traceback, exception: payload })
+    let (type_name, message, traceback, bases) = (text()?, text()?, text()?, text()?);
+    let bases = bases.lines().map(str::to_owned).collect();
+    Some(ErrorReport { code, type_name, message, traceback, bases, exception: payload })
 }
 
 #[cfg(test)]
@@ -207,6 +223,38 @@ mod tests {
         let expected = Answer::Result { usage, payload: Bytes::from_static(b"answer") };
         assert_eq!(decode(&mut buffer, 100), Ok(Some(expected)));
         assert!(buffer.is_empty());
+    }
+
+    #[test]
+    fn an_error_is_read_with_the_classes_that_it_is_derived_from() {
+        let texts = ["shop.Broken", "gone", "Traceback", "LookupError\nException"];
+        let mut header = [7_u64.to_le_bytes(), 3_u64.to_le_bytes()].concat();
+        header.push(0);
+        header.extend(texts.iter().flat_map(|text| u32::try_from(text.len()).unwrap().to_le_bytes()));
+        let payload = [&*texts.concat(), "pickle"].concat();
+        let mut bytes = Vec::new();
+        push_frame(&mut bytes, ERROR, 0, &[&header], payload.len());
+        bytes.extend_from_slice(payload.as_bytes());
+        let Ok(Some(Answer::Error { error, .. })) = decode(&mut BytesMut::from(&bytes[..]), 100) else {
+            panic!("the frame is whole")
+        };
+        assert_eq!((&*error.type_name, &*error.traceback), ("shop.Broken", "Traceback"));
+        assert_eq!(
+            (error.bases, &*error.exception),
+            (vec!["LookupError".into(), "Exception".into()], &b"pickle"[..])
+        );
+    }
+
+    #[test]
+    fn progress_may_have_no_total() {
+        for (is_known, total) in [(1, Some(9)), (0, None)] {
+            let header = [&4_u64.to_le_bytes()[..], &9_u64.to_le_bytes(), &[is_known]].concat();
+            let mut bytes = Vec::new();
+            push_frame(&mut bytes, PROGRESS, 0, &[&header], 4);
+            bytes.extend_from_slice(b"half");
+            let progress = Progress { done: 4, total, message: "half".to_owned() };
+            assert_eq!(decode(&mut BytesMut::from(&bytes[..]), 100), Ok(Some(Answer::Progress(progress))));
+        }
     }
 
     #[test]

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::sync::oneshot;
+use raftwork_api::kernel::LeaseRef;
+use raftwork_api::tasks::Progress;
+use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use super::frame::ErrorCode;
@@ -62,8 +64,19 @@ pub struct Job {
     pub timeout: Option<Duration>,
     /// Ends the task early: for a cancelled task and for a lost lease.
     pub cancel: CancellationToken,
+    /// Told how far the task says it is. What does not fit is dropped: more will come.
+    pub progress: Option<Listener>,
     /// Told once the child has taken the task up. Costs one more frame, so it is optional.
     pub started: Option<oneshot::Sender<()>>,
+}
+
+/// Who listens to how far a task says it is.
+#[derive(Debug, Clone)]
+pub struct Listener {
+    /// The lease under which it runs.
+    pub lease: LeaseRef,
+    /// Where to say it.
+    pub to: mpsc::Sender<(LeaseRef, Progress)>,
 }
 
 /// What became of a job.
@@ -97,6 +110,8 @@ pub struct JobError {
     pub message: String,
     /// The traceback, or the last lines of standard error if the child died.
     pub traceback: String,
+    /// Names of the classes that the exception's own is derived from; empty for tasks that were ended from outside.
+    pub bases: Vec<String>,
     /// A pickled exception that any Python can load, with or without the package. Empty if it would
     /// have been larger than a result may be.
     pub exception: Bytes,

@@ -32,7 +32,9 @@ mod spawner;
 mod watch;
 mod zygote;
 
-pub use self::job::{FunctionKey, FunctionKind, Job, JobError, JobErrorKind, JobOutcome, JobSuccess};
+pub use self::job::{
+    FunctionKey, FunctionKind, Job, JobError, JobErrorKind, JobOutcome, JobSuccess, Listener,
+};
 pub use self::options::{PoolOptions, Recycle};
 pub use self::output::Captured;
 pub use self::pickle::exception_pickle;

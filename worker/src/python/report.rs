@@ -7,7 +7,14 @@ use super::zygote::{Exit, PythonVersion};
 /// Builds the error of a task that was ended from outside, with the end of its stderr.
 pub(super) fn ended_from_outside(kind: JobErrorKind, message: String, log_tail: String) -> JobError {
     let exception = exception_pickle(&message);
-    JobError { kind, type_name: "WorkerFailure".into(), message, traceback: log_tail, exception }
+    JobError {
+        kind,
+        type_name: "WorkerFailure".into(),
+        message,
+        traceback: log_tail,
+        bases: Vec::new(),
+        exception,
+    }
 }
 
 /// Why a child died that nobody had asked to.

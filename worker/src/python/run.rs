@@ -162,6 +162,11 @@ fn exchange(
                     let _ = started.send(());
                 }
             }
+            Answer::Progress(progress) => {
+                if let Some(listener) = &job.progress {
+                    let _ = listener.to.try_send((listener.lease, progress));
+                }
+            }
             Answer::Result { usage, payload } => return Ok(Some(Verdict::Answered(usage, Ok(payload)))),
             Answer::Error { usage, error } => return Ok(Some(Verdict::Answered(usage, Err(error)))),
             Answer::Pong => return Err(io::Error::other("the child answered a question that was not asked")),
@@ -201,8 +206,8 @@ fn reported(error: ErrorReport, watch: &Watch, start: Instant) -> JobError {
         let message = report::stopped(&kind, start.elapsed().as_millis(), true);
         return report::ended_from_outside(kind, message, error.traceback);
     }
-    let ErrorReport { type_name, message, traceback, exception, .. } = error;
-    JobError { kind, type_name, message, traceback, exception }
+    let ErrorReport { type_name, message, traceback, bases, exception, .. } = error;
+    JobError { kind, type_name, message, traceback, bases, exception }
 }
 
 /// The error of a task whose child is gone.

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use tokio::sync::oneshot;
-
-use raftwork_worker::python::{FunctionKind, JobErrorKind};
+use raftwork_api::kernel::{LeaseRef, TaskId, Token};
+use raftwork_api::tasks::Progress;
+use raftwork_worker::python::{FunctionKind, Job, JobErrorKind, Listener};
+use tokio::sync::{mpsc, oneshot};
 
 use crate::python;
 use crate::support::{DEADLINE, error, job, job_with, options, pool, raw_job, result, run, source_job};
@@ -38,6 +39,38 @@ def f():
     assert seen == [task]
     return task.id, task.token, task.attempt";
     assert_eq!(result(&pool(1).await, job(source)).await, "('0190-task', 77, 2)");
+}
+
+#[tokio::test]
+async fn progress_is_told_while_the_task_runs_and_never_after() {
+    let pool = pool(1).await;
+    let lease = LeaseRef { task: TaskId::from_u128(1), token: Token(77) };
+    let (to, mut said) = mpsc::channel(1000);
+    let source = "
+def f():
+    import threading, time
+    from raftwork._context import current_task
+    task = current_task()
+    def go_on():
+        while True:
+            task.progress(3)
+            time.sleep(0.001)
+    threading.Thread(target=go_on, daemon=True).start()
+    for n in range(10000):
+        task.progress(n + 1, 10000, 'counting')
+    return 1";
+    let mut counting = job(source);
+    counting.progress = Some(Listener { lease, to });
+    assert_eq!(result(&pool, counting).await, "1");
+    let words: Vec<_> = std::iter::from_fn(|| said.try_recv().ok()).collect();
+    assert!(words.len() < 1000 && words.iter().all(|(of, _)| *of == lease), "{} words", words.len());
+    let last = Progress { done: 10_000, total: Some(10_000), message: "counting".to_owned() };
+    assert!(words.iter().any(|(_, word)| *word == last), "{words:?}");
+    // The thread that it left behind has no say in what comes next.
+    for _ in 0..20 {
+        let next = Job { token: 78, ..job("def f(): return __import__('time').sleep(0.01)") };
+        assert_eq!(result(&pool, next).await, "None");
+    }
 }
 
 #[tokio::test]

@@ -12,6 +12,7 @@ async fn an_exception_comes_back_as_itself() {
     let error = error(&pool, job("def f(): raise KeyError('lost', 3)")).await;
     assert_eq!(error.kind, JobErrorKind::Exception);
     assert_eq!((error.type_name.as_str(), error.message.as_str()), ("KeyError", "('lost', 3)"));
+    assert_eq!(error.bases, ["LookupError", "Exception", "BaseException"]);
     assert!(error.traceback.contains("in f") && error.traceback.contains("KeyError"), "{}", error.traceback);
     assert!(!error.traceback.contains("_runtime"), "{}", error.traceback);
     assert_eq!(

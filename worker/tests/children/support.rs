@@ -50,6 +50,7 @@ pub fn raw_job(code: Bytes, kind: FunctionKind, args: Bytes) -> Job {
         timeout: None,
         cancel: CancellationToken::new(),
         started: None,
+        progress: None,
     }
 }
 

@@ -1,5 +1,6 @@
 //! Replays the Raft log through a naive model, and notes what it implies for every task.
 
+mod job;
 mod model;
 
 pub(crate) use self::model::Model;

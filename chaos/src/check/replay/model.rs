@@ -6,7 +6,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use raftwork_api::kernel::{FunctionId, PythonVersion, RequestId, Status, TaskId, WorkerId};
 
-use crate::check::dossier::{Act, Fact, Moment, Saw, Sight};
+use super::job::{At, Job, PLACES, PRIORITY_MAX, pause_ms};
+use crate::check::dossier::{Act, Fact, Moment, Saw};
 use crate::check::evidence::request_of;
 use crate::history::{FailureKind, Fingerprint, LogCommand, LogEntry, LogItem, Options, Refusal, Retry};
 
@@ -21,7 +22,6 @@ const DUE_MAX: usize = 1024;
 const ACQUIRE_MAX: u16 = 1024;
 /// Bounds of a submit.
 const ITEMS_MAX: usize = 10_000;
-const PRIORITY_MAX: u8 = 9;
 const ATTEMPTS_MAX: u16 = 1000;
 
 /// What the replay tells of an entry.
@@ -45,57 +45,27 @@ struct Function {
     python: Option<PythonVersion>,
 }
 
-#[derive(Debug)]
-struct Job {
-    request: Fingerprint,
-    seq: u64,
-    priority: u8,
-    python: Option<PythonVersion>,
-    retry: Retry,
-    run_max_ms: Option<u64>,
-    retention_ms: u64,
-    token: u64,
-    failures: u16,
-    crashes: u16,
-    losses: u16,
-    at: At,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq)]
-enum At {
-    Pause(u64),
-    Ready,
-    Held(WorkerId, RequestId, Option<u64>),
-    Ended(Status, Option<Fingerprint>, u64),
-}
-
-impl Job {
-    const fn attempts(&self) -> u16 {
-        self.failures + self.crashes + self.losses
-    }
-
-    fn sight(&self) -> Sight {
-        let (status, result) = match self.at {
-            At::Pause(_) => (Status::Waiting, None),
-            At::Ready => (Status::Queued, None),
-            At::Held(..) => (Status::Running, None),
-            At::Ended(status, result, _) => (status, result),
-        };
-        Sight { status, token: Some(self.token), attempts: Some(u32::from(self.attempts())), result }
-    }
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Due {
+    Deadline,
+    Phase,
 }
 
 /// The state that the log implies.
 #[derive(Debug, Default)]
 pub(crate) struct Model {
     now: u64,
+    /// What the calendar of the entry says.
+    calendar: u64,
     tokens: u64,
     seqs: u64,
     functions: HashMap<FunctionId, Function>,
     jobs: HashMap<TaskId, Job>,
-    /// By the Python that they need: best priority first, then in the order of acceptance.
-    ready: BTreeMap<Option<PythonVersion>, BTreeSet<(u8, u64, TaskId)>>,
-    due: BTreeSet<(u64, TaskId)>,
+    /// By the Python that they need: by priority and age.
+    ready: BTreeMap<Option<PythonVersion>, BTreeSet<(u64, u64, TaskId)>>,
+    /// By when; what has failed by then comes before what is due then.
+    due: BTreeSet<(u64, Due, TaskId)>,
+    dated: BTreeSet<(u64, TaskId)>,
     held: HashMap<(WorkerId, RequestId), BTreeSet<(u64, TaskId)>>,
     touched: BTreeSet<TaskId>,
 }
@@ -115,7 +85,7 @@ impl Model {
     pub(crate) fn apply(&mut self, entry: &LogEntry) -> Told {
         let mut told = Told::default();
         let Some(log_ms) = entry.log_ms else { return told };
-        self.advance(log_ms);
+        self.advance(log_ms, entry.wall_ms);
         for command in &entry.commands {
             self.carry_out(command, entry.index, &mut told);
         }
@@ -126,17 +96,23 @@ impl Model {
         told
     }
 
-    fn advance(&mut self, log_ms: u64) {
+    fn advance(&mut self, log_ms: u64, wall_ms: u64) {
         self.now = self.now.max(log_ms);
+        self.calendar = wall_ms;
         for _ in 0..DUE_MAX {
-            let Some(&(due, task)) = self.due.first() else { return };
-            if due > self.now {
-                return;
-            }
-            if matches!(self.jobs[&task].at, At::Pause(_)) {
-                self.put(task, At::Ready);
-            } else {
-                self.charge(task, FailureKind::Timeout, true);
+            let due = self.due.first().filter(|(at, ..)| *at <= self.now).copied();
+            let dated = self.dated.first().filter(|(at, _)| *at <= self.calendar).copied();
+            match (due, dated) {
+                (Some((_, Due::Deadline, task)), _) => self.end(task, Status::Failed, None),
+                (Some((_, Due::Phase, task)), _) if matches!(self.jobs[&task].at, At::Pause(_)) => {
+                    self.put(task, At::Ready);
+                }
+                (Some((_, Due::Phase, task)), _) => {
+                    let again = !self.jobs[&task].is_final(FailureKind::Timeout, &[]);
+                    self.charge(task, FailureKind::Timeout, again);
+                }
+                (None, Some((_, task))) => self.put(task, At::Ready),
+                (None, None) => return,
             }
         }
     }
@@ -174,8 +150,8 @@ impl Model {
                 let answer = self.complete(*task, token.0, *result);
                 note(*task, Act::Complete { token: token.0, result: *result }, answer);
             }
-            LogCommand::Fail { task, token, kind, retryable } => {
-                let answer = self.fail(*task, token.0, *kind, *retryable);
+            LogCommand::Fail { task, token, kind, classes, retryable } => {
+                let answer = self.fail(*task, token.0, *kind, classes, *retryable);
                 note(*task, Act::Fail { token: token.0 }, answer);
             }
             LogCommand::Release { task, token } => {
@@ -187,6 +163,7 @@ impl Model {
                     told.expiries += u64::from(self.expire(*task, token.0, *started));
                 }
             }
+            LogCommand::Redrive { task, into } => self.redrive(*task, *into),
             LogCommand::Forget { tasks } => tasks.iter().for_each(|task| self.forget(*task)),
         }
     }
@@ -213,20 +190,31 @@ impl Model {
             wanted.insert(item.task, request);
         }
         for (task, request) in fresh {
-            self.accept(task, request, &spec, options);
+            self.accept(task, request, function, &spec, options);
         }
         Ok(None)
     }
 
-    fn accept(&mut self, task: TaskId, request: Fingerprint, spec: &Function, options: &Options) {
-        self.seqs += 1;
-        let at = match options.delay_ms() {
-            0 => At::Ready,
-            delay => At::Pause(self.now.saturating_add(delay)),
+    fn accept(
+        &mut self,
+        task: TaskId,
+        request: Fingerprint,
+        function: FunctionId,
+        spec: &Function,
+        options: &Options,
+    ) {
+        self.seqs = (self.seqs + 1).max(self.now.saturating_mul(PLACES));
+        let at = match (options.run_at_ms, options.delay_ms()) {
+            (Some(at), _) if at > self.calendar => At::Dated(at),
+            (Some(_), _) | (None, 0) => At::Ready,
+            (None, delay) => At::Pause(self.now.saturating_add(delay)),
         };
         let job = Job {
             request,
+            function,
+            options: options.clone(),
             seq: self.seqs,
+            accepted: self.now,
             priority: options.priority(),
             python: options.python.or(spec.python),
             retry: options.retry.unwrap_or(spec.retry),
@@ -246,16 +234,20 @@ impl Model {
     /// Moves a job; the ordered sets follow.
     fn put(&mut self, task: TaskId, at: At) {
         let job = self.jobs.get_mut(&task).expect("only jobs that exist are moved");
-        let rank = (PRIORITY_MAX - job.priority, job.seq, task);
+        let rank = (job.rank(), job.seq, task);
+        job.deadline().map(|at| self.due.remove(&(at, Due::Deadline, task)));
         match job.at {
             At::Pause(due) => {
-                self.due.remove(&(due, task));
+                self.due.remove(&(due, Due::Phase, task));
+            }
+            At::Dated(at) => {
+                self.dated.remove(&(at, task));
             }
             At::Ready => {
                 self.ready.entry(job.python).or_default().remove(&rank);
             }
             At::Held(worker, request, until) => {
-                until.map(|until| self.due.remove(&(until, task)));
+                until.map(|until| self.due.remove(&(until, Due::Phase, task)));
                 let held = self.held.entry((worker, request)).or_default();
                 held.remove(&(job.token, task));
                 if held.is_empty() {
@@ -265,15 +257,19 @@ impl Model {
             At::Ended(..) => {}
         }
         job.at = at;
+        self.due.extend(job.deadline().map(|at| (at, Due::Deadline, task)));
         match at {
             At::Pause(due) => {
-                self.due.insert((due, task));
+                self.due.insert((due, Due::Phase, task));
+            }
+            At::Dated(at) => {
+                self.dated.insert((at, task));
             }
             At::Ready => {
                 self.ready.entry(job.python).or_default().insert(rank);
             }
             At::Held(worker, request, until) => {
-                self.due.extend(until.map(|until| (until, task)));
+                self.due.extend(until.map(|until| (until, Due::Phase, task)));
                 self.held.entry((worker, request)).or_default().insert((job.token, task));
             }
             At::Ended(..) => {}
@@ -296,6 +292,11 @@ impl Model {
             let heads = [None, Some(python)];
             let heads = heads.iter().filter_map(|python| self.ready.get(python)?.first());
             let Some(&(.., task)) = heads.min() else { break };
+            // More may have missed their time than one entry ends; each takes a turn.
+            if self.jobs[&task].deadline().is_some_and(|at| at <= self.now) {
+                self.end(task, Status::Failed, None);
+                continue;
+            }
             // Off the list first: the token is part of where a lease is listed.
             self.put(task, At::Ended(Status::Queued, None, u64::MAX));
             self.tokens += 1;
@@ -314,7 +315,7 @@ impl Model {
         match job.at {
             At::Ended(..) if job.token == token => Err((Refusal::AlreadyFinished, None)),
             at if job.token == token && token != 0 => Ok(at),
-            At::Pause(_) | At::Ready | At::Held(..) | At::Ended(..) => {
+            At::Pause(_) | At::Dated(_) | At::Ready | At::Held(..) | At::Ended(..) => {
                 Err((Refusal::StaleLease, Some(job.token)))
             }
         }
@@ -325,7 +326,7 @@ impl Model {
         let job = self.jobs.get(&task).filter(|job| job.token == token)?;
         match job.at {
             At::Ended(status, ..) => Some(status),
-            At::Pause(_) | At::Ready | At::Held(..) => None,
+            At::Pause(_) | At::Dated(_) | At::Ready | At::Held(..) => None,
         }
     }
 
@@ -343,16 +344,24 @@ impl Model {
         Ok(Some(Status::Completed))
     }
 
-    fn fail(&mut self, task: TaskId, token: u64, kind: FailureKind, retryable: bool) -> Answer {
+    fn fail(
+        &mut self,
+        task: TaskId,
+        token: u64,
+        kind: FailureKind,
+        classes: &[String],
+        retryable: bool,
+    ) -> Answer {
         if let Some(status @ (Status::Failed | Status::Parked)) = self.ended_under(task, token) {
             return Ok(Some(status));
         }
         if matches!(self.newest(task, token)?, At::Held(..)) {
-            self.charge(task, kind, retryable);
+            let again = retryable && !self.jobs[&task].is_final(kind, classes);
+            self.charge(task, kind, again);
         }
         Ok(Some(match self.jobs[&task].at {
             At::Ended(status, ..) => status,
-            At::Pause(_) | At::Ready | At::Held(..) => Status::Waiting,
+            At::Pause(_) | At::Dated(_) | At::Ready | At::Held(..) => Status::Waiting,
         }))
     }
 
@@ -371,13 +380,18 @@ impl Model {
             FailureKind::Exception
             | FailureKind::Timeout
             | FailureKind::Unserializable
-            | FailureKind::Load => {
+            | FailureKind::Load
+            | FailureKind::Expired => {
                 job.failures += 1;
                 let again = retryable && job.failures < job.retry.max_attempts;
                 if again { Ok(pause_ms(job.retry, task, job.failures)) } else { Err(Status::Failed) }
             }
         };
+        let end_by = job.options.total_ms.map(|total| job.accepted.saturating_add(total));
         match pause {
+            Ok(pause) if end_by.is_some_and(|at| at <= self.now.saturating_add(pause)) => {
+                self.end(task, Status::Failed, None);
+            }
             Ok(0) => self.put(task, At::Ready),
             Ok(pause) => self.put(task, At::Pause(self.now.saturating_add(pause))),
             Err(status) => self.end(task, status, None),
@@ -395,9 +409,17 @@ impl Model {
 
     fn release(&mut self, task: TaskId, token: u64) -> Answer {
         if matches!(self.newest(task, token)?, At::Held(..)) {
-            self.put(task, At::Ready);
+            self.hand_back(task);
         }
         Ok(Some(Status::Queued))
+    }
+
+    /// A start that did not happen may have been due meanwhile.
+    fn hand_back(&mut self, task: TaskId) {
+        self.put(task, At::Ready);
+        if self.jobs[&task].deadline().is_some_and(|at| at <= self.now) {
+            self.end(task, Status::Failed, None);
+        }
     }
 
     fn cancel(&mut self, task: TaskId) -> Answer {
@@ -405,7 +427,7 @@ impl Model {
             None => Err((Refusal::UnknownTask, None)),
             Some(At::Ended(Status::Cancelled, ..)) => Ok(Some(Status::Cancelled)),
             Some(At::Ended(..)) => Err((Refusal::AlreadyFinished, None)),
-            Some(At::Pause(_) | At::Ready | At::Held(..)) => {
+            Some(At::Pause(_) | At::Dated(_) | At::Ready | At::Held(..)) => {
                 self.end(task, Status::Cancelled, None);
                 Ok(Some(Status::Cancelled))
             }
@@ -417,9 +439,23 @@ impl Model {
         if held && started {
             self.charge(task, FailureKind::WorkerLost, true);
         } else if held {
-            self.put(task, At::Ready);
+            self.hand_back(task);
         }
         held
+    }
+
+    /// No submit asks for the same as a redrive, so its request is like no other.
+    fn redrive(&mut self, task: TaskId, into: TaskId) {
+        let Some(job) = self.jobs.get(&task) else { return };
+        let failed = matches!(job.at, At::Ended(Status::Failed | Status::Parked, ..));
+        if !failed || self.jobs.contains_key(&into) {
+            return;
+        }
+        let (function, options) =
+            (job.function, Options { delay_ms: None, run_at_ms: None, ..job.options.clone() });
+        let spec = self.functions[&function].clone();
+        let request = Fingerprint::of(format!("redrive of {task}").as_bytes());
+        self.accept(into, request, function, &spec, &options);
     }
 
     fn forget(&mut self, task: TaskId) {
@@ -432,22 +468,4 @@ impl Model {
             self.touched.insert(task);
         }
     }
-}
-
-/// The pause after the given number of failures: exponential, half of it certain and half of it drawn from a hash of task
-/// and number ("equal jitter"), as the guarantees of retries describe it.
-fn pause_ms(retry: Retry, task: TaskId, failures: u16) -> u64 {
-    let doublings = u32::from(failures.saturating_sub(1)).min(31);
-    let bound = (u64::from(retry.initial_ms) << doublings).min(u64::from(retry.max_ms));
-    let (high, low) = task.as_uuid().as_u64_pair();
-    let half = bound / 2;
-    bound - half + split_mix(low ^ high.rotate_left(32) ^ u64::from(failures)) % (half + 1)
-}
-
-/// One step of `SplitMix64` (Steele, Lea and Flood, "Fast splittable pseudorandom number generators", 2014).
-const fn split_mix(seed: u64) -> u64 {
-    let mut z = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ (z >> 31)
 }

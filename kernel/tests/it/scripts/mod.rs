@@ -30,6 +30,8 @@ enum Line {
     Advance(Span),
     /// `clock 5s`: the leader's clock shows this from now on; no entry
     Clock(Span),
+    /// `calendar 2h`: the leader's calendar shows this from now on, and moves on with its clock; no entry
+    Calendar(Span),
     /// Rebuilds the state from its rows, and demands that nothing is different.
     Restart,
     /// `show a b`: all that is known of these tasks
@@ -50,6 +52,8 @@ enum Line {
 struct Conversation {
     group: Group,
     clock: u64,
+    /// What the calendar shows when the clock shows zero.
+    epoch: i128,
     begun: Option<Vec<Command>>,
     acquires: u32,
     last: Option<Applied>,
@@ -74,6 +78,7 @@ impl goldenscript::Runner for Conversation {
                 return Ok(self.apply(Vec::new()));
             }
             Line::Clock(at) => self.clock = at.0,
+            Line::Calendar(at) => self.epoch = i128::from(at.0) - i128::from(self.clock),
             Line::Restart => self.restart()?,
             Line::Show(tasks) => return Ok(self.show(tasks)),
             Line::Count => return Ok(self.count()),
@@ -103,7 +108,9 @@ impl Conversation {
     }
 
     fn apply(&mut self, commands: Vec<Command>) -> String {
-        let entry = Entry { log_time: LogTime(self.clock), wall_time: WallTime(self.clock), commands };
+        let calendar = (self.epoch + i128::from(self.clock)).clamp(0, u64::MAX.into());
+        let wall_time = WallTime(u64::try_from(calendar).expect("it was clamped"));
+        let entry = Entry { log_time: LogTime(self.clock), wall_time, commands };
         let applied = self.group.apply(&entry);
         let mut text = String::new();
         for reply in &applied.replies {

@@ -3,8 +3,8 @@
 use bytes::Bytes;
 use raftwork_kernel::{
     Acquire, AcquireWith, Cancel, CodeHash, Command, Complete, Expire, Extend, Fail, FailureKind, Forget,
-    FunctionSpec, Language, Millis, Output, PythonVersion, Register, Release, RetryPolicy, Rule, Rules,
-    Submit, SubmitUnder, Tags, TaskError, TaskId, TaskOptions, limits,
+    FunctionSpec, Language, Millis, Output, PythonVersion, Redrive, Register, Release, RetryPolicy, Rule,
+    Rules, Submit, SubmitUnder, Tags, TaskError, TaskId, TaskOptions, WallTime, limits,
 };
 
 use crate::support::names::{Lease, Name, Span};
@@ -32,7 +32,8 @@ pub(super) enum Words {
         #[arg(key)]
         bytes: Option<usize>,
     },
-    /// `submit a b/arguments fn=f priority=9 delay=5s attempts=3 run=30s python=3.11 bytes=10 tags="gpu,big"`
+    /// `submit a b/arguments fn=f priority=9 delay=5s attempts=3 run=30s python=3.11 bytes=10 tags="gpu,big"
+    /// no_retry="ValueError,pkg.Error" start_by=5s total=1m run_at=1h`
     Submit {
         items: Vec<Item>,
         #[arg(key = "fn")]
@@ -51,14 +52,24 @@ pub(super) enum Words {
         bytes: Option<usize>,
         #[arg(key)]
         tags: Option<String>,
+        #[arg(key)]
+        no_retry: Option<String>,
+        #[arg(key)]
+        start_by: Option<Span>,
+        #[arg(key)]
+        total: Option<Span>,
+        #[arg(key)]
+        run_at: Option<Span>,
     },
-    /// `many 2000 fn=f delay=5s`: one submit of the tasks `t0` to `t1999`
+    /// `many 2000 fn=f delay=5s start_by=1s`: one submit of the tasks `t0` to `t1999`
     Many {
         count: usize,
         #[arg(key = "fn")]
         function: Name,
         #[arg(key)]
         delay: Option<Span>,
+        #[arg(key)]
+        start_by: Option<Span>,
     },
     /// `acquire w1 max=2 python=3.11 request=r1 tags="gpu,big"`; without a request id, each line has its own
     Acquire {
@@ -90,11 +101,15 @@ pub(super) enum Words {
         #[arg(key)]
         out_bytes: Option<usize>,
     },
-    /// `fail a@1 kind=timeout message=text retry=false out=text`
+    /// `fail a@1 kind=timeout type=ValueError bases="Exception" message=text retry=false out=text`
     Fail {
         lease: Lease,
         #[arg(key)]
         kind: Option<Kind>,
+        #[arg(key = "type")]
+        type_name: Option<String>,
+        #[arg(key)]
+        bases: Option<String>,
         #[arg(key)]
         message: Option<String>,
         #[arg(key)]
@@ -116,6 +131,8 @@ pub(super) enum Words {
     },
     /// `forget a b`
     Forget(Vec<Name>),
+    /// `redrive a b`: the failed task `a` runs again as `b`
+    Redrive { task: Name, into: Name },
 }
 
 /// A task to submit: `a`, or `a/7` with the arguments 7.
@@ -146,6 +163,7 @@ impl std::str::FromStr for Kind {
             "crash" => FailureKind::Crash { exit_code: None, signal: Some(11) },
             "out-of-memory" => FailureKind::OutOfMemory { limit: 100, peak: 101 },
             "lost" => FailureKind::WorkerLost,
+            "expired" => FailureKind::Expired,
             _ => return Err(format!("'{text}' is no kind of failure")),
         }))
     }
@@ -166,7 +184,8 @@ impl Words {
             | Self::Release(_)
             | Self::Cancel(_)
             | Self::Expire { .. }
-            | Self::Forget(_) => self.short_command(request),
+            | Self::Forget(_)
+            | Self::Redrive { .. } => self.short_command(request),
         }
         .expect("each word has its command")
     }
@@ -201,6 +220,9 @@ impl Words {
                 leases: leases.iter().map(|Lease(lease)| (*lease, started.unwrap_or(true))).collect(),
             }),
             Self::Forget(tasks) => Command::Forget(Forget { tasks: tasks.iter().map(Name::task).collect() }),
+            Self::Redrive { task, into } => {
+                Command::Redrive(Redrive { task: task.task(), into: into.task() })
+            }
             Self::Register { .. } | Self::Submit { .. } | Self::Many { .. } | Self::Fail { .. } => {
                 return None;
             }
@@ -239,7 +261,7 @@ impl Words {
     fn submit(&self) -> Option<Submit> {
         let plain = TaskOptions::default();
         let after = |delay: &Option<Span>| delay.map_or(plain.delay, |delay| Millis(delay.0));
-        if let Self::Many { count, function, delay } = self {
+        if let Self::Many { count, function, delay, .. } = self {
             return Some(Submit {
                 function: function.function(),
                 options: TaskOptions { delay: after(delay), ..plain },
@@ -263,22 +285,36 @@ impl Words {
     }
 
     fn rules(&self) -> Rules {
-        let Self::Submit { tags, .. } = self else { return Rules::default() };
-        tags.iter().map(|tags| Rule::Tags(tag_set(tags))).collect()
+        if let Self::Many { start_by, .. } = self {
+            return start_by.iter().map(|span| Rule::StartBy(Millis(span.0))).collect();
+        }
+        let Self::Submit { tags, no_retry, start_by, total, run_at, .. } = self else {
+            return Rules::default();
+        };
+        let tags = tags.iter().map(|tags| Rule::Tags(tag_set(tags)));
+        let no_retry = no_retry.iter().map(|names| Rule::NoRetry(listed(names).collect()));
+        let start_by = start_by.iter().map(|span| Rule::StartBy(Millis(span.0)));
+        let total = total.iter().map(|span| Rule::Total(Millis(span.0)));
+        let run_at = run_at.iter().map(|at| Rule::RunAt(WallTime(at.0)));
+        tags.chain(no_retry).chain(start_by).chain(total).chain(run_at).collect()
     }
 
     fn fail(&self) -> Option<Fail> {
-        let Self::Fail { lease: Lease(lease), kind, message, retry, out, bytes } = self else { return None };
+        let Self::Fail { lease: Lease(lease), kind, type_name, bases, message, retry, out, bytes } = self
+        else {
+            return None;
+        };
         let message = message.as_deref().unwrap_or("it went wrong");
         Some(Fail {
             lease: *lease,
             error: TaskError {
                 kind: kind.map_or(FailureKind::Exception, |Kind(kind)| kind),
-                type_name: String::new(),
+                type_name: type_name.clone().unwrap_or_default(),
                 message: bytes.map_or_else(|| message.to_owned(), |bytes| "x".repeat(bytes)),
                 traceback: String::new(),
                 exception: None,
             },
+            bases: bases.iter().flat_map(|bases| listed(bases)).map(str::to_owned).collect(),
             retryable: retry.unwrap_or(true),
             output: output(out.as_deref(), None),
         })
@@ -296,7 +332,11 @@ fn under(rules: Rules, submit: Submit) -> Command {
 
 /// `gpu,big`, or nothing.
 fn tag_set(text: &str) -> Tags {
-    text.split(',').filter(|tag| !tag.is_empty()).collect()
+    listed(text).collect()
+}
+
+fn listed(text: &str) -> impl Iterator<Item = &str> {
+    text.split(',').filter(|word| !word.is_empty())
 }
 
 fn many(n: usize) -> TaskId {

@@ -1,12 +1,14 @@
 //! Random entries. Actions choose by number among what there is, so that any action makes sense in any state, and a
 //! case that fails still makes sense when half of it is left out.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 use proptest::prelude::*;
 use raftwork_kernel::{
     Accepted, Acquire, AcquireWith, Applied, Cancel, CodeHash, Command, Complete, Entry, Expire, Extend,
     Fail, FailureKind, Forget, FunctionSpec, Language, LeaseRef, LogTime, Millis, Output, PythonVersion,
-    Register, Rejection, Release, Reply, RetryPolicy, Rule, Rules, State, Submit, SubmitUnder, Tags,
+    Redrive, Register, Rejection, Release, Reply, RetryPolicy, Rule, Rules, State, Submit, SubmitUnder, Tags,
     TaskError, TaskId, TaskOptions, Token, WallTime,
 };
 
@@ -20,22 +22,65 @@ pub(crate) struct Step {
     pub(crate) ms: u64,
     /// Whether a leader with a slow clock makes it.
     pub(crate) slow: bool,
+    /// What its calendar shows more than its clock.
+    pub(crate) ahead: u64,
     pub(crate) actions: Vec<Action>,
 }
 
 /// One command to make. A `u8` that stands for a task, a lease or a request counts back from the newest one.
 #[derive(Debug, Clone)]
 pub(crate) enum Action {
-    Register { function: u8, python: Option<PythonVersion>, retry: RetryPolicy, run: Option<u64>, keep: u64 },
-    Submit { function: u8, items: Vec<Item>, options: TaskOptions, rules: Rules },
-    Acquire { worker: u8, python: PythonVersion, tags: Tags, max: u16, repeat: Option<u8> },
-    Extend { lease: Lease, ms: u64 },
-    Complete { lease: Lease, prints: bool },
-    Fail { lease: Lease, kind: FailureKind, retryable: bool },
-    Release { lease: Lease },
-    Cancel { task: u8 },
-    Expire { leases: Vec<(Lease, bool)> },
-    Forget { tasks: Vec<u8> },
+    Register {
+        function: u8,
+        python: Option<PythonVersion>,
+        retry: RetryPolicy,
+        run: Option<u64>,
+        keep: u64,
+    },
+    Submit {
+        function: u8,
+        items: Vec<Item>,
+        options: TaskOptions,
+        rules: Rules,
+    },
+    Acquire {
+        worker: u8,
+        python: PythonVersion,
+        tags: Tags,
+        max: u16,
+        repeat: Option<u8>,
+    },
+    Extend {
+        lease: Lease,
+        ms: u64,
+    },
+    Complete {
+        lease: Lease,
+        prints: bool,
+    },
+    Fail {
+        lease: Lease,
+        kind: FailureKind,
+        named: bool,
+        retryable: bool,
+    },
+    Release {
+        lease: Lease,
+    },
+    Cancel {
+        task: u8,
+    },
+    Expire {
+        leases: Vec<(Lease, bool)>,
+    },
+    Forget {
+        tasks: Vec<u8>,
+    },
+    /// As a new task, or as one that is there.
+    Redrive {
+        task: u8,
+        into: Option<u8>,
+    },
 }
 
 /// A task to submit: a new one, or an earlier one again, with one of few arguments.
@@ -66,8 +111,13 @@ enum Whose {
 
 pub(crate) fn steps(most: usize) -> impl Strategy<Value = Vec<Step>> {
     let actions = prop::collection::vec(action(), 0..5);
-    let step = (prop_oneof![4 => Just(0), 4 => 1_u64..500, 1 => 1_000_u64..40_000], any::<u8>(), actions);
-    let step = step.prop_map(|(ms, slow, actions)| Step { ms, slow: slow > 240, actions });
+    let step = (
+        prop_oneof![8 => Just(0), 8 => 1_u64..500, 2 => 1_000_u64..40_000, 1 => 1_000_000_u64..9_000_000],
+        any::<u8>(),
+        prop_oneof![8 => Just(5_000), 1 => Just(0), 1 => 5_000_u64..20_000],
+        actions,
+    );
+    let step = step.prop_map(|(ms, slow, ahead, actions)| Step { ms, slow: slow > 240, ahead, actions });
     prop::collection::vec(step, 1..most)
 }
 
@@ -79,12 +129,13 @@ fn action() -> impl Strategy<Value = Action> {
             .prop_map(|(worker, python, tags, max, repeat)| Action::Acquire { worker, python, tags, max, repeat }),
         1 => (lease(), run_ms()).prop_map(|(lease, ms)| Action::Extend { lease, ms }),
         3 => (lease(), any::<bool>()).prop_map(|(lease, prints)| Action::Complete { lease, prints }),
-        8 => (lease(), kind(), any::<bool>())
-            .prop_map(|(lease, kind, retryable)| Action::Fail { lease, kind, retryable }),
+        8 => (lease(), kind(), any::<bool>(), any::<bool>())
+            .prop_map(|(lease, kind, named, retryable)| Action::Fail { lease, kind, named, retryable }),
         1 => lease().prop_map(|lease| Action::Release { lease }),
         1 => (0_u8..12).prop_map(|task| Action::Cancel { task }),
         2 => prop::collection::vec((lease(), any::<bool>()), 1..4).prop_map(|leases| Action::Expire { leases }),
         1 => prop::collection::vec(0_u8..12, 1..6).prop_map(|tasks| Action::Forget { tasks }),
+        2 => (0_u8..12, prop::option::weighted(0.3, 0_u8..6)).prop_map(|(task, into)| Action::Redrive { task, into }),
     ]
 }
 
@@ -127,7 +178,20 @@ fn rules() -> impl Strategy<Value = Rules> {
         1 => Just(&["no tag"][..]),
     ];
     let tags = prop::option::weighted(0.2, tags.prop_map(|tags| Rule::Tags(tags.iter().copied().collect())));
-    tags.prop_map(|tags| tags.into_iter().collect())
+    let names = prop_oneof![
+        3 => Just(&["LookupError", "shop.Broken"][..]),
+        1 => Just(&["TimeoutError"][..]),
+        1 => Just(&[""][..]),
+    ];
+    let no_retry =
+        prop::option::weighted(0.2, names.prop_map(|names| Rule::NoRetry(names.iter().copied().collect())));
+    let span = || prop_oneof![1 => Just(0), 8 => 1_u64..5_000, 1 => Just(u64::MAX)].prop_map(Millis);
+    let start_by = prop::option::weighted(0.2, span().prop_map(Rule::StartBy));
+    let total = prop::option::weighted(0.2, span().prop_map(Rule::Total));
+    let run_at = prop::option::weighted(0.2, (0_u64..40_000).prop_map(|at| Rule::RunAt(WallTime(at))));
+    (tags, no_retry, start_by, total, run_at).prop_map(|(tags, no_retry, start_by, total, run_at)| {
+        tags.into_iter().chain(no_retry).chain(start_by).chain(total).chain(run_at).collect()
+    })
 }
 
 fn offer() -> impl Strategy<Value = Tags> {
@@ -189,6 +253,7 @@ pub(crate) struct World {
     granted: Vec<LeaseRef>,
     held: Vec<LeaseRef>,
     acquires: Vec<Acquire>,
+    redrives: BTreeMap<TaskId, TaskId>,
 }
 
 impl World {
@@ -197,7 +262,7 @@ impl World {
         self.clock += step.ms;
         let clock = if step.slow { self.clock.saturating_sub(5_000) } else { self.clock };
         let commands = step.actions.iter().map(|action| self.command(action)).collect();
-        Entry { log_time: LogTime(clock), wall_time: WallTime(clock), commands }
+        Entry { log_time: LogTime(clock), wall_time: WallTime(clock + step.ahead), commands }
     }
 
     /// Remembers the leases that an entry gave out, and those that are held after it.
@@ -245,9 +310,10 @@ impl World {
                 result: Bytes::from_static(b"result"),
                 output: printed(if *prints { b"hello" } else { b"" }),
             }),
-            Action::Fail { lease, kind, retryable } => Command::Fail(Fail {
+            Action::Fail { lease, kind, named, retryable } => Command::Fail(Fail {
                 lease: self.lease(lease),
                 error: error(*kind),
+                bases: if *named { vec!["LookupError".to_owned()] } else { Vec::new() },
                 retryable: *retryable,
                 output: printed(b""),
             }),
@@ -258,6 +324,11 @@ impl World {
             }),
             Action::Forget { tasks } => {
                 Command::Forget(Forget { tasks: tasks.iter().map(|task| self.task(*task)).collect() })
+            }
+            Action::Redrive { task, into } => {
+                let task = self.task(*task);
+                let into = if let Some(back) = into { self.task(*back) } else { self.redrive_of(task) };
+                Command::Redrive(Redrive { task, into })
             }
         }
     }
@@ -273,6 +344,16 @@ impl World {
         let task = Name(format!("t{}", (self.tasks.len() * 37 + 11) % 1_000)).task();
         self.tasks.push(task);
         task
+    }
+
+    /// Always the same for the same task.
+    fn redrive_of(&mut self, task: TaskId) -> TaskId {
+        if let Some(into) = self.redrives.get(&task) {
+            return *into;
+        }
+        let into = self.new_task();
+        self.redrives.insert(task, into);
+        into
     }
 
     fn acquire(&mut self, worker: u8, python: PythonVersion, max: u16, repeat: Option<u8>) -> Acquire {
@@ -384,7 +465,14 @@ fn random_entries_meet_every_answer() {
         "Granted(0)",
         "Granted(some)",
         "Invalid",
+        "NotRedrivable(Cancelled)",
+        "NotRedrivable(Completed)",
+        "NotRedrivable(Queued)",
+        "NotRedrivable(Running)",
+        "NotRedrivable(Waiting)",
         "OverLimit",
+        "Redriven(false)",
+        "Redriven(true)",
         "Registered",
         "Released",
         "StaleLease",
@@ -412,6 +500,7 @@ fn kind_of_answer(reply: &Reply) -> String {
         Ok(Accepted::Cancelled) => "Cancelled".to_owned(),
         Ok(Accepted::Expired(count)) => format!("Expired({})", some(*count as usize)),
         Ok(Accepted::Forgotten(count)) => format!("Forgotten({})", some(*count as usize)),
+        Ok(Accepted::Redriven { created }) => format!("Redriven({created})"),
         Err(Rejection::UnknownFunction(_)) => "UnknownFunction".to_owned(),
         Err(Rejection::UnknownTask(_)) => "UnknownTask".to_owned(),
         Err(Rejection::FunctionConflict(_)) => "FunctionConflict".to_owned(),
@@ -420,5 +509,6 @@ fn kind_of_answer(reply: &Reply) -> String {
         Err(Rejection::AlreadyFinished { status, .. }) => format!("AlreadyFinished({status:?})"),
         Err(Rejection::OverLimit { .. }) => "OverLimit".to_owned(),
         Err(Rejection::Invalid(_)) => "Invalid".to_owned(),
+        Err(Rejection::NotRedrivable { status, .. }) => format!("NotRedrivable({status:?})"),
     }
 }

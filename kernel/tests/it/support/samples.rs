@@ -2,11 +2,11 @@
 
 use bytes::Bytes;
 use raftwork_kernel::{
-    Accepted, Acquire, AcquireWith, Cancel, CodeHash, Command, Complete, Counters, Entry, Expire, Extend,
-    Fail, FailureKind, Forget, Function, FunctionId, FunctionSpec, Grant, Language, Lease, LeaseRef, LogTime,
-    Millis, Outcome, Output, Phase, PythonVersion, Record, Register, Rejection, Release, Reply, RequestId,
-    RetryPolicy, Rule, Rules, Scalars, Seq, Status, Submit, SubmitUnder, Tags, Task, TaskError, TaskId,
-    TaskOptions, TaskRow, Token, WallTime, WorkerId,
+    Accepted, Acquire, AcquireWith, Cancel, CodeHash, Command, Complete, Counters, Deadlines, Entry, Expire,
+    Extend, Fail, FailureKind, Forget, Function, FunctionId, FunctionSpec, Grant, Language, Lease, LeaseRef,
+    LogTime, Millis, Outcome, Output, Phase, PythonVersion, Record, Redrive, Register, Rejection, Release,
+    Reply, RequestId, RetryPolicy, Rule, Rules, Scalars, Seq, Status, Submit, SubmitUnder, Tags, Task,
+    TaskError, TaskId, TaskOptions, TaskRow, Token, WallTime, WorkerId,
 };
 
 const TASK: TaskId = TaskId::from_u128(0x0190_a5e4_7c3b_7cc1_8a54_2f6a_5d1b_9c3e);
@@ -42,9 +42,15 @@ pub(crate) fn entry() -> Entry {
         Command::Expire(Expire { leases: vec![(LEASE, true), (LEASE, false)] }),
         Command::Forget(Forget { tasks: vec![TASK, TaskId::from_u128(2)] }),
     ];
-    let fails = errors()
-        .into_iter()
-        .map(|error| Command::Fail(Fail { lease: LEASE, error, retryable: true, output: Output::default() }));
+    let fails = errors().into_iter().map(|error| {
+        Command::Fail(Fail {
+            lease: LEASE,
+            error,
+            bases: bases(),
+            retryable: true,
+            output: Output::default(),
+        })
+    });
     let commands = commands.into_iter().chain(fails).collect();
     Entry { log_time: LogTime(123_456), wall_time: WallTime(1_795_000_000_000), commands }
 }
@@ -56,15 +62,36 @@ pub(crate) fn later_commands() -> Vec<Command> {
     vec![
         Command::SubmitUnder(SubmitUnder { submit, rules: rules() }),
         Command::AcquireWith(AcquireWith { acquire, tags: tags() }),
+        Command::Redrive(Redrive { task: TASK, into: TaskId::from_u128(2) }),
     ]
 }
 
 pub(crate) fn rules() -> Rules {
-    [Rule::Tags(tags())].into_iter().collect()
+    [
+        Rule::Tags(tags()),
+        Rule::RedriveOf(TASK),
+        Rule::NoRetry(["ValueError", "shop.errors.Broken"].into_iter().collect()),
+        Rule::StartBy(Millis(300_000)),
+        Rule::Total(Millis(3_600_000)),
+        Rule::RunAt(WallTime(1_795_000_000_000)),
+    ]
+    .into_iter()
+    .collect()
 }
 
 pub(crate) fn later_rejections() -> Vec<Rejection> {
-    vec![Rejection::Invalid("'a b' is no tag".to_owned())]
+    vec![
+        Rejection::Invalid("'a b' is no tag".to_owned()),
+        Rejection::NotRedrivable { task: TASK, status: Status::Running },
+    ]
+}
+
+pub(crate) fn later_replies() -> Vec<Reply> {
+    [true, false].map(|created| Ok(Accepted::Redriven { created })).into()
+}
+
+fn bases() -> Vec<String> {
+    ["builtins.Exception", "builtins.BaseException"].map(str::to_owned).into()
 }
 
 fn tags() -> Tags {
@@ -97,13 +124,16 @@ pub(crate) fn tasks() -> Vec<Task> {
         retry: RETRY,
         run_max: Some(Millis(10_000)),
         retention: Millis(86_400_000),
+        deadlines: None,
     };
+    let deadlines = Deadlines { start_by: Some(LogTime(200_000)), end_by: Some(LogTime(900_000)) };
     let lease = |run_until| Lease { worker: WORKER, request: REQUEST, run_until };
     vec![
         task(Phase::Waiting { due: LogTime(200_000) }),
-        task(Phase::Ready),
+        Task { deadlines: Some(Box::new(deadlines)), ..task(Phase::Ready) },
         task(Phase::Leased(Box::new(lease(Some(LogTime(300_000)))))),
         Task { python: None, run_max: None, ..task(Phase::Leased(Box::new(lease(None)))) },
+        task(Phase::Scheduled { at: WallTime(1_795_000_000_000) }),
     ]
 }
 
@@ -179,7 +209,7 @@ const STATUSES: [Status; 7] = [
     Status::Cancelled,
 ];
 
-fn errors() -> [TaskError; 7] {
+fn errors() -> [TaskError; 8] {
     [
         FailureKind::Exception,
         FailureKind::Timeout,
@@ -188,6 +218,7 @@ fn errors() -> [TaskError; 7] {
         FailureKind::Crash { exit_code: Some(-1), signal: Some(11) },
         FailureKind::OutOfMemory { limit: 1 << 30, peak: (1 << 30) + 1 },
         FailureKind::WorkerLost,
+        FailureKind::Expired,
     ]
     .map(|kind| TaskError {
         kind,

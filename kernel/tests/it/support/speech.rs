@@ -31,6 +31,8 @@ fn accepted(accepted: &Accepted) -> String {
         Accepted::Cancelled => "cancelled".to_owned(),
         Accepted::Expired(count) => format!("expired {count}"),
         Accepted::Forgotten(count) => format!("forgot {count}"),
+        Accepted::Redriven { created: true } => "redriven".to_owned(),
+        Accepted::Redriven { created: false } => "redriven before".to_owned(),
     }
 }
 
@@ -83,6 +85,7 @@ fn live(state: &State, id: TaskId, task: &Task) -> String {
     let mut parts = vec![state.status(&id).map_or("gone", Status::as_str).to_owned()];
     match &task.phase {
         Phase::Waiting { due } => parts.push(format!("until {}", moment(*due))),
+        Phase::Scheduled { at } => parts.push(format!("for the calendar to say {}", Span(at.0))),
         Phase::Ready => {}
         Phase::Leased(held) => {
             parts.push(format!("on {} for {}", worker_name(held.worker), name_of(held.request.as_uuid())));
@@ -91,6 +94,9 @@ fn live(state: &State, id: TaskId, task: &Task) -> String {
     }
     parts.push(newest(task.token));
     parts.extend(counters(task.counters));
+    let deadlines = task.deadlines.as_deref().copied().unwrap_or_default();
+    parts.extend(deadlines.start_by.map(|at| format!("to start by {}", moment(at))));
+    parts.extend(deadlines.end_by.map(|at| format!("to end by {}", moment(at))));
     parts.join(", ")
 }
 

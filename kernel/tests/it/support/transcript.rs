@@ -11,7 +11,8 @@ use super::speech;
 /// The lines of one entry.
 pub(crate) fn entry(entry: &Entry) -> String {
     let commands: String = entry.commands.iter().map(|one| command(one) + "\n").collect();
-    format!("clock {}\nbegin\n{commands}commit\n", Span(entry.log_time.0))
+    let (clock, calendar) = (Span(entry.log_time.0), Span(entry.wall_time.0));
+    format!("clock {clock}\ncalendar {calendar}\nbegin\n{commands}commit\n")
 }
 
 fn command(command: &Command) -> String {
@@ -35,6 +36,9 @@ fn command(command: &Command) -> String {
         Command::Forget(command) => {
             let tasks: Vec<_> = command.tasks.iter().map(|task| speech::name(*task)).collect();
             format!("forget {}", tasks.join(" "))
+        }
+        Command::Redrive(command) => {
+            format!("redrive {} {}", speech::name(command.task), speech::name(command.into))
         }
     }
 }
@@ -73,7 +77,15 @@ fn submit(command: &Submit) -> String {
 }
 
 fn rules(rules: &Rules) -> String {
-    rules.iter().map(|Rule::Tags(needed)| tags(needed)).collect()
+    let word = |rule: &Rule| match rule {
+        Rule::Tags(needed) => tags(needed),
+        Rule::NoRetry(names) => format!(" no_retry=\"{}\"", names.iter().collect::<Vec<_>>().join(",")),
+        Rule::StartBy(span) => format!(" start_by={}", Span(span.0)),
+        Rule::Total(span) => format!(" total={}", Span(span.0)),
+        Rule::RunAt(at) => format!(" run_at={}", Span(at.0)),
+        Rule::RedriveOf(task) => format!(" redrive_of={}", speech::name(*task)),
+    };
+    rules.iter().map(word).collect()
 }
 
 fn tags(tags: &Tags) -> String {
@@ -99,9 +111,17 @@ fn fail(command: &Fail) -> String {
         FailureKind::Crash { .. } => "crash",
         FailureKind::OutOfMemory { .. } => "out-of-memory",
         FailureKind::WorkerLost => "lost",
+        FailureKind::Expired => "expired",
     };
     let output = printed(&command.output.stdout);
-    format!("fail {} kind={kind} retry={}{output}", Lease(command.lease), command.retryable)
+    let class = if command.error.type_name.is_empty() { "" } else { " type=" };
+    let class = format!("{class}{}", command.error.type_name);
+    let bases = if command.bases.is_empty() {
+        String::new()
+    } else {
+        format!(" bases=\"{}\"", command.bases.join(","))
+    };
+    format!("fail {} kind={kind}{class}{bases} retry={}{output}", Lease(command.lease), command.retryable)
 }
 
 /// A script says of a whole `expire` whether its attempts had started, so a mixed one becomes several.

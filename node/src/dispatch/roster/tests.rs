@@ -441,3 +441,24 @@ fn a_grant_is_not_late_because_the_leader_stood_still() {
     story.pass(5);
     assert_eq!(story.roster.overdue(story.now), [(lease(1), false)]);
 }
+
+#[test]
+fn progress_is_kept_for_what_is_held_and_goes_with_the_leader() {
+    let mut story = Story::new();
+    story.hello(1, WorkerMode::Push, 2, "one");
+    let acquires = story.ride(10);
+    story.settle(&acquires[0], &[1, 2]);
+    let worker = WorkerId::from_u128(1);
+    let at = |done| Progress { done, total: None, message: "ü".repeat(600) };
+    let news = vec![(lease(1), at(1)), (lease(2), at(2)), (lease(3), at(3))];
+    story.roster.progress(story.now, worker, news);
+    let told = |story: &Story, token| story.roster.progress_of(worker, &lease(token));
+    assert_eq!(told(&story, 1).map(|progress| (progress.done, progress.message.len())), Some((1, 1000)));
+    assert_eq!(told(&story, 3), None, "it holds no such lease");
+    story.roster.let_go(worker, &lease(1));
+    story.roster.progress(story.now, worker, vec![(lease(2), at(4))]);
+    assert_eq!((told(&story, 1), told(&story, 2).map(|progress| progress.done)), (None, Some(4)));
+    let held = [(worker, lease(2))];
+    story.roster.reset(story.now, held);
+    assert_eq!(told(&story, 2), None);
+}

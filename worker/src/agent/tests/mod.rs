@@ -151,7 +151,7 @@ fn completed(task: u128, token: u64) -> Input {
 
 fn failed(task: u128, token: u64) -> Input {
     let error = value_error();
-    let end = End::Failed { error, retryable: true, output: Output::default() };
+    let end = End::Failed { error, bases: Vec::new(), retryable: true, output: Output::default() };
     Input::Ended { lease: lease(task, token), end }
 }
 
@@ -163,6 +163,11 @@ fn value_error() -> TaskError {
         traceback: String::new(),
         exception: None,
     }
+}
+
+fn progress(task: u128, token: u64, done: u64) -> Input {
+    let progress = Progress { done, total: None, message: String::new() };
+    Input::Progress { lease: lease(task, token), progress }
 }
 
 fn stopped(task: u128, token: u64) -> Input {
@@ -207,6 +212,11 @@ fn say(message: &FromWorker) -> String {
         FromWorker::Offer(tags) => format!("offer {}", tags.iter().collect::<Vec<_>>().join(",")),
         FromWorker::Heartbeat { number, held, draining } => {
             format!("beat {number} [{}]{}", list(held), if *draining { " draining" } else { "" })
+        }
+        FromWorker::Progress(news) => {
+            let word =
+                |(lease, progress): &(LeaseRef, Progress)| format!("{} at {}", short(lease), progress.done);
+            format!("progress {}", news.iter().map(word).collect::<Vec<_>>().join(" "))
         }
         FromWorker::FetchCode(function) => format!("fetch {}", function.as_uuid().as_u128()),
     }

@@ -26,6 +26,23 @@ fn what_it_offers_is_said_on_every_connection() {
 }
 
 #[test]
+fn progress_is_told_now_and_then_and_again_to_a_new_leader() {
+    let mut script = Script::push(2, 0);
+    script.at(10, [grants(&[(1, 5), (2, 6)])]);
+    assert_eq!(script.at(20, [progress(1, 5, 1), progress(1, 5, 2)]), ["progress 1.5 at 2"]);
+    assert_eq!(script.at(30, [progress(1, 5, 3), progress(2, 6, 7)]), NOTHING);
+    assert_eq!(script.next_wake(30), Some(270));
+    assert_eq!(script.at(270, [Input::Tick]), ["progress 1.5 at 3 2.6 at 7"]);
+    assert_eq!(script.next_wake(270), Some(1000));
+    // Of what is over, or was never here, nothing is told.
+    assert_eq!(script.at(600, [progress(2, 6, 8), completed(2, 6), progress(9, 9, 9)]), ["complete 2.6"]);
+    script.at(700, [Input::Disconnected, progress(1, 5, 4)]);
+    assert_eq!(script.at(800, [Input::Connected]), ["hello [1.5* 2.6*]"]);
+    let told = script.at(810, [welcome()]);
+    assert!(told.contains(&"progress 1.5 at 4".to_owned()), "{told:?}");
+}
+
+#[test]
 fn heartbeats_follow_the_leaders_interval() {
     let mut script = Script::push(1, 0);
     assert_eq!(script.next_wake(0), Some(1000));

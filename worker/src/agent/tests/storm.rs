@@ -135,6 +135,13 @@ impl World {
                 assert!(number >= SLOTS && number != self.capacity, "no news: {number}");
                 self.capacity = number;
             }
+            FromWorker::Progress(news) => {
+                assert!(!news.is_empty(), "nothing is no news");
+                assert!(
+                    news.iter().all(|(lease, _)| self.children.contains_key(lease)),
+                    "of what is over: {news:?}"
+                );
+            }
             FromWorker::FetchCode(function) => panic!("the code of {function} is known"),
             FromWorker::Offer(tags) => panic!("it offers {tags:?}, and was given no tags"),
         }
@@ -178,6 +185,7 @@ impl World {
             (5..7, Wire::Welcomed) => self.judge(dice),
             (7, Wire::Welcomed) => self.revoke(dice),
             (8..10, _) => self.end_child(dice),
+            (10, _) => self.say_progress(dice),
             _ => {
                 let most = [20, 1_500][usize::from(dice.roll(2) == 0)];
                 self.pass(dice.roll(most));
@@ -261,6 +269,11 @@ impl World {
             _ => completed(task, token),
         };
         self.step(input);
+    }
+
+    fn say_progress(&mut self, dice: &mut Dice) {
+        let Some(lease) = pick(&self.children.keys().copied().collect(), dice) else { return };
+        self.step(progress(lease.task.as_uuid().as_u128(), lease.token.0, self.now));
     }
 
     /// The storm is over: everything comes to its end.
