@@ -26,6 +26,7 @@ pub use span::{ParseSpanError, Span};
 /// The kernel's vocabulary, without its state machine.
 pub mod kernel {
     pub use raftwork_kernel::limits;
+    pub use raftwork_kernel::mutants;
     pub use raftwork_kernel::{
         Accepted, Acquire, AcquireWith, Cancel, CodeHash, Command, Complete, Counters, DecodeError, Entry,
         Exceptions, Expire, Extend, Fail, FailureKind, Forget, FunctionId, FunctionSpec, Grant, Language,

@@ -246,6 +246,10 @@ impl Session {
         self.linked = false;
         self.outgoing.clear();
         self.trouble = trouble;
+        #[cfg(feature = "mutants")]
+        if raftwork_api::kernel::mutants::mutant("M17") {
+            self.pending.values_mut().for_each(|pending| pending.message = rekeyed(&pending.message));
+        }
     }
 
     /// A frame has arrived.
@@ -375,6 +379,21 @@ fn add_to_batch(batches: &mut Vec<(Sink, Vec<Finished>)>, sink: Sink, item: (Tas
     match batches.iter_mut().find(|(other, _)| other.same_channel(&sink)) {
         Some((_, batch)) => batch.push(item),
         None => batches.push((sink, vec![item])),
+    }
+}
+
+/// The bug: a submit that is repeated under ids of its own.
+#[cfg(feature = "mutants")]
+fn rekeyed(message: &Encoded) -> Encoded {
+    match decode("message", message) {
+        Ok(FromClient::Submit { mut submit, watch }) => {
+            let fresh = crate::new_task_ids(submit.items.len());
+            for (item, fresh) in submit.items.iter_mut().zip(fresh) {
+                item.0 = fresh;
+            }
+            encode(&FromClient::Submit { submit, watch }).into()
+        }
+        _ => message.clone(),
     }
 }
 

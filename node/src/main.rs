@@ -62,10 +62,19 @@ RUST_LOG chooses what is logged, as in RUST_LOG=info,raftwork_node=debug.";
 
 /// Runs Python functions on a cluster that does not lose them: the node daemon.
 #[derive(Parser)]
-#[command(name = "raftworkd", version, after_help = EXAMPLE)]
+#[command(name = "raftworkd", version = version(), after_help = EXAMPLE)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
+}
+
+/// A build with bugs to plant says so.
+const fn version() -> &'static str {
+    if cfg!(feature = "mutants") {
+        concat!(env!("CARGO_PKG_VERSION"), "+mutants")
+    } else {
+        env!("CARGO_PKG_VERSION")
+    }
 }
 
 #[derive(Subcommand)]

@@ -25,9 +25,9 @@ pub(crate) use self::reign::{Members, Reign, ReignSeed};
 pub use self::watch::Watch;
 use self::watch::Watchers;
 use crate::dispatch::{Dispatcher, Timings};
-use crate::raft::RaftHandle;
 use crate::raft::handle::{Begun, ProposeError, RaftStatus, ReadIndexError, Role};
 use crate::raft::state_machine::{Observer, StateMachine};
+use crate::raft::{RaftHandle, RaftLeadership};
 use crate::replica::Replica;
 
 /// Raft over our state machine.
@@ -235,7 +235,17 @@ impl Group {
         self.inner.reign.leadership()
     }
 
-    /// The same, after waiting up to `patience` for an election that is under way.
+    /// Whether this node leads, as far as it knows.
+    pub fn leads(&self) -> bool {
+        self.inner.reign.leads()
+    }
+
+    /// What Raft itself says of the leadership, confirmed or not.
+    pub fn raft_leadership(&self) -> RaftLeadership {
+        self.inner.raft.leadership().now()
+    }
+
+    /// The same as [`Group::leadership`], after waiting up to `patience` for an election that is under way.
     pub async fn settled_leadership(&self, patience: Duration) -> Leadership {
         self.inner.reign.settled(patience).await
     }
@@ -361,7 +371,7 @@ impl Group {
     /// # Errors
     /// As [`Group::transfer`].
     pub async fn hand_over(&self) -> Result<(), Unavailable> {
-        if self.inner.reign.leads() { self.transfer(None).await } else { Ok(()) }
+        if self.leads() { self.transfer(None).await } else { Ok(()) }
     }
 
     /// Hands leadership to `to`, or to the voter that has most of the log, and waits until this node leads no more.

@@ -6,7 +6,9 @@
 use openraft::async_runtime::watch::WatchReceiver;
 
 use super::handle::{Role, role};
+use super::image::VoteImage;
 use super::types::{NodeId, Peer, ServerMetrics, ServerMetricsWatch};
+use crate::store::log::Ballot;
 
 /// Who leads, and what this node is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,6 +19,8 @@ pub struct RaftLeadership {
     pub role: Role,
     /// The term that it is in.
     pub term: u64,
+    /// The vote that it has last made durable.
+    pub vote: Ballot,
     /// The leader that it knows, and where that is reached.
     pub leader: Option<(NodeId, Peer)>,
     /// Everybody, and where they are reached.
@@ -56,6 +60,7 @@ fn leadership(metrics: &ServerMetrics) -> RaftLeadership {
         node: metrics.id,
         role: role(metrics.state),
         term: metrics.vote.leader_id.term,
+        vote: VoteImage::from(metrics.vote).into(),
         leader: metrics.current_leader.and_then(peer).map(|(id, peer)| (*id, peer.clone())),
         members: metrics.membership_config.nodes().map(|(id, peer)| (*id, peer.clone())).collect(),
     }

@@ -190,6 +190,10 @@ fn install(
         )));
     }
     reach("snap.before_current_swap");
+    #[cfg(feature = "mutants")]
+    if raftwork_kernel::mutants::mutant("M11") {
+        rows.lose_what_has_ended();
+    }
     generations.advance()?;
     reach("snap.after_current_swap");
     let old = replica.rows();

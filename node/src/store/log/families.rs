@@ -4,6 +4,7 @@
 //! log, so that whatever is durable there implies everything written before it: a vote, a truncation or a purge can never
 //! be overtaken by a later append.
 
+use raftwork_kernel::mutants::mutant;
 use rocksdb::{ColumnFamilyDescriptor, DBCompressionType, DBRecoveryMode, Options};
 
 pub(super) const META: &str = "meta";
@@ -35,7 +36,12 @@ pub(in crate::store) fn database_options() -> Options {
     options.create_missing_column_families(true);
     // A torn end was never acknowledged and may go; anything else means that acknowledged records are damaged, and must
     // not open. The default mode would open, without them.
-    options.set_wal_recovery_mode(DBRecoveryMode::TolerateCorruptedTailRecords);
+    let mode = if mutant("M15") {
+        DBRecoveryMode::PointInTime
+    } else {
+        DBRecoveryMode::TolerateCorruptedTailRecords
+    };
+    options.set_wal_recovery_mode(mode);
     options.set_track_and_verify_wals_in_manifest(true);
     options.set_manual_wal_flush(true);
     options.set_max_total_wal_size(WAL_BYTES_MAX);

@@ -1,5 +1,6 @@
 //! The column families of the row store: what each holds, under which key, and with which options.
 
+use raftwork_kernel::mutants::mutant;
 use rocksdb::{
     BlockBasedIndexType, BlockBasedOptions, Cache, ColumnFamilyDescriptor, DBCompressionType, Options,
 };
@@ -80,7 +81,8 @@ impl Column {
         }
         let mut options = Options::default();
         options.set_block_based_table_factory(&table);
-        options.set_write_buffer_size(MEMTABLE_BYTES);
+        // A column that is flushed by itself is what this bug needs, and what would take hours to fill otherwise.
+        options.set_write_buffer_size(if mutant("M10") { 32 << 10 } else { MEMTABLE_BYTES });
         options.set_compression_type(DBCompressionType::Lz4);
         ColumnFamilyDescriptor::new(self.name(), options)
     }
@@ -110,7 +112,7 @@ pub(in crate::store) fn database_options() -> Options {
     let mut options = Options::default();
     options.create_if_missing(true);
     options.create_missing_column_families(true);
-    options.set_atomic_flush(true);
+    options.set_atomic_flush(!mutant("M10"));
     options.set_db_write_buffer_size(MEMTABLES_BYTES);
     options.set_max_background_jobs(2);
     options.set_keep_log_file_num(2);

@@ -212,6 +212,17 @@ impl RowStore {
         }
     }
 
+    /// The bug: a snapshot without what keeps keys from being used twice.
+    #[cfg(feature = "mutants")]
+    pub fn lose_what_has_ended(&self) {
+        let mut batch = self.db.batch();
+        for (key, _) in self.scan_prefix(Column::Records, &[]) {
+            batch.delete(Column::Records.name(), &key);
+            batch.delete(Column::Tasks.name(), &key);
+        }
+        batch.write().unwrap_or_else(|error| fatal_io("write rows", &error));
+    }
+
     /// Makes everything written so far durable. Blocks.
     pub fn flush(&self) {
         futures::executor::block_on(self.db.flush()).unwrap_or_else(|error| fatal_io("flush rows", &error));
