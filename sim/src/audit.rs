@@ -3,12 +3,16 @@
 //! It sees what no client can: the rows that each node writes, and what each disk would still hold after a crash. The
 //! names I1 to I14 are those of `docs/testing.md`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use raftwork_kernel::{LeaseRef, Outcome, Phase, Record, Scalars, Task, TaskId, Token, decode};
+use raftwork_node::raft::RaftLeadership;
+use raftwork_node::raft::handle::Role;
+use raftwork_node::store::log::Ballot;
 use raftwork_node::store::rows::Progress;
 
+use crate::chance::Chance;
 use crate::clock;
 use crate::disk::{Change, SimDisk, Watch};
 use crate::net::Place;
@@ -29,6 +33,14 @@ struct Inner {
     /// Hash of each committed entry, and its log time.
     entries: BTreeMap<u64, (u64, Option<u64>)>,
     tasks: BTreeMap<TaskId, Tracked>,
+    /// How many of them have not ended.
+    unfinished: usize,
+    /// Tasks that were accepted or have ended lately, the newest last.
+    recent: VecDeque<TaskId>,
+    /// How often each node has started, and the greatest vote that it has said to be durable.
+    votes: BTreeMap<Place, (u64, Vote)>,
+    /// Under each vote, who led, and in which of its lives.
+    reigns: BTreeMap<Vote, (Place, u64)>,
     scalars: Scalars,
     /// When each lease that is over ended.
     over: BTreeMap<LeaseRef, u64>,
@@ -38,6 +50,11 @@ struct Inner {
     violation: Option<String>,
     trace: Option<Trace>,
 }
+
+/// A term and a node: the order of votes.
+type Vote = (u64, Place);
+/// Changes that are looked at more than once.
+const RECENT: usize = 6;
 
 /// One task, as the cluster has decided about it.
 #[derive(Debug, Clone, Default)]
@@ -88,7 +105,45 @@ impl Audit {
 
     /// A node starts again from what its disk has kept.
     pub(crate) fn restarted(&self, node: Place) {
-        self.lock().nodes.remove(&node);
+        let mut inner = self.lock();
+        inner.nodes.remove(&node);
+        inner.votes.entry(node).or_default().0 += 1;
+    }
+
+    /// A node has read this vote from its disk. Votes are promises: it must know of every one that it has given.
+    pub(crate) fn remembers(&self, node: Place, vote: Option<Ballot>) {
+        let mut inner = self.lock();
+        let (found, given) = (vote.map(order).unwrap_or_default(), inner.votes.entry(node).or_default().1);
+        if found < given {
+            inner.violate(format!(
+                "E: node {node} has voted {given:?}, and after a restart knows of {found:?}"
+            ));
+        }
+    }
+
+    /// A node says this of the leadership; true if it has voted since it last did. At most one life of one node leads
+    /// under a vote.
+    pub(crate) fn voted(&self, node: Place, told: &RaftLeadership) -> bool {
+        let mut inner = self.lock();
+        let vote = order(told.vote);
+        let (life, given) = inner.votes.entry(node).or_default();
+        let life = *life;
+        let voted = vote > *given;
+        *given = vote.max(*given);
+        if told.role == Role::Leader && told.vote.committed && vote.1 == node {
+            let reign = *inner.reigns.entry(vote).or_insert((node, life));
+            if reign != (node, life) {
+                inner.violate(format!("E: node {node} leads twice under one vote, {vote:?}"));
+            }
+        }
+        voted
+    }
+
+    /// A task that something was decided about lately.
+    pub(crate) fn recent(&self, chance: &mut Chance) -> Option<TaskId> {
+        let inner = self.lock();
+        let place = usize::try_from(chance.within(0..inner.recent.len().max(1) as u64)).ok()?;
+        inner.recent.get(place).copied()
     }
 
     fn applied(&self, node: Place, changes: &[Change]) {
@@ -211,6 +266,11 @@ impl Audit {
         inner.tasks.iter().filter(|(_, tracked)| tracked.record.is_none()).map(|(id, _)| *id).collect()
     }
 
+    /// Their number.
+    pub(crate) fn unfinished_count(&self) -> usize {
+        self.lock().unfinished
+    }
+
     /// Every task with its record, as decided.
     pub(crate) fn records(&self) -> Vec<(TaskId, Option<Record>)> {
         self.lock().tasks.iter().map(|(id, tracked)| (*id, tracked.record.clone())).collect()
@@ -282,7 +342,16 @@ impl Inner {
         if self.tasks.contains_key(&id) {
             self.violate(format!("I6: task {id} was accepted twice"));
         }
-        self.tasks.insert(id, Tracked::default());
+        if self.tasks.insert(id, Tracked::default()).is_none() {
+            self.unfinished += 1;
+        }
+        self.note_recent(id);
+    }
+
+    fn note_recent(&mut self, id: TaskId) {
+        self.recent.push_back(id);
+        let surplus = self.recent.len().saturating_sub(RECENT);
+        self.recent.drain(..surplus);
     }
 
     fn moved(&mut self, id: TaskId, to: Option<&Task>, scalars: &Scalars) {
@@ -333,6 +402,10 @@ impl Inner {
             Outcome::Failed(_) | Outcome::Parked(_) | Outcome::Cancelled => Some(record.token),
         };
         let (token, before) = (tracked.token, tracked.record.replace(record.clone()));
+        if before.is_none() {
+            self.unfinished -= 1;
+        }
+        self.note_recent(id);
         if before.is_some() {
             return self.violate(format!("I2: task {id} ended as {before:?} and then as {record:?}"));
         }
@@ -342,6 +415,10 @@ impl Inner {
             self.violate(format!("I4: task {id}, newest grant {token}, ended by {told:?}: {record:?}"));
         }
     }
+}
+
+const fn order(Ballot { term, node, .. }: Ballot) -> Vote {
+    (term, node)
 }
 
 fn hash_of(changes: &[Change]) -> u64 {

@@ -36,7 +36,7 @@ impl Client {
         while self.register().await.is_none() {}
         while !self.outside.healed() {
             match self.outside.chance.within(0..100) {
-                0..45 if self.outside.audit.unfinished().len() < BACKLOG_MAX => self.submit().await,
+                0..45 if self.outside.audit.unfinished_count() < BACKLOG_MAX => self.submit().await,
                 45..55 => self.repeat().await,
                 55..62 => self.cancel().await,
                 _ => self.look().await,

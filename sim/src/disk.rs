@@ -21,8 +21,8 @@ use crate::chance::Chance;
 
 /// A copy of a database is one file of this name, so that a snapshot's code links it as it does RocksDB's tables.
 const COPY: &str = "copy.sst";
-/// Out of a thousand writes of rows, so many flush: with so few rows, memory would never fill up by itself.
-const FLUSH_PERMILLE: u64 = 5;
+/// Out of a thousand writes of rows, one of these many flush: with so few rows, memory would never fill up by itself.
+const FLUSH_PERMILLE: [u64; 4] = [0, 5, 5, 100];
 
 /// A family, a key and its new value, or none if it was removed.
 pub(crate) type Change = (String, Vec<u8>, Option<Vec<u8>>);
@@ -51,12 +51,15 @@ struct State {
     sync: Duration,
     /// Whether syncs take their time: not before the log's flushing runs.
     timed: bool,
+    /// Out of a thousand writes of rows, so many flush.
+    flush_permille: u64,
 }
 
 impl SimDisk {
-    pub(crate) fn new(chance: Chance, watch: Arc<dyn Watch>) -> Self {
+    pub(crate) fn new(mut chance: Chance, watch: Arc<dyn Watch>) -> Self {
         let sync = Duration::from_millis(2);
-        let state = State { databases: BTreeMap::new(), chance, sync, timed: false };
+        let flush_permille = chance.pick(&FLUSH_PERMILLE).unwrap_or(0);
+        let state = State { databases: BTreeMap::new(), chance, sync, timed: false, flush_permille };
         Self { shared: Arc::new(Shared { state: Mutex::new(state), watch }) }
     }
 
@@ -87,7 +90,8 @@ impl SimDisk {
     /// Flushes rows now and then, whatever the log is doing.
     fn flush_now_and_then(&self, rows: &Path) {
         let mut state = self.lock();
-        if state.chance.permille(FLUSH_PERMILLE) {
+        let flush_permille = state.flush_permille;
+        if state.chance.permille(flush_permille) {
             let table = state.databases.get_mut(rows).expect("an open database is there");
             table.make_durable(table.unsynced());
         }
@@ -207,9 +211,11 @@ impl Database for SimDatabase {
     }
 
     fn checkpoint(&self, path: &Path) -> Result<(), Error> {
-        // A copy flushes; the log goes first, so that rows are never ahead of it.
-        self.disk.lock().databases.values_mut().for_each(|table| table.make_durable(table.unsynced()));
-        let bytes = self.with(|table| table.encode());
+        // A copy flushes what it copies, and nothing else.
+        let bytes = self.with(|table| {
+            table.make_durable(table.unsynced());
+            table.encode()
+        });
         std::fs::create_dir_all(path).expect("the simulation has a folder to work in");
         std::fs::write(path.join(COPY), bytes).expect("the simulation has a folder to work in");
         Ok(())

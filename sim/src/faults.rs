@@ -7,6 +7,10 @@ use crate::net::{MILLISECOND, Place};
 use crate::world::World;
 
 const SECOND: u64 = 1000 * MILLISECOND;
+/// How long somebody's vote is waited for.
+const VOTERS_DIE: u64 = 8 * SECOND;
+/// The longest that a restart takes which is to be quick.
+const AT_ONCE: u64 = 60 * MILLISECOND;
 
 /// Something that is put right again at a given time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -23,6 +27,8 @@ pub(crate) enum Fault {
     CrashLeader,
     CrashAll,
     FastRestart,
+    CrashVoter,
+    Overthrow,
     Pause,
     PauseLeader,
     Isolate,
@@ -36,11 +42,13 @@ pub(crate) enum Fault {
     WallJump,
 }
 
-const KINDS: [Fault; 15] = [
+const KINDS: [Fault; 17] = [
     Fault::Crash,
     Fault::CrashLeader,
     Fault::CrashAll,
     Fault::FastRestart,
+    Fault::CrashVoter,
+    Fault::Overthrow,
     Fault::Pause,
     Fault::PauseLeader,
     Fault::Isolate,
@@ -53,6 +61,21 @@ const KINDS: [Fault; 15] = [
     Fault::SlowDisk,
     Fault::WallJump,
 ];
+
+impl Fault {
+    /// Whether two may believe to lead because of it.
+    const fn puts_leadership_in_doubt(self) -> bool {
+        matches!(
+            self,
+            Self::CrashLeader
+                | Self::CrashVoter
+                | Self::Overthrow
+                | Self::PauseLeader
+                | Self::IsolateLeader
+                | Self::Bridge
+        )
+    }
+}
 
 /// The kinds of one run, and the longest pause between two faults.
 #[derive(Debug, Clone)]
@@ -88,11 +111,19 @@ impl World {
         self.trace.note(&format!("{fault:?} node {node} leader {leader} for {} ms", lasts / MILLISECOND));
         *self.struck.entry(fault).or_insert(0) += 1;
         let all: Vec<Place> = (1..=self.nodes).collect();
+        if fault.puts_leadership_in_doubt() {
+            self.look_closely();
+        }
         match fault {
             Fault::Crash => self.crash(&[node], lasts),
             Fault::CrashLeader => self.crash(&[leader], lasts),
             Fault::CrashAll => self.crash(&all, lasts),
             Fault::FastRestart => self.crash(&[node], MILLISECOND),
+            Fault::CrashVoter => {
+                self.isolate(leader, lasts);
+                self.voters_die_until = self.now + VOTERS_DIE;
+            }
+            Fault::Overthrow => self.overthrow(leader, lasts),
             Fault::Pause => self.pause(node, lasts),
             Fault::PauseLeader => self.pause(leader, lasts),
             Fault::Isolate => self.isolate(node, lasts),
@@ -139,6 +170,32 @@ impl World {
             self.host(*node).crash();
             let later = self.chance.within(0..500 * MILLISECOND);
             self.repair_at(lasts + later, Repair::Start(*node));
+        }
+        self.list_calls();
+    }
+
+    /// Whoever has just voted loses its power before it does anything else, and is back at once.
+    pub(crate) fn kill_a_voter(&mut self, voters: &[Place]) {
+        let Some(voter) = self.chance.pick(voters) else { return };
+        self.trace.note(&format!("node {voter} has voted, and dies"));
+        self.voters_die_until = 0;
+        self.restart_at_once(&[voter]);
+    }
+
+    /// The leader hears nobody any more, and all others have forgotten that they followed it: they elect sooner than it
+    /// can notice. Those outside still reach it.
+    fn overthrow(&mut self, leader: Place, lasts: u64) {
+        let others: Vec<Place> = (1..=self.nodes).filter(|node| *node != leader).collect();
+        let links: Vec<_> = others.iter().flat_map(|other| [(leader, *other), (*other, leader)]).collect();
+        self.cut(&links, lasts);
+        self.restart_at_once(&others);
+    }
+
+    fn restart_at_once(&mut self, nodes: &[Place]) {
+        for node in nodes {
+            self.host(*node).crash();
+            let after = self.chance.within(MILLISECOND..AT_ONCE);
+            self.repair_at(after, Repair::Start(*node));
         }
         self.list_calls();
     }

@@ -65,6 +65,8 @@ struct Running {
     embedded: Started,
     calls: Calls,
     audited: u64,
+    /// Whether what it remembers of its votes was looked at.
+    remembered: bool,
 }
 
 /// One machine.
@@ -118,8 +120,9 @@ impl Host {
             embedded: Arc::clone(&embedded),
         };
         runtime.spawn(boot.run(asked));
+        let overslept = Duration::ZERO;
         self.running =
-            Some(Running { runtime, reached, overslept: Duration::ZERO, embedded, calls, audited: 0 });
+            Some(Running { runtime, reached, overslept, embedded, calls, audited: 0, remembered: false });
     }
 
     /// The process is killed, or the power fails.
@@ -132,15 +135,15 @@ impl Host {
         }
     }
 
-    /// Lets the node work until so much true time has passed.
-    pub(crate) fn step(&mut self, now: u64, nanos: u64) {
+    /// Lets the node work until so much true time has passed; true if it has voted meanwhile.
+    pub(crate) fn step(&mut self, now: u64, nanos: u64) -> bool {
         let local = clock::stretch(nanos, self.fast);
         let monotonic = self.monotonic;
         self.monotonic += local;
-        let Some(running) = &mut self.running else { return };
+        let Some(running) = &mut self.running else { return false };
         if self.paused_until > now {
             running.overslept += Duration::from_nanos(local);
-            return;
+            return false;
         }
         let overslept = std::mem::take(&mut running.overslept);
         let start = running.reached + overslept;
@@ -156,23 +159,33 @@ impl Host {
             tokio::time::sleep_until(until).await;
         });
         clock::set(now + nanos);
-        self.check();
+        self.check()
     }
 
-    /// Looks at what the node has applied meanwhile, and whether it still lives.
-    fn check(&mut self) {
-        let Some(running) = &mut self.running else { return };
+    /// Looks at what the node has applied and said meanwhile; true if it has voted.
+    fn check(&mut self) -> bool {
+        let Some(running) = &mut self.running else { return false };
         let started = running.embedded.lock().unwrap_or_else(PoisonError::into_inner).clone();
         match started {
             Some(Ok(embedded)) => {
-                running.audited = audit_log(self.id, &embedded, running.audited, &self.audit);
-                if let Some(reason) = &embedded.group().status().stopped {
-                    self.audit
-                        .violate(format!("I11: raft of node {} has stopped by itself: {reason}", self.id));
+                if !std::mem::replace(&mut running.remembered, true) {
+                    self.audit.remembers(self.id, embedded.log().ballot());
                 }
+                running.audited = audit_log(self.id, &embedded, running.audited, &self.audit);
+                self.audit.voted(self.id, &embedded.group().raft_leadership())
             }
-            Some(Err(error)) => self.audit.violate(format!("I1: node {} refuses to start: {error}", self.id)),
-            None => {}
+            Some(Err(error)) => {
+                self.audit.violate(format!("I1: node {} refuses to start: {error}", self.id));
+                false
+            }
+            None => false,
+        }
+    }
+
+    /// Raft must not end under a process that goes on.
+    pub(crate) fn check_life(&self) {
+        if let Some(reason) = self.group().and_then(|group| group.status().stopped) {
+            self.audit.violate(format!("I11: raft of node {} has stopped by itself: {reason}", self.id));
         }
     }
 

@@ -13,6 +13,7 @@ mod host;
 mod libc;
 mod net;
 mod outside;
+mod reader;
 mod runs;
 mod trace;
 mod worker;
@@ -41,12 +42,21 @@ const HANGS_AFTER: Duration = Duration::from_mins(4);
 
 /// Simulates clusters of the daemon's own code, with a network, disks and clocks that fail.
 #[derive(Parser)]
-#[command(name = "raftwork-sim", version, after_help = EXAMPLES, args_conflicts_with_subcommands = true)]
+#[command(name = "raftwork-sim", version = version(), after_help = EXAMPLES, args_conflicts_with_subcommands = true)]
 struct Arguments {
     #[command(subcommand)]
     command: Option<Command>,
     #[command(flatten)]
     run: RunArguments,
+}
+
+/// A build with bugs to plant says so.
+const fn version() -> &'static str {
+    if cfg!(feature = "mutants") {
+        concat!(env!("CARGO_PKG_VERSION"), "+mutants")
+    } else {
+        env!("CARGO_PKG_VERSION")
+    }
 }
 
 #[derive(Subcommand)]
@@ -55,15 +65,24 @@ enum Command {
     #[command(hide = true)]
     One(RunArguments),
     /// Run every planted bug until it is caught, and print the score.
-    Mutants(RunArguments),
+    Mutants {
+        /// These alone.
+        #[arg(long, value_delimiter = ',', value_name = "NAME,...")]
+        only: Vec<String>,
+        /// Print one line of JSON for each, and nothing else.
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        run: RunArguments,
+    },
 }
 
 /// What to simulate.
 #[derive(Debug, Clone, Args)]
 struct RunArguments {
-    /// Seeds: one, or a range such as 0..100.
-    #[arg(long, default_value = "0..100", value_parser = runs::parse_seeds)]
-    seeds: std::ops::Range<u64>,
+    /// Seeds: one, or a range such as 0..100 (the default; 0..500 for each planted bug).
+    #[arg(long, value_parser = runs::parse_seeds)]
+    seeds: Option<std::ops::Range<u64>>,
     /// How long faults last, in virtual seconds; recovery comes on top.
     #[arg(long, default_value_t = 60)]
     seconds: u64,
@@ -85,8 +104,8 @@ fn main() -> ExitCode {
     let Arguments { command, run } = Arguments::parse();
     let done = match command {
         Some(Command::One(run)) => one(&run),
-        Some(Command::Mutants(run)) => runs::mutants(&Runs::from(&run)),
-        None => runs::seeds(&Runs::from(&run)),
+        Some(Command::Mutants { only, json, run }) => runs::mutants(&Runs::of(&run, 0..500), &only, json),
+        None => runs::seeds(&Runs::of(&run, 0..100)),
     };
     match done {
         Ok(true) => ExitCode::SUCCESS,
@@ -107,7 +126,11 @@ fn one(run: &RunArguments) -> anyhow::Result<bool> {
             .without_time()
             .init();
     }
-    let options = Options { seed: run.seeds.start, seconds: run.seconds, text: run.trace };
+    let options = Options {
+        seed: run.seeds.as_ref().map_or(0, |seeds| seeds.start),
+        seconds: run.seconds,
+        text: run.trace,
+    };
     let (tell, told) = mpsc::channel();
     let own = run.folder.is_none().then(runs::folder).transpose()?;
     let folder = own.as_ref().map(|own| own.path().to_owned()).or_else(|| run.folder.clone());

@@ -25,8 +25,8 @@ pub(crate) type Place = u64;
 pub(crate) const OUTSIDE: Place = 100;
 
 pub(crate) const MILLISECOND: u64 = 1_000_000;
-/// Shortest delay. More than the simulation's step, so that nothing arrives in the past.
-pub(crate) const DELAY_MIN: u64 = 2 * MILLISECOND;
+/// The longest delay of a link that is not slow is so many times the shortest.
+const DELAY_SPREAD: u64 = 3;
 
 /// The whole network; a clone is another handle on it.
 #[derive(Clone)]
@@ -45,8 +45,9 @@ struct Inner {
     chance: Chance,
     /// Directed links that let nothing through.
     cut: BTreeSet<(Place, Place)>,
-    /// Longest delay, and the longest of links that are slow.
-    delay_max: u64,
+    /// Shortest delay. No less than the simulation's step, so that nothing arrives in the past.
+    delay_min: u64,
+    /// Longest delay of links that are slow.
     slow: BTreeMap<Place, u64>,
     /// Out of a thousand calls and answers, so many are lost, and as many calls come twice.
     lost: u64,
@@ -54,23 +55,23 @@ struct Inner {
     doors: BTreeMap<Place, mpsc::UnboundedSender<SimStream>>,
     /// Connections begun so far: each has a number.
     connections: u64,
-    /// Open streams that are to be told of changes.
-    waiting: Vec<Waker>,
+    /// Ends of connections that are to be told of changes: connection, and who reads there.
+    waiting: BTreeMap<(u64, Place), Waker>,
     /// Connections up to this number, of these places, are reset.
     resets: BTreeMap<(Place, Place), u64>,
 }
 
 impl Net {
-    pub(crate) fn new(chance: Chance, trace: Trace) -> Self {
+    pub(crate) fn new(chance: Chance, trace: Trace, delay_min: u64) -> Self {
         let inner = Inner {
             chance,
             cut: BTreeSet::new(),
-            delay_max: 8 * MILLISECOND,
+            delay_min,
             slow: BTreeMap::new(),
             lost: 0,
             doors: BTreeMap::new(),
             connections: 0,
-            waiting: Vec::new(),
+            waiting: BTreeMap::new(),
             resets: BTreeMap::new(),
         };
         Self { inner: Arc::new(Mutex::new(inner)), trace }
@@ -88,7 +89,7 @@ impl Net {
         inner.lost = 0;
         let waiting = std::mem::take(&mut inner.waiting);
         drop(inner);
-        waiting.into_iter().for_each(Waker::wake);
+        waiting.into_values().for_each(Waker::wake);
     }
 
     /// Everything from or to `place` takes up to so long.
@@ -109,7 +110,7 @@ impl Net {
         inner.resets.insert((other, one), until);
         let waiting = std::mem::take(&mut inner.waiting);
         drop(inner);
-        waiting.into_iter().for_each(Waker::wake);
+        waiting.into_values().for_each(Waker::wake);
     }
 
     /// Opens a door at which connections to `place` come in; the last one shuts.
@@ -131,8 +132,9 @@ impl Net {
     pub(crate) fn delay(&self, from: Place, to: Place) -> u64 {
         let mut inner = self.lock();
         let slow = [from, to].iter().filter_map(|place| inner.slow.get(place)).max().copied();
-        let longest = slow.unwrap_or(inner.delay_max);
-        inner.chance.within(DELAY_MIN..longest + 1)
+        let shortest = inner.delay_min;
+        let longest = slow.unwrap_or(0).max(shortest * DELAY_SPREAD);
+        inner.chance.within(shortest..longest + 1)
     }
 
     /// Whether a single message is lost.
@@ -149,15 +151,22 @@ impl Net {
         inner.chance.permille(doubled)
     }
 
-    fn is_reset(&self, from: Place, to: Place, connection: u64) -> bool {
-        self.lock().resets.get(&(from, to)).is_some_and(|until| connection <= *until)
+    /// What a connection's way from one place to another does now.
+    fn way(&self, from: Place, to: Place, connection: u64) -> Way {
+        let inner = self.lock();
+        if inner.resets.get(&(from, to)).is_some_and(|until| connection <= *until) {
+            return Way::Reset;
+        }
+        if inner.cut.contains(&(from, to)) { Way::Cut } else { Way::Open }
     }
 
-    fn tell_me(&self, waker: &Waker) {
-        let mut inner = self.lock();
-        if !inner.waiting.iter().any(|known| known.will_wake(waker)) {
-            inner.waiting.push(waker.clone());
-        }
+    /// Whoever reads at this end is told of changes, until it forgets the connection.
+    fn tell_me(&self, connection: u64, reader: Place, waker: &Waker) {
+        self.lock().waiting.entry((connection, reader)).or_insert_with(|| waker.clone()).clone_from(waker);
+    }
+
+    fn forget(&self, connection: u64, reader: Place) {
+        self.lock().waiting.remove(&(connection, reader));
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -186,6 +195,16 @@ impl Net {
         let sent = door.is_some_and(|door| door.send(far).is_ok());
         if sent { Ok(near) } else { Err(unreachable("nobody listens")) }
     }
+}
+
+/// What a connection's way from one place to another does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    Open,
+    /// Bytes wait.
+    Cut,
+    /// The connection is no more.
+    Reset,
 }
 
 /// One node's way to its peers.

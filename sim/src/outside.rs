@@ -26,6 +26,8 @@ pub(crate) type Directory = Arc<Mutex<BTreeMap<Place, Calls>>>;
 pub(crate) struct Season {
     /// Faults are over: nobody misbehaves any more, and nothing new is submitted.
     pub(crate) healed: bool,
+    /// Until this true time, readers look closely.
+    pub(crate) closely_until: u64,
 }
 
 /// One outside: a place in the network, and an idea of who leads.
@@ -42,7 +44,16 @@ pub(crate) struct Outside {
 
 impl Outside {
     pub(crate) fn healed(&self) -> bool {
-        self.season.lock().unwrap_or_else(PoisonError::into_inner).healed
+        self.season().healed
+    }
+
+    /// Whether readers are to look closely now.
+    pub(crate) fn looks_closely(&self) -> bool {
+        clock::true_now() < self.season().closely_until
+    }
+
+    fn season(&self) -> Season {
+        *self.season.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Another outside at another place: what this one does beside.

@@ -15,12 +15,10 @@ use tempfile::TempDir;
 use crate::RunArguments;
 use crate::world::Report;
 
-/// Seeds after which a planted bug counts as missed.
-const MUTANT_SEEDS: u64 = 200;
 /// The planted bugs that a simulation can meet; the others need real processes and disks.
-const MUTANTS: [&str; 17] = [
-    "M1", "M2", "M3", "M4", "M5", "M6", "M7", "M8", "M9", "M12", "M13", "M14", "M18", "M21", "M22", "M23",
-    "M24",
+const MUTANTS: [&str; 18] = [
+    "M1", "M2", "M3", "M4", "M5", "M6", "M7", "M8", "M9", "M11", "M12", "M13", "M14", "M18", "M21", "M22",
+    "M23", "M24",
 ];
 
 /// What to run, and how.
@@ -32,10 +30,11 @@ pub(crate) struct Runs {
     twice: bool,
 }
 
-impl From<&RunArguments> for Runs {
-    fn from(run: &RunArguments) -> Self {
-        let RunArguments { seeds, seconds, jobs, trace, twice, .. } = run.clone();
-        Self { seeds, seconds, jobs, trace, twice }
+impl Runs {
+    /// What is asked for, with these seeds if none are.
+    pub(crate) fn of(run: &RunArguments, seeds: Range<u64>) -> Self {
+        let RunArguments { seconds, jobs, trace, twice, .. } = *run;
+        Self { seeds: run.seeds.clone().unwrap_or(seeds), seconds, jobs, trace, twice }
     }
 }
 
@@ -86,27 +85,38 @@ pub(crate) fn seeds(runs: &Runs) -> anyhow::Result<bool> {
     Ok(wrong == 0)
 }
 
-/// Plants one bug after the other; true if all were caught.
-pub(crate) fn mutants(runs: &Runs) -> anyhow::Result<bool> {
+/// Plants one bug after the other, or those of these names; true if all were caught.
+pub(crate) fn mutants(runs: &Runs, only: &[String], json: bool) -> anyhow::Result<bool> {
     anyhow::ensure!(
         cfg!(feature = "mutants"),
         "built without bugs to plant: cargo run --features mutants ..."
     );
+    let unknown = only.iter().find(|name| !MUTANTS.contains(&name.as_str()));
+    anyhow::ensure!(unknown.is_none(), "no simulation can meet {}", unknown.map_or("", String::as_str));
+    let chosen: Vec<&str> =
+        MUTANTS.into_iter().filter(|name| only.is_empty() || only.iter().any(|one| one == name)).collect();
     let mut caught = 0;
-    for mutant in MUTANTS {
-        let runs = Runs { seeds: 0..MUTANT_SEEDS, trace: false, twice: false, ..*runs };
+    for mutant in &chosen {
+        let runs = Runs { trace: false, twice: false, seeds: runs.seeds.clone(), ..*runs };
         let tried = run_all(&runs, Some(mutant), |report| report.violation.is_none())?;
         let found = tried.iter().filter(|report| report.violation.is_some()).min_by_key(|report| report.seed);
-        match found.and_then(|report| Some((report.seed + 1, report.violation.as_ref()?))) {
-            Some((seeds, violation)) => {
-                caught += 1;
-                say(&format!("{mutant:<4} caught after {seeds:>3} seeds: {violation}"));
+        let seeds = found.map_or(tried.len() as u64, |report| report.seed - runs.seeds.start + 1);
+        let violation = found.and_then(|report| report.violation.as_ref());
+        caught += usize::from(violation.is_some());
+        if json {
+            let told = serde_json::json!({"mutant": mutant, "seeds": seeds, "violation": violation});
+            say(&told.to_string());
+        } else {
+            match violation {
+                Some(violation) => say(&format!("{mutant:<4} caught after {seeds:>3} seeds: {violation}")),
+                None => say(&format!("{mutant:<4} MISSED in {seeds} seeds")),
             }
-            None => say(&format!("{mutant:<4} MISSED in {MUTANT_SEEDS} seeds")),
         }
     }
-    say(&format!("{caught} of {} planted bugs were caught", MUTANTS.len()));
-    Ok(caught == MUTANTS.len())
+    if !json {
+        say(&format!("{caught} of {} planted bugs were caught", chosen.len()));
+    }
+    Ok(caught == chosen.len())
 }
 
 /// Runs the seeds on several processes, as long as `go_on` says so.
@@ -183,7 +193,7 @@ fn last_words(stderr: &[u8]) -> String {
 }
 
 fn replay(runs: &Runs, seed: u64) -> String {
-    format!("cargo run -p raftwork-sim -- --seeds {seed} --seconds {} --trace", runs.seconds)
+    format!("cargo run --profile sim -p raftwork-sim -- --seeds {seed} --seconds {} --trace", runs.seconds)
 }
 
 fn say(text: &str) {

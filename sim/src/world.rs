@@ -6,7 +6,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use raftwork_kernel::Rows;
-use raftwork_node::group::Leadership;
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::Instant;
 
@@ -17,16 +16,24 @@ use crate::clock;
 use crate::disk::SimDisk;
 use crate::faults::{Fault, Plan, Repair};
 use crate::host::{self, Host};
-use crate::net::{DELAY_MIN, MILLISECOND, Net, OUTSIDE, Place};
+use crate::net::{MILLISECOND, Net, OUTSIDE, Place};
 use crate::outside::{Directory, Outside, Season};
+use crate::reader::Reader;
 use crate::trace::{Trace, seconds};
 use crate::worker::Worker;
 
-/// One step of time. Nothing travels faster, so that what happens in a step at one place matters nowhere else in it.
-const STEP: u64 = DELAY_MIN;
+/// Steps of time that a run may have. Nothing travels faster than its step, so that what happens in a step at one place
+/// matters nowhere else in it. Short steps take long to simulate: most runs have long ones.
+const STEPS_MS: [u64; 6] = [2, 5, 10, 10, 10, 10];
+/// How often it is asked who leads: much less than an election takes.
+const LEADER_SIGNS: u64 = 50 * MILLISECOND;
+/// How often it is asked whether a node's Raft still lives.
+const LIFE_SIGNS: u64 = 200 * MILLISECOND;
 const SECOND: u64 = 1000 * MILLISECOND;
 /// How long a healed cluster may take to have a leader and to finish what it accepted.
 const RECOVERY_MAX: u64 = 90 * SECOND;
+/// How long readers look closely once the leadership is in doubt.
+const CLOSELY: u64 = 2 * SECOND;
 /// Silence after which a worker has lost its leases.
 const TTL: u64 = 2500 * MILLISECOND;
 const HEARTBEAT: Duration = Duration::from_millis(600);
@@ -91,6 +98,9 @@ impl Report {
 pub(crate) struct World {
     pub(crate) now: u64,
     pub(crate) nodes: u64,
+    /// Until then, whoever votes first loses its power at once.
+    pub(crate) voters_die_until: u64,
+    step: u64,
     pub(crate) chance: Chance,
     pub(crate) net: Net,
     pub(crate) trace: Trace,
@@ -115,7 +125,8 @@ impl World {
         clock::set(0);
         let mut chance = Chance::new(options.seed);
         let trace = Trace::new(options.text);
-        let net = Net::new(chance.fork(), trace.clone());
+        let step = chance.pick(&STEPS_MS).unwrap_or(1) * MILLISECOND;
+        let net = Net::new(chance.fork(), trace.clone(), step);
         let audit = Audit::new(trace.clone());
         let nodes = chance.pick(&[1, 3, 3, 3, 3, 5]).unwrap_or(3);
         let plan = Plan::draw(&mut chance);
@@ -134,6 +145,8 @@ impl World {
         let mut world = Self {
             now: 0,
             nodes,
+            voters_die_until: 0,
+            step,
             net,
             trace,
             places: Vec::new(),
@@ -156,23 +169,31 @@ impl World {
     fn populate(&mut self) {
         let clients = self.chance.within(1..4);
         let workers = self.chance.within(1..5);
-        for number in 0..clients + workers {
-            let outside = Outside {
-                place: OUTSIDE + number,
-                net: self.net.clone(),
-                audit: self.audit.clone(),
-                chance: self.chance.fork(),
-                season: Arc::clone(&self.season),
-                directory: Arc::clone(&self.directory),
-                nodes: self.nodes,
-                leader: 1,
-            };
-            self.places.push(outside.place);
-            if number < clients {
-                self.outside.spawn(Client::new(outside).run());
-            } else {
-                self.outside.spawn(Worker::new(outside, HEARTBEAT).run());
-            }
+        for _ in 0..clients {
+            let client = Client::new(self.settle());
+            self.outside.spawn(client.run());
+        }
+        for _ in 0..workers {
+            let worker = Worker::new(self.settle(), HEARTBEAT);
+            self.outside.spawn(worker.run());
+        }
+        let reader = Reader::new(self.settle());
+        self.outside.spawn(reader.run());
+    }
+
+    /// A new place outside.
+    fn settle(&mut self) -> Outside {
+        let place = OUTSIDE + self.places.len() as u64;
+        self.places.push(place);
+        Outside {
+            place,
+            net: self.net.clone(),
+            audit: self.audit.clone(),
+            chance: self.chance.fork(),
+            season: Arc::clone(&self.season),
+            directory: Arc::clone(&self.directory),
+            nodes: self.nodes,
+            leader: 1,
         }
     }
 
@@ -207,27 +228,36 @@ impl World {
     }
 
     fn step(&mut self) {
-        let (due, later): (Vec<_>, Vec<_>) = self.repairs.drain(..).partition(|(at, _)| *at <= self.now);
-        self.repairs = later;
-        for (_, repair) in due {
+        for (_, repair) in self.repairs.extract_if(.., |(at, _)| *at <= self.now).collect::<Vec<_>>() {
             self.repair(repair);
         }
+        let mut voters = Vec::new();
         for host in &mut self.hosts {
-            host.step(self.now, STEP);
+            if host.step(self.now, self.step) {
+                voters.push(host.id);
+            }
+        }
+        if self.now % LIFE_SIGNS < self.step {
+            self.hosts.iter().for_each(Host::check_life);
         }
         let (now, start) = (self.now, self.reached);
-        self.reached += Duration::from_nanos(STEP);
+        self.reached += Duration::from_nanos(self.step);
         let until = self.reached;
         self.outside.block_on(async {
             clock::enter(now, start, now, 0, 0);
             tokio::time::sleep_until(until).await;
         });
-        self.now += STEP;
+        self.now += self.step;
         clock::set(self.now);
-        let leader = self.leader();
-        if leader.is_some() && leader != self.led {
-            self.led = leader;
-            self.audit.count("elections");
+        if self.now < self.voters_die_until {
+            self.kill_a_voter(&voters);
+        }
+        if self.now % LEADER_SIGNS < self.step {
+            let leader = self.leader();
+            if leader.is_some() && leader != self.led {
+                self.led = leader;
+                self.audit.count("elections");
+            }
         }
     }
 
@@ -254,7 +284,7 @@ impl World {
 
     /// A node that believes to lead.
     pub(crate) fn leader(&self) -> Option<Place> {
-        let leads = |host: &&Host| host.group().is_some_and(|group| group.leadership() == Leadership::Leader);
+        let leads = |host: &&Host| host.group().is_some_and(|group| group.leads());
         self.hosts.iter().find(leads).map(|host| host.id)
     }
 
@@ -275,6 +305,7 @@ impl World {
     fn heal(&mut self) {
         self.trace.note("healed");
         self.repairs.clear();
+        self.voters_die_until = 0;
         self.net.heal();
         for node in 1..=self.nodes {
             let host = self.host(node);
@@ -285,12 +316,21 @@ impl World {
         self.season.lock().unwrap_or_else(PoisonError::into_inner).healed = true;
     }
 
+    /// Whoever reads shall look closely for a while: something may be seen now that must not be.
+    pub(crate) fn look_closely(&self) {
+        let until = self.now + CLOSELY;
+        self.season.lock().unwrap_or_else(PoisonError::into_inner).closely_until = until;
+    }
+
     /// Every node runs, has applied the same, and every accepted task has ended.
     fn is_done(&self) -> bool {
+        if self.audit.unfinished_count() > 0 {
+            return false;
+        }
         let applied: Vec<Option<u64>> =
             self.hosts.iter().map(|host| Some(host.group()?.replica().applied_index())).collect();
         let together = applied.iter().all(|index| index.is_some() && *index == applied[0]);
-        together && self.leader().is_some() && self.audit.unfinished().is_empty()
+        together && self.leader().is_some()
     }
 
     fn not_done(&self) -> String {

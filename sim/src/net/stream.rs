@@ -10,7 +10,7 @@ use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
 
-use super::{MILLISECOND, Net, Place};
+use super::{MILLISECOND, Net, Place, Way};
 use crate::clock;
 
 /// One end of a connection.
@@ -63,11 +63,13 @@ impl Pipe {
 }
 
 impl SimStream {
-    fn check(&self, pipe: &Pipe) -> io::Result<()> {
-        if self.net.is_reset(pipe.from, pipe.to, self.connection) {
-            return Err(io::ErrorKind::ConnectionReset.into());
+    /// Whether bytes get through this pipe.
+    fn is_open(&self, pipe: &Pipe) -> io::Result<bool> {
+        match self.net.way(pipe.from, pipe.to, self.connection) {
+            Way::Open => Ok(true),
+            Way::Cut => Ok(false),
+            Way::Reset => Err(io::ErrorKind::ConnectionReset.into()),
         }
-        Ok(())
     }
 
     /// Waits so long, in the node's own time.
@@ -88,15 +90,11 @@ impl AsyncRead for SimStream {
         loop {
             let incoming = Arc::clone(&self.incoming);
             let mut pipe = lock(&incoming);
-            self.check(&pipe)?;
+            let is_open = self.is_open(&pipe)?;
             pipe.reader = Some(context.waker().clone());
-            if self.net.is_cut(pipe.from, pipe.to) {
-                self.net.tell_me(context.waker());
-                return Poll::Pending;
-            }
             let next = pipe.flying.front().map(|(arrives, _)| *arrives).or(pipe.ended);
-            let Some(arrives) = next else {
-                self.net.tell_me(context.waker());
+            let Some(arrives) = next.filter(|_| is_open) else {
+                self.net.tell_me(self.connection, pipe.to, context.waker());
                 return Poll::Pending;
             };
             // The runtime's timer counts milliseconds.
@@ -121,7 +119,7 @@ impl AsyncRead for SimStream {
 impl AsyncWrite for SimStream {
     fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let mut pipe = lock(&self.outgoing);
-        self.check(&pipe)?;
+        self.is_open(&pipe)?;
         let arrives = pipe.arrival(&self.net);
         self.net.trace.event("bytes", &[pipe.from, pipe.to, arrives], bytes);
         pipe.flying.push_back((arrives, Bytes::copy_from_slice(bytes)));
@@ -152,6 +150,7 @@ impl Drop for SimStream {
         let mut pipe = lock(&self.outgoing);
         let arrives = pipe.arrival(&self.net);
         pipe.ended.get_or_insert(arrives);
+        self.net.forget(self.connection, pipe.from);
         if let Some(reader) = pipe.reader.take() {
             reader.wake();
         }
