@@ -7,12 +7,14 @@ pub mod check;
 mod cluster;
 mod command;
 pub mod history;
+mod mutants;
 mod nemesis;
 pub mod report;
 mod run;
 mod workload;
 
 pub use command::{CheckOptions, check_file, exit_code, print};
+pub use mutants::{MutantsOptions, mutants};
 pub use run::{
     AttachOptions, Options as RunOptions, Outcome as RunOutcome, attach, list as list_faults, run,
 };

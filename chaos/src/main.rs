@@ -10,7 +10,8 @@ use raftwork_api::Span;
 use raftwork_chaos::check::Verdict as Judged;
 use raftwork_chaos::check::digests::{Verdict, judge};
 use raftwork_chaos::{
-    AttachOptions, CheckOptions, RunOptions, RunOutcome, attach, check_file, exit_code, list_faults, run,
+    AttachOptions, CheckOptions, MutantsOptions, RunOptions, RunOutcome, attach, check_file, exit_code,
+    list_faults, mutants, run,
 };
 use raftwork_client::Client;
 use tokio::time::Instant;
@@ -25,10 +26,19 @@ Exit codes: 0 every claim holds; 1 one is broken; 2 nothing was proved, or wrong
 
 /// Checks a running Raftwork cluster from the outside.
 #[derive(Parser)]
-#[command(name = "raftwork-chaos", version, after_help = EXAMPLE)]
+#[command(name = "raftwork-chaos", version = version(), after_help = EXAMPLE)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
+}
+
+/// A build with bugs to plant says so.
+const fn version() -> &'static str {
+    if cfg!(feature = "mutants") {
+        concat!(env!("CARGO_PKG_VERSION"), "+mutants")
+    } else {
+        env!("CARGO_PKG_VERSION")
+    }
 }
 
 #[derive(Subcommand)]
@@ -36,6 +46,7 @@ enum Command {
     Run(Box<RunOptions>),
     Attach(AttachOptions),
     Check(CheckOptions),
+    Mutants(MutantsOptions),
     /// Do all nodes hold the same state, byte for byte?
     Digests {
         /// Base URL of every node.
@@ -56,6 +67,7 @@ async fn main() -> ExitCode {
         Command::Run(options) => concluded(run(&options).await),
         Command::Attach(options) => concluded(attach(&options).await),
         Command::Check(options) => judged(&options),
+        Command::Mutants(options) => scored(&options),
         Command::Digests { urls, patience } => equal(&urls, patience).await,
     }
 }
@@ -73,6 +85,18 @@ fn concluded(outcome: anyhow::Result<RunOutcome>) -> ExitCode {
         Ok(if outcome.broken.is_empty() { verdict } else { Judged::Violated })
     });
     checked.map_or_else(
+        |error| {
+            let _ = writeln!(std::io::stderr(), "raftwork-chaos: {error:#}");
+            exit_code(Judged::Unknown)
+        },
+        exit_code,
+    )
+}
+
+/// Plants bugs; a bug that was missed is a claim that does not hold.
+fn scored(options: &MutantsOptions) -> ExitCode {
+    let verdict = mutants(options).map(|good| if good { Judged::Pass } else { Judged::Violated });
+    verdict.map_or_else(
         |error| {
             let _ = writeln!(std::io::stderr(), "raftwork-chaos: {error:#}");
             exit_code(Judged::Unknown)

@@ -77,6 +77,16 @@ impl Views {
         self.all().await.into_iter().filter(View::leads).max_by_key(|view| view.info.term)
     }
 
+    /// Index of the last entry of a node's log.
+    pub(crate) async fn last_log(&self, id: u64) -> Option<u64> {
+        Some(self.info(id).await?.last_log)
+    }
+
+    /// Index of the last entry that a node has applied.
+    pub(crate) async fn applied(&self, id: u64) -> Option<u64> {
+        Some(self.info(id).await?.applied)
+    }
+
     /// Whether a node can serve.
     pub(crate) async fn is_ready(&self, id: u64) -> bool {
         let url = format!("{}{}", self.urls[&id], paths::READYZ);

@@ -3,6 +3,9 @@
 //! One node at a time, and nothing else meanwhile: a damage that no single node can tell from a torn last write (the end of
 //! the write-ahead log) is what the others are for. Files that are never changed once written (tables, snapshots) get their
 //! good bytes back afterwards; a refused node gets back the file for whose damage it was refused.
+//!
+//! A node that starts must know of every entry that it had applied, unless the damage looks like a torn end. It is asked
+//! before it hears anything from the others, who would tell it.
 
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
@@ -16,10 +19,12 @@ use rand::seq::IndexedRandom;
 use tokio::time::Instant;
 
 use super::{Breaks, Deed, Ending, Needs, Nemesis, Scene, Step, draw, leader_and_others};
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, Party};
 
 /// How long a node may take to open what it has, or to refuse it.
 const START_WITHIN: Duration = Duration::from_mins(1);
+/// How long it may then take to know its log again, alone.
+const KNOWS_WITHIN: Duration = Duration::from_secs(3);
 /// Exit code of a node that refuses its data folder.
 const REFUSED: i32 = 3;
 
@@ -46,6 +51,8 @@ struct Damaged {
     path: PathBuf,
     good: Vec<u8>,
     what: String,
+    /// Whether it could pass for a last write that a power failure tore.
+    passes_for_torn: bool,
 }
 
 struct Corrupt {
@@ -53,11 +60,13 @@ struct Corrupt {
     damaged: Option<Damaged>,
     outcome: String,
     judged: bool,
+    broken: Option<String>,
 }
 
 pub(super) fn all() -> impl Iterator<Item = Box<dyn Nemesis>> {
     let corrupt = |target| {
-        Box::new(Corrupt { target, damaged: None, outcome: String::new(), judged: false }) as Box<dyn Nemesis>
+        let outcome = String::new();
+        Box::new(Corrupt { target, damaged: None, outcome, judged: false, broken: None }) as Box<dyn Nemesis>
     };
     [Target::Wal, Target::Table, Target::Manifest, Target::Snapshot].into_iter().map(corrupt)
 }
@@ -108,6 +117,15 @@ impl Damage {
         Ok(())
     }
 
+    /// Whether what is read up to the damage could be all that was ever written. The last quarter is no proof.
+    const fn passes_for_torn(self, length: u64) -> bool {
+        match self {
+            Self::Flip { at, .. } => at > length / 4 * 3,
+            Self::Truncate { .. } => true,
+            Self::Delete => false,
+        }
+    }
+
     fn words(self) -> String {
         match self {
             Self::Flip { at, bit } => format!("bit {bit} of byte {at} is flipped in"),
@@ -133,6 +151,13 @@ fn files_below(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
     Ok(found)
 }
 
+/// Lets a node hear nothing from the others, and tell them nothing, or lets it take part again.
+fn set_deaf(cluster: &Cluster, id: u64, deaf: bool) {
+    for other in cluster.ids().into_iter().filter(|other| *other != id) {
+        cluster.wires().change_both(Party::Node(id), Party::Node(other), |wire| wire.shut = deaf);
+    }
+}
+
 impl Corrupt {
     /// Damages one file of a stopped node.
     fn damage(&self, data: &Path, node: u64, random: &mut StdRng) -> anyhow::Result<Damaged> {
@@ -144,26 +169,47 @@ impl Corrupt {
         damage.inflict(&path)?;
         let name = path.strip_prefix(data).unwrap_or(&path).display().to_string();
         let what = format!("node {node}: {} {name} ({} bytes)", damage.words(), good.len());
-        Ok(Damaged { node, path, good, what })
+        let passes_for_torn = damage.passes_for_torn(good.len() as u64);
+        Ok(Damaged { node, path, good, what, passes_for_torn })
     }
 
     /// Starts the damaged node and waits for what it makes of it: all of its state is read, too.
-    async fn judge(cluster: &Cluster, id: u64) -> anyhow::Result<(bool, String)> {
+    async fn judge(&mut self, cluster: &Cluster, id: u64, applied: u64) -> anyhow::Result<(bool, String)> {
         let deadline = Instant::now() + START_WITHIN;
+        set_deaf(cluster, id, true);
         cluster.node(id).await.process.start()?;
+        let alone_until = Instant::now() + KNOWS_WITHIN;
+        let mut alone = true;
         loop {
             if let Some(status) = cluster.node(id).await.process.exited()? {
+                set_deaf(cluster, id, false);
                 let word = if status.code() == Some(REFUSED) { "refused" } else { "ended" };
                 return Ok((true, format!("{word} ({status})")));
+            }
+            if alone && let Some(knows) = cluster.views().last_log(id).await {
+                alone = knows < applied && Instant::now() < alone_until;
+                if !alone {
+                    set_deaf(cluster, id, false);
+                    self.broken = self.forgotten(id, knows, applied);
+                }
             }
             if cluster.views().is_ready(id).await && cluster.views().digest(id).await.is_some() {
                 return Ok((true, "harmless: it serves".to_owned()));
             }
             if Instant::now() > deadline {
+                set_deaf(cluster, id, false);
                 return Ok((false, format!("neither serves nor ends within {START_WITHIN:?}")));
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
+    }
+
+    /// What is wrong if a node knows of less than it had applied.
+    fn forgotten(&self, id: u64, knows: u64, applied: u64) -> Option<String> {
+        let passes_for_torn = self.damaged.as_ref().is_none_or(|damaged| damaged.passes_for_torn);
+        (knows < applied && !passes_for_torn).then(|| {
+            format!("node {id} had applied entry {applied}, and serves with a log that ends at {knows}")
+        })
     }
 
     /// Gives the node back what was taken, where that is safe: before it took part again, or where it is never changed.
@@ -214,6 +260,7 @@ impl Nemesis for Corrupt {
             let cluster = &scene.cluster;
             let (_, followers) = leader_and_others(cluster).await?;
             let id = draw(random, &followers);
+            let applied = cluster.views().applied(id).await.context("the node is silent")?;
             let mut node = cluster.node(id).await;
             node.may_end = true;
             node.process.kill().await?;
@@ -223,7 +270,7 @@ impl Nemesis for Corrupt {
                 Ok(damaged) => {
                     let what = damaged.what.clone();
                     self.damaged = Some(damaged);
-                    (self.judged, self.outcome) = Self::judge(cluster, id).await?;
+                    (self.judged, self.outcome) = self.judge(cluster, id, applied).await?;
                     Ok(Deed::new(vec![id], what))
                 }
                 Err(error) => {
@@ -241,7 +288,7 @@ impl Nemesis for Corrupt {
             if let Some(damaged) = self.damaged.take() {
                 self.undo(&scene.cluster, damaged).await?;
             }
-            Ok(Ending::new(self.judged, std::mem::take(&mut self.outcome)))
+            Ok(Ending::new(self.judged, std::mem::take(&mut self.outcome)).with(self.broken.take()))
         }
         .boxed()
     }

@@ -107,14 +107,17 @@ impl Nemesis for Disk {
                 let is_over = self.trouble == Trouble::SyncSlow || ended.is_some();
                 if is_over || Instant::now() > deadline {
                     node.heal()?;
+                    let goes_on = (!is_over && seen > 0).then(|| {
+                        let id = self.node;
+                        format!("node {id} goes on, although its disk refused it {seen} times in {GIVES_UP_WITHIN:?}")
+                    });
                     let detail = match ended {
                         Some(status) => format!("the node ended ({status}); healed and started again"),
                         None => "healed".to_owned(),
                     };
-                    return Ok(Ending::new(
-                        is_over && seen > 0,
-                        format!("{detail}; took effect {seen} times"),
-                    ));
+                    let ending =
+                        Ending::new(is_over && seen > 0, format!("{detail}; took effect {seen} times"));
+                    return Ok(ending.with(goes_on));
                 }
                 drop(node);
                 tokio::time::sleep(Duration::from_millis(50)).await;

@@ -53,11 +53,17 @@ pub(crate) struct Ending {
     pub(crate) happened: bool,
     /// For people.
     pub(crate) detail: String,
+    /// What a node did that no node may do, if one did; no client need ever have seen it.
+    pub(crate) broken: Option<String>,
 }
 
 impl Ending {
     fn new(happened: bool, detail: impl Into<String>) -> Self {
-        Self { happened, detail: detail.into() }
+        Self { happened, detail: detail.into(), broken: None }
+    }
+
+    fn with(self, broken: Option<String>) -> Self {
+        Self { broken, ..self }
     }
 }
 
@@ -111,6 +117,8 @@ pub(crate) enum Needs {
     Levers,
     /// A disk of its own for every node, and so root.
     OwnDisks,
+    /// That, and at least three nodes.
+    OwnDisksAndMajority,
     /// At least three nodes.
     Majority,
     /// Python workers.
@@ -124,20 +132,21 @@ impl Needs {
     pub(crate) fn unmet(self, plan: &Plan, workers: usize) -> Option<String> {
         match self {
             Self::Levers if !plan.levers => Some("needs a C compiler (cc)".to_owned()),
-            Self::OwnDisks if !plan.own_disks => Some(
+            Self::OwnDisks | Self::OwnDisksAndMajority if !plan.own_disks => Some(
                 Image::unavailable()
                     .unwrap_or_else(|| "needs a disk for each node: left out by --no-disks".to_owned()),
             ),
             Self::Failpoints if plan.failpoints.is_empty() => {
                 Some("needs a daemon built with --features failpoints".to_owned())
             }
-            Self::Majority | Self::Failpoints if plan.nodes < 3 => {
+            Self::Majority | Self::OwnDisksAndMajority | Self::Failpoints if plan.nodes < 3 => {
                 Some("needs three nodes or more".to_owned())
             }
             Self::Workers if workers == 0 => Some("needs Python workers".to_owned()),
             Self::Nothing
             | Self::Levers
             | Self::OwnDisks
+            | Self::OwnDisksAndMajority
             | Self::Majority
             | Self::Workers
             | Self::Failpoints => None,
@@ -159,7 +168,7 @@ pub(crate) fn all() -> Vec<Box<dyn Nemesis>> {
     all.extend(worker::all());
     all.push(Box::new(restart::RollingRestart::default()));
     all.push(Box::new(transfer::TransferLeadership::default()));
-    all.push(Box::new(snapshot::InstallSnapshot::default()));
+    all.extend(snapshot::all());
     all.extend(membership::all());
     all.push(Box::new(failpoint::Failpoint::default()));
     all

@@ -1,4 +1,5 @@
-//! A node that was away for so long that the log it lacks is gone: it gets a snapshot, under load.
+//! A node that was away for so long that the log it lacks is gone: it gets a snapshot, under load, and perhaps loses its
+//! power just then.
 
 use std::path::Path;
 use std::time::Duration;
@@ -9,7 +10,7 @@ use rand::rngs::StdRng;
 use tokio::time::Instant;
 
 use super::{Breaks, Deed, Ending, Needs, Nemesis, Scene, Step, draw, leader_and_others};
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, Node};
 
 /// How long the load may take to fill the log so far that its beginning is dropped.
 const PURGED_WITHIN: Duration = Duration::from_secs(90);
@@ -18,15 +19,31 @@ const INSTALLED_WITHIN: Duration = Duration::from_mins(1);
 /// What a node logs then.
 const INSTALLED: &str = "installed a snapshot";
 
-#[derive(Default)]
-pub(super) struct InstallSnapshot {
+struct InstallSnapshot {
+    /// Whether the power goes as soon as the snapshot is there.
+    loses_power: bool,
     away: Option<u64>,
     before: usize,
+}
+
+pub(super) fn all() -> impl Iterator<Item = Box<dyn Nemesis>> {
+    [false, true].into_iter().map(|loses_power| {
+        Box::new(InstallSnapshot { loses_power, away: None, before: 0 }) as Box<dyn Nemesis>
+    })
 }
 
 fn installs(log: &Path) -> usize {
     let bytes = fs_err::read(log).unwrap_or_default();
     String::from_utf8_lossy(&bytes).matches(INSTALLED).count()
+}
+
+/// What was not synced is gone; then the node starts again, as it must be able to.
+async fn lose_power(node: &mut Node) -> anyhow::Result<()> {
+    let image = node.image.as_ref().context("the node has no disk of its own")?;
+    image.cut_power()?;
+    node.process.kill().await?;
+    image.restore_power()?;
+    node.process.start()
 }
 
 async fn wait_for_purge(cluster: &Cluster, beyond: u64) -> bool {
@@ -42,11 +59,15 @@ async fn wait_for_purge(cluster: &Cluster, beyond: u64) -> bool {
 
 impl Nemesis for InstallSnapshot {
     fn name(&self) -> &'static str {
-        "snapshot-install"
+        if self.loses_power { "snapshot-power" } else { "snapshot-install" }
     }
 
     fn explain(&self) -> &'static str {
-        "one node is away until the log that it lacks is gone; it gets a snapshot while the load goes on"
+        if self.loses_power {
+            "the same, and the node's power fails as soon as it has the snapshot: it must still have it then"
+        } else {
+            "one node is away until the log that it lacks is gone; it gets a snapshot while the load goes on"
+        }
     }
 
     fn breaks(&self) -> Breaks {
@@ -54,7 +75,7 @@ impl Nemesis for InstallSnapshot {
     }
 
     fn needs(&self) -> Needs {
-        Needs::Majority
+        if self.loses_power { Needs::OwnDisksAndMajority } else { Needs::Majority }
     }
 
     fn start<'a>(&'a mut self, scene: &'a Scene, random: &'a mut StdRng) -> Step<'a, Deed> {
@@ -83,15 +104,22 @@ impl Nemesis for InstallSnapshot {
             scene.cluster.node(id).await.process.start()?;
             let deadline = Instant::now() + INSTALLED_WITHIN;
             loop {
-                let node = scene.cluster.node(id).await;
+                let mut node = scene.cluster.node(id).await;
                 if installs(node.process.log()) > self.before {
+                    if self.loses_power {
+                        lose_power(&mut node).await?;
+                        return Ok(Ending::new(
+                            true,
+                            format!("node {id} installed a snapshot, and lost its power"),
+                        ));
+                    }
                     return Ok(Ending::new(true, format!("node {id} installed a snapshot")));
                 }
                 drop(node);
                 if Instant::now() > deadline {
                     return Ok(Ending::new(false, format!("node {id} installed no snapshot")));
                 }
-                tokio::time::sleep(Duration::from_millis(100)).await;
+                tokio::time::sleep(Duration::from_millis(5)).await;
             }
         }
         .boxed()

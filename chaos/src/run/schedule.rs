@@ -170,7 +170,13 @@ impl Schedule {
         let nemesis = &mut self.nemeses[fault.index];
         let name = nemesis.name();
         let (happened, detail) = match nemesis.stop(stage.scene).await {
-            Ok(ending) => (ending.happened, ending.detail),
+            Ok(ending) => {
+                if let Some(broken) = ending.broken {
+                    stage.progress.say(&format!("BROKEN: {name}: {broken}"));
+                    stage.shared.surprised(format!("{name}: {broken}"));
+                }
+                (ending.happened, ending.detail)
+            }
             Err(error) => (false, format!("could not end: {error:#}")),
         };
         if happened {
