@@ -38,7 +38,7 @@ pub(super) fn check(evidence: &Evidence) -> Finding {
         }
     }
     if let Err(why) = evidence.log.whole() {
-        inquiry.missing(why);
+        evidence.lacks_log(&mut inquiry, why);
     }
     inquiry.close(format!("{attempts} attempts of recorded workers"))
 }

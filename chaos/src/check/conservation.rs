@@ -8,7 +8,7 @@ use crate::history::Phase;
 pub(super) fn check(evidence: &Evidence) -> Finding {
     let mut inquiry = Inquiry::into(Invariant::Conservation);
     if let Err(why) = evidence.log.whole() {
-        inquiry.missing(why);
+        evidence.lacks_log(&mut inquiry, why);
         return inquiry.close("");
     }
     let settled = evidence.phase(Phase::Settled).unwrap_or(u64::MAX);

@@ -16,6 +16,10 @@ pub(crate) struct Dossier {
     pub(crate) facts: Vec<Fact>,
     /// Effects that workers offered to the register outside, in order: when, token, accepted.
     pub(crate) effects: Vec<(u64, u64, bool)>,
+    /// For each effect, the process that offered it and its ancestors.
+    pub(crate) runs: Vec<Vec<u32>>,
+    /// What it returns if it completes, where its caller said so.
+    pub(crate) due: Option<Fingerprint>,
 }
 
 /// One operation on one task.

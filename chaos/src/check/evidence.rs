@@ -9,6 +9,7 @@ use raftwork_api::kernel::{FunctionId, RequestId, TaskId};
 use super::dossier::{Act, Deed, Dossier, Saw, Sight};
 use super::rates::Rates;
 use super::replay::{Log, Model};
+use super::verdict::Inquiry;
 use crate::history::{
     Call, Event, Fault, Fingerprint, Invoke, Leader, Line, LogEntry, LogItem, NodeDigest, Options, Outcome,
     Phase, ReadError, Reader, Reason, Reply, Return, Run,
@@ -98,6 +99,15 @@ impl Evidence {
         Ok(gatherer.close())
     }
 
+    /// Notes that an inquiry would need the log, which is not there for this reason.
+    pub(super) fn lacks_log(&self, inquiry: &mut Inquiry, why: String) {
+        if self.run.without_log {
+            inquiry.untried("needs the Raft log, which the nodes of others keep to themselves");
+        } else {
+            inquiry.missing(why);
+        }
+    }
+
     /// When the run entered a phase.
     pub(crate) fn phase(&self, phase: Phase) -> Option<u64> {
         self.phases.iter().find(|(_, entered)| *entered == phase).map(|(at, _)| *at)
@@ -160,8 +170,9 @@ impl Gatherer {
             Event::Digest(digest) => self.evidence.digests.push((at, digest)),
             Event::Log(entry) => self.log(&entry),
             Event::Effect(effect) => {
-                let effects = &mut self.evidence.tasks.entry(effect.task).or_default().effects;
-                effects.push((at, effect.token.0, effect.accepted));
+                let dossier = self.evidence.tasks.entry(effect.task).or_default();
+                dossier.effects.push((at, effect.token.0, effect.accepted));
+                dossier.runs.push(effect.pids);
             }
         }
         Ok(())
@@ -224,7 +235,13 @@ impl Gatherer {
         let saw = what_was_seen(call, known)?;
         let deed = |act| Deed { op: *op, process: *process, node: *node, from: open.at, to, act, saw };
         match call {
-            Call::Submit { function, key, options, items } => {
+            Call::Submit { function, key, options, items, results } => {
+                // Another request under a taken key is refused, and says nothing of the task.
+                if matches!(known, Some(Outcome::Ok(_))) {
+                    for (item, result) in items.iter().zip(results) {
+                        self.dossier(item.task).due = Some(*result);
+                    }
+                }
                 for item in items {
                     let request = request_of(*function, options, item.args);
                     let act = Act::Submit { request, delay_ms: options.delay_ms() };

@@ -18,6 +18,8 @@ mod order;
 mod rates;
 mod replay;
 mod replicas;
+mod reruns;
+mod results;
 mod time;
 mod tokens;
 mod verdict;
@@ -92,6 +94,8 @@ fn examine(invariant: Invariant, evidence: &Evidence) -> Finding {
         Invariant::Effects => effects::check(evidence),
         Invariant::Order => order::check(evidence),
         Invariant::Coverage => coverage::check(evidence),
+        Invariant::Results => results::check(evidence),
+        Invariant::Reruns => reruns::check(evidence),
         Invariant::Witness => witness::check(evidence),
         Invariant::Linearizable => linear::check(evidence),
     }

@@ -11,7 +11,7 @@ use super::verdict::{Finding, Inquiry, Invariant, Story};
 pub(super) fn check(evidence: &Evidence) -> Finding {
     let mut inquiry = Inquiry::into(Invariant::Order);
     if let Err(why) = evidence.log.whole() {
-        inquiry.missing(why);
+        evidence.lacks_log(&mut inquiry, why);
         return inquiry.close("");
     }
     let mut granted: HashMap<u64, (TaskId, &Fact)> = HashMap::new();

@@ -5,6 +5,8 @@ use core::fmt;
 /// What is known of an invariant after a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Verdict {
+    /// A run of this kind cannot show it, and does not claim to.
+    Untried,
     /// It was examined and held.
     Pass,
     /// It could not be examined, or not enough happened: this is not a pass.
@@ -17,6 +19,7 @@ impl Verdict {
     /// The verdict in one word.
     pub const fn name(self) -> &'static str {
         match self {
+            Self::Untried => "untried",
             Self::Pass => "pass",
             Self::Unknown => "unknown",
             Self::Violated => "violated",
@@ -28,7 +31,7 @@ impl Verdict {
         match self {
             Self::Pass => 0,
             Self::Violated => 1,
-            Self::Unknown => 2,
+            Self::Untried | Self::Unknown => 2,
         }
     }
 }
@@ -90,6 +93,10 @@ invariants! {
     Order = "I13", "order", "tasks are granted by priority and age";
     /// `check/coverage.rs`
     Coverage = "I14", "coverage", "every planned fault happened, and enough was asked";
+    /// `check/results.rs`
+    Results = "I15", "results", "what completes has the result of its function for its arguments";
+    /// `check/reruns.rs`
+    Reruns = "I16", "reruns", "no task is run again whose worker lived and could be heard";
     /// `check/witness.rs`
     Witness = "W", "witness", "every answer is the one that the log implies, in an order that agrees with real time";
     /// `check/linear/`
@@ -156,6 +163,7 @@ pub(super) struct Inquiry {
     violations: u64,
     stories: Vec<Story>,
     missing: Option<String>,
+    untried: Option<String>,
 }
 
 impl Inquiry {
@@ -163,7 +171,7 @@ impl Inquiry {
     const STORIES_MAX: usize = 3;
 
     pub(super) const fn into(invariant: Invariant) -> Self {
-        Self { invariant, violations: 0, stories: Vec::new(), missing: None }
+        Self { invariant, violations: 0, stories: Vec::new(), missing: None, untried: None }
     }
 
     /// Notes a violation; the story is told only if there is room for it.
@@ -179,18 +187,20 @@ impl Inquiry {
         self.missing.get_or_insert_with(|| what.into());
     }
 
+    /// Notes why a run of this kind cannot show the invariant.
+    pub(super) fn untried(&mut self, why: impl Into<String>) {
+        self.untried.get_or_insert_with(|| why.into());
+    }
+
     /// The finding; `examined` says what a pass rests on.
     pub(super) fn close(self, examined: impl Into<String>) -> Finding {
-        let verdict = match (self.violations, &self.missing) {
-            (0, None) => Verdict::Pass,
-            (0, Some(_)) => Verdict::Unknown,
-            (..) => Verdict::Violated,
+        let Self { invariant, violations, stories, missing, untried } = self;
+        let (verdict, says) = match (violations, missing, untried) {
+            (0, None, None) => (Verdict::Pass, examined.into()),
+            (0, Some(missing), _) => (Verdict::Unknown, missing),
+            (0, None, Some(untried)) => (Verdict::Untried, untried),
+            (..) => (Verdict::Violated, examined.into()),
         };
-        let says = match (verdict, self.missing.clone()) {
-            (Verdict::Unknown, Some(missing)) => missing,
-            (Verdict::Pass | Verdict::Unknown | Verdict::Violated, _) => examined.into(),
-        };
-        let Self { invariant, violations, stories, .. } = self;
         Finding { invariant, verdict, says, violations, stories }
     }
 }

@@ -14,7 +14,7 @@ use crate::history::Refusal;
 pub(super) fn check(evidence: &Evidence) -> Finding {
     let mut inquiry = Inquiry::into(Invariant::Witness);
     if let Err(why) = evidence.log.whole() {
-        inquiry.missing(why);
+        evidence.lacks_log(&mut inquiry, why);
         return inquiry.close("");
     }
     let order = Order::of(evidence);

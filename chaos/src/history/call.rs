@@ -29,6 +29,9 @@ pub enum Call {
         options: Options,
         /// The tasks. Ids are always given: where the call carries a key, as the key's mapping to ids says.
         items: Vec<LogItem>,
+        /// What each returns if it completes, in the order of `items`; none where the caller does not know.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        results: Vec<Fingerprint>,
     },
     /// Ask for work.
     Acquire {

@@ -71,6 +71,9 @@ pub struct Run {
     /// What else must have happened for the run to prove something.
     #[serde(default)]
     pub wanted: Wanted,
+    /// Whether the history lacks the Raft log by its nature: the cluster is somebody else's.
+    #[serde(default, skip_serializing_if = "core::ops::Not::not")]
+    pub without_log: bool,
 }
 
 /// What must have happened for a run to prove something; zero asks for nothing.
@@ -132,6 +135,9 @@ pub struct Fault {
     /// Nodes that it concerns.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub nodes: Vec<u64>,
+    /// Worker processes that it killed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub workers: Vec<u32>,
     /// For people.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub detail: String,
@@ -190,7 +196,7 @@ pub struct NodeDigest {
 
 /// A worker offered an effect to the register outside of the cluster, which accepts it if its token is not below the
 /// task's highest so far.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Effect {
     /// For which task.
@@ -199,4 +205,7 @@ pub struct Effect {
     pub token: Token,
     /// Whether the register took it.
     pub accepted: bool,
+    /// The process that offered it and its ancestors: the worker is among them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pids: Vec<u32>,
 }

@@ -89,6 +89,7 @@ impl<R: BufRead> Reader<R> {
             faults: Vec::new(),
             skipped: std::collections::BTreeMap::new(),
             wanted: super::Wanted::default(),
+            without_log: false,
         };
         let mut reader = Self { input, run, buffer: Vec::new(), line: 0, before: 0, torn: false };
         match reader.read_line() {

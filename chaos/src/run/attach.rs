@@ -8,15 +8,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
-use clap::{Args, ValueEnum};
+use clap::Args;
 use raftwork_api::Span;
 use rand::rngs::StdRng;
-use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
-use serde_json::Value;
-use tokio::process::Command;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
+use super::dev::{Dev, Target};
 use super::options::in_path;
 use super::progress::Progress;
 use super::watch::Watch;
@@ -28,20 +26,25 @@ use crate::workload::{Load, Mix, Register, Shared, Stage};
 const EXAMPLE: &str = "\
 The cluster must be one that may be written to: functions and some thousand tasks a minute are left behind in it. Workers of
 its own take part if they run on this machine. With --break, processes of the cluster that `raftwork dev` started in this
-folder are killed (kill -9) and started again, in rounds.
+folder are killed (kill -9) and started again, in rounds, while tasks of 0.1 to 5 seconds run on its workers.
 
     $ raftwork dev -d
     $ raftwork-chaos attach http://127.0.0.1:7001 http://127.0.0.1:7002 http://127.0.0.1:7003
-    $ raftwork-chaos attach --break workers,leader --rounds 2 http://127.0.0.1:7001 ...
+    $ raftwork-chaos attach --break workers,leader --rounds 2
 
 Exit codes: 0 every claim holds; 1 one is broken; 2 nothing was proved, or wrong usage.";
+
+/// Steady tasks for each worker: it runs some, and others wait.
+const TASKS_A_WORKER: usize = 4;
+/// With fewer nodes, there is nobody to take over from the leader.
+const NODES_FOR_A_MAJORITY: usize = 3;
 
 /// Put a running cluster under load, and check what its clients see
 #[derive(Debug, Clone, Args)]
 #[command(after_help = EXAMPLE)]
 pub struct AttachOptions {
-    /// Base URL of every node.
-    #[arg(required = true, value_name = "URL")]
+    /// Base URL of every node; may be left out with --break.
+    #[arg(required_unless_present = "breaks", value_name = "URL")]
     urls: Vec<String>,
     /// How long to load it, if nothing is to be broken.
     #[arg(long, default_value = "30s", value_name = "SPAN")]
@@ -55,6 +58,9 @@ pub struct AttachOptions {
     /// Quiet time before each, and half of it before what was killed is started again.
     #[arg(long, default_value = "4s", value_name = "SPAN")]
     period: Span,
+    /// Tasks of 0.1 to 5 seconds to keep unfinished while something is broken (default 4 for each worker).
+    #[arg(long, value_name = "N")]
+    tasks: Option<usize>,
     /// Repeats the choices of an earlier run.
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
@@ -66,80 +72,6 @@ pub struct AttachOptions {
     raftwork: Option<PathBuf>,
 }
 
-/// Processes of a cluster that `raftwork dev` started.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Target {
-    /// Some workers, up to half of them.
-    Workers,
-    /// The leading node.
-    Leader,
-    /// Every worker.
-    AllWorkers,
-    /// Every node.
-    AllNodes,
-}
-
-impl Target {
-    const fn name(self) -> &'static str {
-        match self {
-            Self::Workers => "dev-kill-workers",
-            Self::Leader => "dev-kill-leader",
-            Self::AllWorkers => "dev-kill-all-workers",
-            Self::AllNodes => "dev-kill-all-nodes",
-        }
-    }
-
-    fn choose(self, dev: &Dev, random: &mut StdRng) -> Vec<String> {
-        match self {
-            Self::Workers => {
-                let count = random.random_range(1..=dev.workers.len().div_ceil(2).max(1));
-                dev.workers.choose_multiple(random, count).cloned().collect()
-            }
-            Self::Leader => vec!["leader".to_owned()],
-            Self::AllWorkers => dev.workers.clone(),
-            Self::AllNodes => dev.nodes.clone(),
-        }
-    }
-}
-
-/// The cluster that `raftwork dev` started in the current folder.
-struct Dev {
-    program: PathBuf,
-    nodes: Vec<String>,
-    workers: Vec<String>,
-}
-
-impl Dev {
-    async fn find(program: PathBuf) -> anyhow::Result<Self> {
-        let mut dev = Self { program, nodes: Vec::new(), workers: Vec::new() };
-        let status = dev.run("status", &[]).await?;
-        let processes =
-            status["processes"].as_array().context("`raftwork dev status --json` is not understood")?;
-        for process in processes {
-            let name = process["name"].as_str().context("a process without a name")?.to_owned();
-            if process["url"].is_string() { dev.nodes.push(name) } else { dev.workers.push(name) }
-        }
-        Ok(dev)
-    }
-
-    async fn run(&self, verb: &str, names: &[String]) -> anyhow::Result<Value> {
-        let mut command = Command::new(&self.program);
-        // Names right after the verb: argparse of older Pythons takes none behind an option.
-        let done = command.args(["dev", verb]).args(names).arg("--json").output().await?;
-        let said = String::from_utf8_lossy(&done.stderr);
-        ensure!(done.status.success(), "`raftwork dev {verb}` failed: {}", said.trim());
-        serde_json::from_slice(&done.stdout)
-            .with_context(|| format!("`raftwork dev {verb}` did not print JSON"))
-    }
-
-    /// Kills, and returns the names of what was killed.
-    async fn kill(&self, names: &[String]) -> anyhow::Result<Vec<String>> {
-        let told = self.run("kill", names).await?;
-        let killed = told.as_array().into_iter().flatten();
-        Ok(killed.filter_map(|one| Some(one["name"].as_str()?.to_owned())).collect())
-    }
-}
-
 /// Puts a running cluster under load, breaks what may be broken, and writes down what was seen.
 ///
 /// # Errors
@@ -149,21 +81,25 @@ pub async fn attach(options: &AttachOptions) -> anyhow::Result<Outcome> {
     let folder = options.folder.clone().unwrap_or_else(|| format!("raftwork-chaos/attach-{seed}").into());
     ensure!(!folder.exists(), "{} exists already; remove it, or give another --folder", folder.display());
     let dev = if options.breaks.is_empty() { None } else { Some(Dev::find(options.program()?).await?) };
-    let urls = options.urls.iter().map(|url| url.trim_end_matches('/').to_owned());
-    let members = Members::new(1..=options.urls.len() as u64);
-    let views = Views::new((1..).zip(urls), members.clone())?;
+    let urls = options.nodes(dev.as_ref());
+    let members = Members::new(1..=urls.len() as u64);
+    let views = Views::new((1..).zip(urls.iter().cloned()), members.clone())?;
     fs_err::create_dir_all(&folder)?;
     let history = folder.join("history.jsonl");
-    let recorder = Recorder::create(&history, options.header(seed))?;
+    let recorder = Recorder::create(&history, options.header(seed, &urls))?;
     let progress = Progress::start();
     progress.say(&format!("seed {seed}; what is seen goes to {}", history.display()));
-    let shared = Arc::new(Shared::new(recorder.clone(), options.urls.clone(), members, seed)?);
+    let shared = Arc::new(Shared::new(recorder.clone(), urls, members, seed)?);
     let register = Register::open(recorder.clone()).await?;
     let _watch = Watch::start(views.clone(), Arc::clone(&shared));
     recorder.record(Event::Phase(Phase::Load));
-    let load = Load::start(Arc::clone(&shared), Mix::default(), register.port()).await?;
+    let load = Load::start(Arc::clone(&shared), options.mix(dev.as_ref()), register.port()).await?;
     match dev {
-        Some(dev) => options.break_things(&dev, &views, &recorder, progress, seed).await?,
+        Some(dev) => {
+            let mut breaker =
+                Breaker { options, dev, views: &views, recorder: &recorder, load: &load, progress };
+            breaker.run(seed).await?;
+        }
         None => sleep(options.load.into()).await,
     }
     progress.say(&format!("{} operations were carried out", shared.acknowledged()));
@@ -188,49 +124,117 @@ impl AttachOptions {
         found.context("there is no `raftwork` program to break things with; --raftwork names one")
     }
 
-    fn header(&self, seed: u64) -> Header {
+    /// Base URLs of all nodes: those that were given, else those that `raftwork dev` knows.
+    fn nodes(&self, dev: Option<&Dev>) -> Vec<String> {
+        let given = if self.urls.is_empty() { dev.map_or(&[][..], Dev::urls) } else { &self.urls };
+        given.iter().map(|url| url.trim_end_matches('/').to_owned()).collect()
+    }
+
+    /// Steady tasks take the place of many short ones where something is killed: each kill shall meet some.
+    fn mix(&self, dev: Option<&Dev>) -> Mix {
+        let steady = dev.map_or(0, |dev| self.tasks.unwrap_or_else(|| TASKS_A_WORKER * dev.workers()));
+        Mix { steady, ..Mix::default() }
+    }
+
+    fn header(&self, seed: u64, urls: &[String]) -> Header {
         let (commit, started) = stamp();
         Header {
             format: FORMAT,
             seed,
-            nodes: (1..=self.urls.len() as u64).collect(),
+            nodes: (1..=urls.len() as u64).collect(),
             commit,
-            command: format!("raftwork-chaos attach --seed {seed} {}", self.urls.join(" ")),
+            command: format!("raftwork-chaos attach --seed {seed} {}", urls.join(" ")),
             started,
             settings: std::collections::BTreeMap::new(),
             faults: self.breaks.iter().map(|target| target.name().to_owned()).collect(),
             skipped: std::collections::BTreeMap::new(),
             wanted: Wanted { operations: 100, ..Wanted::default() },
+            without_log: true,
         }
     }
+}
 
-    async fn break_things(
-        &self,
-        dev: &Dev,
-        views: &Views,
-        recorder: &Recorder,
-        progress: Progress,
-        seed: u64,
-    ) -> anyhow::Result<()> {
+/// Kills and starts again, turn after turn.
+struct Breaker<'a> {
+    options: &'a AttachOptions,
+    dev: Dev,
+    views: &'a Views,
+    recorder: &'a Recorder,
+    load: &'a Load,
+    progress: Progress,
+}
+
+impl Breaker<'_> {
+    async fn run(&mut self, seed: u64) -> anyhow::Result<()> {
         let mut random = StdRng::seed_from_u64(seed);
-        let period = Duration::from(self.period);
-        let turns = self.breaks.iter().flat_map(|target| (0..self.rounds).map(move |_| *target));
+        let mut gaps = Vec::new();
+        let rounds = self.options.rounds;
+        let turns = self.options.breaks.iter().flat_map(|target| (0..rounds).map(move |_| *target));
         for (id, target) in (1..).zip(turns) {
-            sleep(period).await;
-            let name = target.name().to_owned();
-            let note = |step| {
-                Event::Fault(Fault { id, name: name.clone(), step, nodes: Vec::new(), detail: String::new() })
-            };
-            recorder.record(note(FaultStep::Start));
-            let killed = dev.kill(&target.choose(dev, &mut random)).await?;
-            progress.say(&format!("kill -9 {}", killed.join(", ")));
-            sleep(period / 2).await;
-            dev.run("restart", &killed).await?;
-            settle::ready(views).await?;
-            recorder.record(note(FaultStep::Stop { happened: !killed.is_empty() }));
-            progress.say("  every node serves again");
+            gaps.extend(self.turn(id, target, &mut random).await?);
         }
-        sleep(period).await;
+        sleep(self.options.period.into()).await;
+        if let Some(told) = spread(gaps) {
+            self.progress.say(&format!("from a leader's death to the next acknowledged write: {told}"));
+        }
         Ok(())
+    }
+
+    /// One kill, and what follows; after the leader's, the time until a write was acknowledged again.
+    async fn turn(
+        &mut self,
+        id: u64,
+        target: Target,
+        random: &mut StdRng,
+    ) -> anyhow::Result<Option<Duration>> {
+        let period = Duration::from(self.options.period);
+        sleep(period).await;
+        self.dev.look().await?;
+        let victims = target.choose(&self.dev, random);
+        let workers = self.dev.worker_pids(&victims);
+        self.note(id, target, FaultStep::Start, workers);
+        let killed = self.dev.kill(&victims).await?;
+        let died = Instant::now();
+        self.progress.say(&format!("kill -9 {}", killed.join(", ")));
+        let mut gap = None;
+        if target == Target::Leader && self.views.ids().len() >= NODES_FOR_A_MAJORITY {
+            self.load.write().await;
+            let waited = *gap.insert(died.elapsed());
+            self.progress
+                .say(&format!("  a write was acknowledged {:.2} s after that", waited.as_secs_f64()));
+        }
+        sleep(period / 2).await;
+        self.dev.restart(&killed).await?;
+        settle::ready(self.views).await?;
+        self.note(id, target, FaultStep::Stop { happened: !killed.is_empty() }, Vec::new());
+        self.progress.say("  every node serves again");
+        Ok(gap)
+    }
+
+    fn note(&self, id: u64, target: Target, step: FaultStep, workers: Vec<u32>) {
+        let (name, detail) = (target.name().to_owned(), String::new());
+        self.recorder.record(Event::Fault(Fault { id, name, step, nodes: Vec::new(), workers, detail }));
+    }
+}
+
+/// Median and worst of some times, for people.
+fn spread(mut times: Vec<Duration>) -> Option<String> {
+    times.sort_unstable();
+    let at = |share: usize| times.get((times.len() * share / 100).min(times.len() - 1));
+    let (worst, count) = (times.last()?.as_secs_f64(), times.len());
+    let (median, late) = (at(50)?.as_secs_f64(), at(99)?.as_secs_f64());
+    Some(format!("median {median:.2} s, 99 of 100 {late:.2} s, worst {worst:.2} s of {count}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_told_by_their_middle_and_their_end() {
+        assert_eq!(spread(Vec::new()), None);
+        let times = (1..=100).rev().map(|tenths| Duration::from_millis(tenths * 100)).collect();
+        let told = spread(times).unwrap();
+        assert_eq!(told, "median 5.10 s, 99 of 100 10.00 s, worst 10.00 s of 100");
     }
 }

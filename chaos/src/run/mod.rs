@@ -2,6 +2,7 @@
 
 mod attach;
 mod audit;
+mod dev;
 mod options;
 mod progress;
 mod schedule;
@@ -111,6 +112,7 @@ fn header(plan: &Plan) -> Header {
             expiries: 1,
             stale_refusals: 1,
         },
+        without_log: false,
     }
 }
 

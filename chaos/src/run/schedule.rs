@@ -189,5 +189,12 @@ impl Schedule {
 }
 
 fn note(recorder: &Recorder, id: u64, name: &str, step: FaultStep, nodes: Vec<u64>, detail: String) {
-    recorder.record(Event::Fault(Fault { id, name: name.to_owned(), step, nodes, detail }));
+    recorder.record(Event::Fault(Fault {
+        id,
+        name: name.to_owned(),
+        step,
+        nodes,
+        workers: Vec::new(),
+        detail,
+    }));
 }

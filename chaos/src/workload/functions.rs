@@ -20,21 +20,35 @@ const PAUSE: Duration = Duration::from_millis(300);
 /// Attempts of a task before its failure is final.
 const ATTEMPTS: u16 = 3;
 
-/// What Python workers run: offer the effect to the register, then compute what [`result_of`] says. Some take a second for
-/// that, so that workers die with an effect behind them and no result, and there is a second effect of the task.
+/// What Python workers run: offer the effect to the register, then compute what [`result_of`] says. That takes time, so
+/// that workers die with an effect behind them and no result, and there is a second effect of the task.
 const WORK: &str = r#"
 def work(number):
+    import os
     import socket
     import time
     from raftwork import current_task
+
+    def parent(pid):
+        with open(f"/proc/{pid}/stat") as stat:
+            # The name in parentheses may hold anything; the parent's id is the second field after it.
+            return int(stat.read().rpartition(")")[2].split()[1])
+
+    pids = [os.getpid()]
+    while pids[-1] > 1:
+        pids.append(parent(pids[-1]))
     task = current_task()
     with socket.create_connection(("127.0.0.1", PORT), timeout=10) as register:
-        register.sendall(f"{task.id} {task.token}\n".encode())
+        words = [task.id, task.token, *pids[:-1]]
+        register.sendall((" ".join(map(str, words)) + "\n").encode())
         register.recv(16)
-    if number % 20 == 0:
-        time.sleep(1)
+    time.sleep(SECONDS)
     return number * number + 7
 "#;
+/// How long that takes: a few take a second, beside much else.
+const MOSTLY_SHORT: &str = "1 if number % 20 == 0 else 0";
+/// The same for steady tasks: 0.1 to 5 seconds, many short ones and a few long ones.
+const STEADY: &str = "0.1 + 4.9 * (number % 100 / 100) ** 3";
 
 /// The functions of a run.
 #[derive(Debug)]
@@ -43,6 +57,8 @@ pub(super) struct Functions {
     pub(super) raw: FunctionId,
     /// Run by Python workers.
     pub(super) python: Option<FunctionId>,
+    /// Run by Python workers too, and takes long.
+    pub(super) steady: Option<FunctionId>,
 }
 
 /// What a task with this number returns.
@@ -51,27 +67,27 @@ pub(super) const fn result_of(number: u64) -> u64 {
 }
 
 impl Functions {
-    /// Registers the functions; Python tasks offer their effects at `port`.
+    /// Registers the functions; Python tasks offer their effects at `port`, and take long if they are to be `steady`.
     ///
     /// # Errors
     /// When the cluster does not take them.
-    pub(super) async fn register(shared: &Shared, port: u16) -> anyhow::Result<Self> {
+    pub(super) async fn register(shared: &Shared, port: u16, steady: bool) -> anyhow::Result<Self> {
         let client = Client::connect(shared.http.urls())?;
         let retry = RetryPolicy { max_attempts: ATTEMPTS, initial_ms: 50, max_ms: 1_000 };
         let mut raw = NewFunction::source("raw", "def raw(number):\n    return number * number + 7\n");
         raw.python = Some(RAW_PYTHON);
         raw.retry = retry;
+        let raw = register(shared, &client, &raw).await?;
         let workers = client.rest().workers().await?.workers;
-        let python = match workers.first() {
-            None => None,
-            Some(worker) => {
-                let mut work = NewFunction::source("work", WORK.replace("PORT", &port.to_string()));
-                work.python = Some(worker.python.parse().context("a worker says which Python it has")?);
-                work.retry = retry;
-                Some(register(shared, &client, &work).await?)
-            }
-        };
-        Ok(Self { raw: register(shared, &client, &raw).await?, python })
+        let Some(worker) = workers.first() else { return Ok(Self { raw, python: None, steady: None }) };
+        let seconds = if steady { STEADY } else { MOSTLY_SHORT };
+        let code = WORK.replace("PORT", &port.to_string()).replace("SECONDS", seconds);
+        let mut work = NewFunction::source("work", code);
+        work.python = Some(worker.python.parse().context("a worker says which Python it has")?);
+        work.retry = retry;
+        let work = Some(register(shared, &client, &work).await?);
+        let (python, steady) = if steady { (None, work) } else { (work, None) };
+        Ok(Self { raw, python, steady })
     }
 }
 

@@ -9,6 +9,7 @@ mod read;
 mod register;
 mod sdk;
 mod shared;
+mod steady;
 mod stream;
 mod submit;
 
@@ -39,11 +40,13 @@ pub(crate) struct Mix {
     pub(crate) readers: usize,
     /// Submit and wait through the Rust client.
     pub(crate) streams: usize,
+    /// Keep one task of 0.1 to 5 seconds unfinished, each; then Python workers have no others.
+    pub(crate) steady: usize,
 }
 
 impl Default for Mix {
     fn default() -> Self {
-        Self { submitters: 6, raw_workers: 6, readers: 6, streams: 2 }
+        Self { submitters: 6, raw_workers: 6, readers: 6, streams: 2, steady: 0 }
     }
 }
 
@@ -51,6 +54,7 @@ impl Default for Mix {
 pub(crate) struct Load {
     shared: Arc<Shared>,
     callers: JoinSet<()>,
+    functions: Arc<Functions>,
 }
 
 impl Load {
@@ -59,8 +63,8 @@ impl Load {
     /// # Errors
     /// When the functions cannot be registered.
     pub(crate) async fn start(shared: Arc<Shared>, mix: Mix, port: u16) -> anyhow::Result<Self> {
-        let functions = Functions::register(&shared, port).await.context("cannot register the functions")?;
-        let functions = Arc::new(functions);
+        let functions = Functions::register(&shared, port, mix.steady > 0).await;
+        let functions = Arc::new(functions.context("cannot register the functions")?);
         let mut callers = JoinSet::new();
         for _ in 0..mix.submitters {
             callers.spawn(submit::run(Caller::new(&shared), Arc::clone(&functions)));
@@ -74,9 +78,17 @@ impl Load {
         for _ in 0..mix.streams {
             callers.spawn(stream::run(Caller::new(&shared), Arc::clone(&functions)));
         }
+        for _ in 0..mix.steady {
+            callers.spawn(steady::run(Caller::new(&shared), Arc::clone(&functions)));
+        }
         callers.spawn(cancel::run(Caller::new(&shared)));
         callers.spawn(functions::run(Caller::new(&shared)));
-        Ok(Self { shared, callers })
+        Ok(Self { shared, callers, functions })
+    }
+
+    /// Submits one task, as often as it takes until it is acknowledged.
+    pub(crate) async fn write(&self) {
+        submit::one(&mut Caller::new(&self.shared), self.functions.raw).await;
     }
 
     /// Reads tasks once more on every node, after everything has ended.

@@ -11,10 +11,12 @@ use serde_json::Value;
 use super::caller::Caller;
 use super::http::Ask;
 use super::shared::Stage;
-use crate::history::{Call, Fingerprint, Reply};
+use crate::history::{Call, Fingerprint, Outcome, Reply};
 
 /// Pause between two reads of one reader: enough load on its own, and not all of the machine.
 const PAUSE: Duration = Duration::from_millis(4);
+/// Pause between two looks at a task that is waited for.
+const POLL: Duration = Duration::from_millis(150);
 const PAUSE_WITHOUT_TASKS: Duration = Duration::from_millis(50);
 
 /// Reads until the load is over.
@@ -32,6 +34,20 @@ pub(super) async fn run(mut caller: Caller) {
             read_status(&mut caller, node, task, stale).await;
         }
         tokio::time::sleep(PAUSE).await;
+    }
+}
+
+/// Reads a task's result, on any node, until it has one or nothing is expected any more.
+pub(super) async fn until_ended(caller: &mut Caller, task: TaskId) {
+    while caller.shared.stage() < Stage::Over {
+        let node = caller.some_node();
+        let ask = Ask::get(path(paths::TASK_RESULT, task, false));
+        let call = Call::Result { task, stale: false };
+        let outcome = caller.call(node, call, ask, seen_result).await;
+        if matches!(outcome, Outcome::Ok(Reply::Seen { status, .. }) if status.is_terminal()) {
+            return;
+        }
+        tokio::time::sleep(POLL).await;
     }
 }
 

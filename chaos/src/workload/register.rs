@@ -69,23 +69,24 @@ impl Drop for Register {
     }
 }
 
-/// One offer: a line with task and token, answered by a word.
+/// One offer: a line with task, token and processes, answered by a word.
 async fn serve(stream: TcpStream, ledger: Arc<Ledger>, recorder: Recorder) {
     let mut stream = BufReader::new(stream);
     let mut line = String::new();
     if stream.read_line(&mut line).await.is_err() {
         return;
     }
-    let Some((task, token)) = parse(&line) else { return };
+    let Some((task, token, pids)) = parse(&line) else { return };
     let accepted = ledger.offer(task, token);
-    recorder.record(Event::Effect(Effect { task, token, accepted }));
+    recorder.record(Event::Effect(Effect { task, token, accepted, pids }));
     let word: &[u8] = if accepted { b"taken\n" } else { b"refused\n" };
     let _ = stream.write_all(word).await;
 }
 
-fn parse(line: &str) -> Option<(TaskId, Token)> {
-    let (task, token) = line.trim().split_once(' ')?;
-    Some((task.parse().ok()?, Token(token.parse().ok()?)))
+fn parse(line: &str) -> Option<(TaskId, Token, Vec<u32>)> {
+    let mut words = line.split_whitespace();
+    let (task, token) = (words.next()?.parse().ok()?, Token(words.next()?.parse().ok()?));
+    Some((task, token, words.map(str::parse).collect::<Result<_, _>>().ok()?))
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use rand::Rng;
 use super::caller::Caller;
 use super::functions::Functions;
 use super::shared::Stage;
-use super::submit::arguments;
+use super::submit::{arguments, result as result_due};
 use crate::history::{Call, Fingerprint, LogItem, Options, Outcome, Refusal, Reply};
 
 /// Live tasks above which nothing more is submitted.
@@ -44,14 +44,14 @@ pub(super) async fn run(mut caller: Caller, functions: Arc<Functions>) {
 async fn submit(caller: &mut Caller, client: &Client, functions: &Functions) -> Vec<TaskId> {
     let count = rand::rng().random_range(1..=16);
     let function = functions.python.filter(|_| rand::rng().random_ratio(1, 8)).unwrap_or(functions.raw);
-    let items: Vec<(TaskId, Bytes)> = new_task_ids(count)
-        .into_iter()
-        .map(|task| (task, Bytes::from(arguments(rand::rng().random_range(0..NUMBER_MAX)))))
-        .collect();
+    let numbers: Vec<u64> = (0..count).map(|_| rand::rng().random_range(0..NUMBER_MAX)).collect();
+    let args = numbers.iter().map(|number| Bytes::from(arguments(*number)));
+    let items: Vec<(TaskId, Bytes)> = new_task_ids(count).into_iter().zip(args).collect();
     let tasks: Vec<TaskId> = items.iter().map(|(task, _)| *task).collect();
     let noted =
         items.iter().map(|(task, args)| LogItem { task: *task, args: Fingerprint::of(args) }).collect();
-    let call = Call::Submit { function, key: None, options: Options::default(), items: noted };
+    let results = numbers.into_iter().map(result_due).collect();
+    let call = Call::Submit { function, key: None, options: Options::default(), items: noted, results };
     let op = caller.begin(None, call);
     let done = client.submit(Submit { function, options: TaskOptions::default(), items }, None).await;
     let outcome = match done {

@@ -10,7 +10,7 @@ use rand::Rng;
 use serde_json::{Map, Value, json};
 
 use super::caller::Caller;
-use super::functions::Functions;
+use super::functions::{Functions, result_of};
 use super::http::Ask;
 use super::shared::Stage;
 use crate::history::{Call, Fingerprint, LogItem, Options, Outcome, Reply, Retry};
@@ -21,6 +21,8 @@ const LIVE_MAX: u64 = 600;
 pub(super) const FINAL: &str = "LookupError";
 /// Times that an unanswered submit is sent again.
 const REPEATS: u32 = 4;
+/// Pause before a submit that must be acknowledged is sent again: short, for the time until then is measured.
+const AGAIN: Duration = Duration::from_millis(10);
 /// Largest argument: its square must be exact in JSON.
 const NUMBER_MAX: u64 = 1_000_000;
 
@@ -32,6 +34,11 @@ struct Order {
     numbers: Vec<u64>,
     options: Options,
     is_batch: bool,
+}
+
+/// The result of a task with this number, as it is written down.
+pub(super) fn result(number: u64) -> Fingerprint {
+    Fingerprint::of(result_of(number).to_string().as_bytes())
 }
 
 /// The arguments of a task as they are written down.
@@ -84,6 +91,12 @@ impl Order {
         options
     }
 
+    /// One task of `function`, without options.
+    fn plain(key: String, function: FunctionId) -> Self {
+        let numbers = vec![rand::rng().random_range(0..NUMBER_MAX)];
+        Self { key, function, numbers, options: Options::default(), is_batch: false }
+    }
+
     fn tasks(&self) -> Vec<TaskId> {
         let ids = (0..).zip(&self.numbers).map(|(index, _)| task_of_key(&self.key, index));
         ids.collect::<Result<_, _>>().expect("the keys of a run are short")
@@ -96,7 +109,8 @@ impl Order {
             args: Fingerprint::of(arguments(*number).as_bytes()),
         };
         let (key, options) = (Some(self.key.clone()), self.options.clone());
-        Call::Submit { function: self.function, key, options, items: items.map(item).collect() }
+        let results = self.numbers.iter().map(|number| result(*number)).collect();
+        Call::Submit { function: self.function, key, options, items: items.map(item).collect(), results }
     }
 
     fn ask(&self) -> Ask {
@@ -147,6 +161,27 @@ async fn send(caller: &mut Caller, order: &Order) -> Outcome {
     caller.call(node, order.call(), order.ask(), |body| order.reply(body)).await
 }
 
+fn new_key(caller: &Caller) -> String {
+    format!("{}-{}", caller.shared.seed, caller.shared.new_number())
+}
+
+/// Submits one plain task, again and again until it is acknowledged or the load is over.
+pub(super) async fn one(caller: &mut Caller, function: FunctionId) -> Option<TaskId> {
+    let order = Order::plain(new_key(caller), function);
+    while caller.shared.stage() == Stage::Load {
+        match send(caller, &order).await {
+            Outcome::Ok(_) => {
+                let tasks = order.tasks();
+                caller.shared.know(&tasks);
+                return tasks.first().copied();
+            }
+            Outcome::Refused { .. } => return None,
+            Outcome::Fail { .. } | Outcome::Info { .. } => tokio::time::sleep(AGAIN).await,
+        }
+    }
+    None
+}
+
 /// Submits until the load is over.
 pub(super) async fn run(mut caller: Caller, functions: Arc<Functions>) {
     while caller.shared.stage() == Stage::Load {
@@ -154,7 +189,7 @@ pub(super) async fn run(mut caller: Caller, functions: Arc<Functions>) {
             tokio::time::sleep(Duration::from_millis(20)).await;
             continue;
         }
-        let key = format!("{}-{}", caller.shared.seed, caller.shared.new_number());
+        let key = new_key(&caller);
         let order = Order::draw(key, &functions);
         submit(&mut caller, &order).await;
     }

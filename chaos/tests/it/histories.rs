@@ -21,6 +21,7 @@ fn run() -> Run {
         faults: vec!["kill-leader".to_owned()],
         skipped: [("power-failure".to_owned(), "needs root".to_owned())].into(),
         wanted: Wanted::default(),
+        without_log: false,
     }
 }
 
@@ -52,6 +53,7 @@ fn recorded() -> Vec<u8> {
             name: "kill-leader".to_owned(),
             step,
             nodes: vec![1],
+            workers: vec![],
             detail: String::new(),
         })
     };

@@ -50,6 +50,7 @@ fn operation(n: u64, step: u64) -> (Call, Outcome) {
                 key: Some(format!("key {n}")),
                 options: Options::default(),
                 items: items(u128::from(n)),
+                results: vec![result(u128::from(n))],
             };
             (call, Outcome::Ok(Reply::Submitted { tasks: vec![id], created: Some(1) }))
         }

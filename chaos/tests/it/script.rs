@@ -43,6 +43,7 @@ pub(crate) fn run() -> Run {
         faults: vec!["kill-leader".to_owned()],
         skipped: std::collections::BTreeMap::new(),
         wanted: Wanted::default(),
+        without_log: false,
     }
 }
 
@@ -127,6 +128,7 @@ impl Script {
             key: key.map(str::to_owned),
             options: Options::default(),
             items: vec![LogItem { task: task(n), args }],
+            results: vec![result(n)],
         };
         self.call(call, Outcome::Ok(Reply::Submitted { tasks: vec![task(n)], created: None }))
     }
@@ -141,7 +143,7 @@ impl Script {
     pub(crate) fn submit_with(&mut self, n: u128, options: &Options) -> &mut Self {
         let (options, items) = (options.clone(), items(n));
         self.log(LogCommand::Submit { function: FUNCTION, options: options.clone(), items: items.clone() });
-        let call = Call::Submit { function: FUNCTION, key: None, options, items };
+        let call = Call::Submit { function: FUNCTION, key: None, options, items, results: vec![result(n)] };
         self.call(call, Outcome::Ok(Reply::Submitted { tasks: vec![task(n)], created: None }))
     }
 
@@ -204,13 +206,26 @@ impl Script {
     }
 
     pub(crate) fn effect(&mut self, n: u128, token: u64, accepted: bool) -> &mut Self {
-        self.event(Event::Effect(Effect { task: task(n), token: Token(token), accepted }))
+        self.effect_of(n, token, accepted, Vec::new())
+    }
+
+    /// The same, by a process with these ancestors.
+    pub(crate) fn effect_of(&mut self, n: u128, token: u64, accepted: bool, pids: Vec<u32>) -> &mut Self {
+        self.event(Event::Effect(Effect { task: task(n), token: Token(token), accepted, pids }))
+    }
+
+    /// Worker processes are killed.
+    pub(crate) fn kill_workers(&mut self, workers: Vec<u32>) -> &mut Self {
+        let (name, detail) = ("dev-kill-workers".to_owned(), "kill -9".to_owned());
+        let fault = Fault { id: 2, name, step: FaultStep::Start, nodes: vec![], workers, detail };
+        let over = Fault { step: FaultStep::Stop { happened: true }, workers: Vec::new(), ..fault.clone() };
+        self.event(Event::Fault(fault)).event(Event::Fault(over))
     }
 
     pub(crate) fn fault(&mut self) -> &mut Self {
         for step in [FaultStep::Start, FaultStep::Stop { happened: true }] {
             let (name, detail) = ("kill-leader".to_owned(), "kill -9".to_owned());
-            self.event(Event::Fault(Fault { id: 1, name, step, nodes: vec![1], detail }));
+            self.event(Event::Fault(Fault { id: 1, name, step, nodes: vec![1], workers: vec![], detail }));
         }
         self.event(Event::Leader(Leader { node: 1, term: 1 }));
         self.event(Event::Leader(Leader { node: 2, term: 2 }))
