@@ -118,7 +118,11 @@ def _listed(client: "Client", status: str, function: str, limit: int) -> Iterato
     for id in _functions(client, function) if function else [""]:
         only = f"&status={status}" if status else ""
         only += f"&function_id={quote(id)}" if id else ""
-        found = pages(lambda query, only=only: client.rest("GET", f"/v1/tasks?{query}{only}"), "tasks", limit)
+
+        def ask(query: str, only: str = only) -> Any:
+            return client.rest("GET", f"/v1/tasks?{query}{only}")
+
+        found = pages(ask, "tasks", limit)
         yield from found
         limit -= len(found)
 
