@@ -1,6 +1,6 @@
 //! Places at which a node can be made to crash or to stand still, to see that what it leaves is what it may leave.
 //!
-//! Compiled in with the feature `failpoints` alone, which nothing that is released has; without it [`reach`] is nothing.
+//! Compiled in with the feature `failpoints` alone, which nothing that is released has; without it `reach` is nothing.
 //! `FAILPOINTS="log.before_write=100*off->return"` crashes a node the 101st time that it comes there; the crate `fail` has the
 //! whole language, of which `return` means to crash here, as `kill -9` does.
 

@@ -79,7 +79,6 @@ impl Dispatcher {
         let timings = self.inner.timings;
         let welcome = ToWorker::Welcome { ttl: millis(timings.ttl), heartbeat: millis(timings.heartbeat) };
         send(&connected.outbox, &welcome);
-        send(&connected.outbox, &ToWorker::Members(self.inner.reign.members().borrow().clone()));
         if !lost.is_empty() {
             send(&connected.outbox, &ToWorker::Revoke(lost));
         }
@@ -99,6 +98,8 @@ impl Dispatcher {
         connected: &Connected,
     ) -> Result<(), StreamError> {
         let mut members = self.inner.reign.members();
+        // The first thing that a worker is told once it is welcome.
+        members.mark_changed();
         loop {
             let frame = tokio::select! {
                 frame = reader.next() => frame?,

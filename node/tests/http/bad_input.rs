@@ -77,7 +77,7 @@ async fn bodies_that_cannot_be_served_are_refused_with_the_reason() {
         ("/v1/leases/complete", json!({"task_id": NOBODY, "token": 1, "value": 1}), 404, "unknown_task"),
         ("/v1/leases/fail", json!({"task_id": NOBODY, "token": 1, "message": "x"}), 404, "unknown_task"),
         ("/v1/leases/extend", json!({"task_id": NOBODY, "token": 1}), 400, "bad_request"),
-        ("/v1/cluster/transfer", json!({"to": 9}), 400, "bad_request"),
+        ("/v1/cluster/transfer", json!({"to": 9}), 404, "unknown_node"),
     ];
     for (path, body, status, code) in cases {
         let answer = cluster.post(path, &body).await;
