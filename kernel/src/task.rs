@@ -119,6 +119,13 @@ pub enum Phase {
     },
 }
 
+impl Phase {
+    /// Whether no attempt has begun, or counts as begun, of a task that stands here and whose attempts ended like this.
+    pub const fn is_before_any_start(&self, counters: Counters) -> bool {
+        !matches!(self, Self::Leased(_)) && counters.next_attempt() == 1
+    }
+}
+
 /// A live task: all that memory holds of it, as rows and readers have it. While it waits in memory, it is packed to about
 /// 80 bytes, its id and its place in every index included; `examples/memory.rs` measures it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

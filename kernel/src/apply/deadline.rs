@@ -4,7 +4,6 @@ use super::transition::Transition;
 use crate::live::Slot;
 use crate::record::{FailureKind, Outcome, TaskError};
 use crate::rows::Rows;
-use crate::task::Phase;
 
 /// A deadline that has passed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,10 +18,10 @@ impl<R: Rows> Transition<'_, R> {
         let deadlines = self.state.live.deadlines(slot)?;
         let passed = |at: Option<_>| at.is_some_and(|at| at <= self.now());
         let standing = &self.state.live.cell(slot).standing;
-        let started = matches!(standing.phase, Phase::Leased(_)) || standing.counters.next_attempt() > 1;
+        let before_start = standing.phase.is_before_any_start(standing.counters);
         if passed(deadlines.end_by) {
             Some(Missed::End)
-        } else if !started && passed(deadlines.start_by) {
+        } else if before_start && passed(deadlines.start_by) {
             Some(Missed::Start)
         } else {
             None

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::cell::Cell;
 use super::slab::Slot;
 use crate::ids::TaskId;
-use crate::task::{Deadlines, Phase};
+use crate::task::Deadlines;
 use crate::time::LogTime;
 
 /// The table of deadlines.
@@ -54,8 +54,7 @@ impl Dates {
 
 /// The deadline that a task will miss first as it stands.
 pub(super) fn next(deadlines: &Deadlines, cell: &Cell) -> Option<LogTime> {
-    let unstarted =
-        !matches!(cell.standing.phase, Phase::Leased(_)) && cell.standing.counters.next_attempt() == 1;
-    let start_by = deadlines.start_by.filter(|_| unstarted);
+    let standing = &cell.standing;
+    let start_by = deadlines.start_by.filter(|_| standing.phase.is_before_any_start(standing.counters));
     start_by.into_iter().chain(deadlines.end_by).min()
 }

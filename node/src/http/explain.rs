@@ -100,8 +100,8 @@ fn live(asked: &Asked, task: &Task, need: &Need, connected: &Connected, ahead: u
 /// Which deadline comes next, in words to add.
 fn before_it_fails(asked: &Asked, task: &Task) -> String {
     let deadlines = task.deadlines.as_deref().copied().unwrap_or_default();
-    let unstarted = !matches!(task.phase, Phase::Leased(_)) && task.counters.next_attempt() == 1;
-    let start_by = deadlines.start_by.filter(|_| unstarted).map(|at| (at, "starts"));
+    let before_start = task.phase.is_before_any_start(task.counters);
+    let start_by = deadlines.start_by.filter(|_| before_start).map(|at| (at, "starts"));
     let end_by = deadlines.end_by.map(|at| (at, "ends"));
     let Some((at, what)) = start_by.into_iter().chain(end_by).min() else { return String::new() };
     let left = Span(Millis(at.0.saturating_sub(asked.now.0)));
