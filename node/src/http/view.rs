@@ -8,7 +8,7 @@ use raftwork_api::kernel::{FunctionId, Language, LeaseRef, Outcome, Status, Task
 use raftwork_api::tasks::{ErrorInfo, Progress, ResultInfo, TaskInfo};
 use raftwork_api::workers::WorkerInfo;
 use raftwork_api::{ErrorCode, Span, rfc3339, task_of_redrive};
-use raftwork_kernel::{Function, Need, Phase, Record, Rows, Rules, Tags, Task, TaskRow};
+use raftwork_kernel::{Counters, Function, Need, Phase, Record, Rows, Rules, Tags, Task, TaskRow, Token};
 
 use super::error::{ApiError, ApiResult};
 use super::state::AppState;
@@ -158,14 +158,20 @@ pub(super) fn task(
     Ok(match standing {
         Standing::Live { status, task } => {
             let need = Need { python: task.python, tags: rules.tags().clone() };
-            let waiting_for = waiting_for(connected, task, &need);
-            let progress = progress_of(state, id, task);
-            TaskInfo { waiting_for, progress, ..live(id, &row, (*status, task), &rules) }
+            TaskInfo {
+                worker_id: holder(task),
+                waiting_for: waiting_for(connected, task, &need),
+                progress: progress_of(state, id, task),
+                ..accepted(id, &row, &rules, (*status, task.counters, task.token))
+            }
         }
-        Standing::Finished(record) => {
-            let redriven_as = redriven_as(state, &id, record);
-            TaskInfo { redriven_as, ..finished(id, &row, record, &rules) }
-        }
+        Standing::Finished(record) => TaskInfo {
+            finished_at: Some(rfc3339::format(record.finished_wall)),
+            worker_id: record.worker.map(|worker| worker.to_string()),
+            error: error_of(record),
+            redriven_as: redriven_as(state, &id, record),
+            ..accepted(id, &row, &rules, (record.outcome.status(), record.counters, record.token))
+        },
     })
 }
 
@@ -195,46 +201,31 @@ fn no_retry(rules: &Rules) -> Vec<String> {
     rules.no_retry().map_or_else(Vec::new, |names| names.iter().map(ToOwned::to_owned).collect())
 }
 
-fn live(id: TaskId, row: &TaskRow, (status, task): (Status, &Task), rules: &Rules) -> TaskInfo {
-    let worker = match &task.phase {
+fn holder(task: &Task) -> Option<String> {
+    match &task.phase {
         Phase::Leased(lease) => Some(lease.worker.to_string()),
         Phase::Waiting { .. } | Phase::Scheduled { .. } | Phase::Ready => None,
-    };
+    }
+}
+
+/// What is told of every task, wherever it stands.
+fn accepted(
+    id: TaskId,
+    row: &TaskRow,
+    rules: &Rules,
+    (status, counters, token): (Status, Counters, Token),
+) -> TaskInfo {
     TaskInfo {
         task_id: id,
         function_id: row.function.to_string(),
         status,
-        priority: task.priority,
-        submitted_at: rfc3339::format(row.submitted_wall),
-        finished_at: None,
-        counters: task.counters,
-        token: task.token,
-        worker_id: worker,
-        error: None,
-        waiting_for: None,
-        progress: None,
-        tags: names(rules.tags()),
-        no_retry: no_retry(rules),
-        start_by: rules.start_by().map(Span),
-        total_timeout: rules.total().map(Span),
-        run_at: rules.run_at().map(rfc3339::format),
-        redrive_of: rules.redrive_of(),
-        redriven_as: None,
-    }
-}
-
-fn finished(id: TaskId, row: &TaskRow, record: &Record, rules: &Rules) -> TaskInfo {
-    TaskInfo {
-        task_id: id,
-        function_id: row.function.to_string(),
-        status: record.outcome.status(),
         priority: row.options.priority,
         submitted_at: rfc3339::format(row.submitted_wall),
-        finished_at: Some(rfc3339::format(record.finished_wall)),
-        counters: record.counters,
-        token: record.token,
-        worker_id: record.worker.map(|worker| worker.to_string()),
-        error: error_of(record),
+        finished_at: None,
+        counters,
+        token,
+        worker_id: None,
+        error: None,
         waiting_for: None,
         progress: None,
         tags: names(rules.tags()),
