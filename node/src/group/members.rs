@@ -94,11 +94,8 @@ impl Group {
 
     /// Finishes, while this node leads, what an earlier leader began: a membership is never left with two sets of voters.
     pub(crate) async fn tend_members(self) {
-        loop {
-            tokio::select! {
-                _ = self.inner.raft.died() => return,
-                () = sleep(TEND) => {}
-            }
+        while self.inner.reign.begun().await {
+            sleep(TEND).await;
             let status = self.status();
             if !self.inner.reign.leads() || status.configs.len() < 2 || !status.members_settled {
                 continue;
