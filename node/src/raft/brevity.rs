@@ -18,8 +18,9 @@ const LOOK: Duration = Duration::from_secs(1);
 pub(super) async fn keep_short<SM: Machine>(raft: Raft<SM>, log: LogSize, settings: RaftSettings) {
     // One snapshot is asked for at a time; until it is there, a second would not help.
     let mut asked = None;
-    while let Some(bytes) = log.bytes() {
+    loop {
         sleep(LOOK).await;
+        let Some(bytes) = log.bytes() else { return };
         if bytes <= settings.log_bytes_max {
             continue;
         }
