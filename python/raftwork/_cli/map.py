@@ -7,7 +7,7 @@ from typing import Any, Iterable, Iterator, List
 
 from ._common import DONE, FAILED, add_cluster_options, add_command, connect, print_json, reading, value_of, warn
 from ._errors import CommandError
-from .run import add_task_options, describe
+from .run import add_task_options, describe, with_task_options
 
 _EXAMPLES = """\
   raftwork map job.py:square 1 2 3
@@ -64,19 +64,7 @@ def _run(arguments: argparse.Namespace) -> int:
 
     function = load(arguments.target)
     with connect(arguments) as client:
-        submittable = client.function(
-            tags=arguments.tags,
-            include=arguments.include,
-            requirements=arguments.requirements,
-            no_retry=arguments.no_retry,
-            start_by=arguments.start_by,
-            total_timeout=arguments.total_timeout,
-        )(function).options(
-            timeout=arguments.timeout,
-            retries=arguments.retries,
-            priority=arguments.priority,
-            delay=arguments.delay,
-            run_at=arguments.run_at,
+        submittable = with_task_options(client, function, arguments).options(
             ordered=not arguments.unordered,
             return_exceptions=True,
             # Results and a bar would overwrite each other on one terminal.

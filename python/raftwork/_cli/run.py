@@ -2,10 +2,14 @@
 
 import argparse
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any, Callable
 
 from .._span import milliseconds
 from ._common import DONE, FAILED, add_cluster_options, add_command, connect, keyword, print_json, value_of, warn
+
+if TYPE_CHECKING:
+    from .._client import Client
+    from .._function import Function
 
 _EXAMPLES = """\
   raftwork run examples/hello.py:greet Ada
@@ -49,26 +53,32 @@ def add_task_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--priority", type=int, choices=range(10), metavar="0..9", help="higher starts first; 5")
 
 
+def with_task_options(
+    client: "Client", function: Callable[..., Any], arguments: argparse.Namespace
+) -> "Function[..., Any]":
+    """The function with what the options of :func:`add_task_options` say."""
+    return client.function(
+        tags=arguments.tags,
+        include=arguments.include,
+        requirements=arguments.requirements,
+        no_retry=arguments.no_retry,
+        start_by=arguments.start_by,
+        total_timeout=arguments.total_timeout,
+    )(function).options(
+        timeout=arguments.timeout,
+        retries=arguments.retries,
+        priority=arguments.priority,
+        delay=arguments.delay,
+        run_at=arguments.run_at,
+    )
+
+
 def _run(arguments: argparse.Namespace) -> int:
     from ._target import load
 
     function = load(arguments.target)
     with connect(arguments) as client:
-        submittable = client.function(
-            tags=arguments.tags,
-            include=arguments.include,
-            requirements=arguments.requirements,
-            no_retry=arguments.no_retry,
-            start_by=arguments.start_by,
-            total_timeout=arguments.total_timeout,
-        )(function).options(
-            timeout=arguments.timeout,
-            retries=arguments.retries,
-            priority=arguments.priority,
-            delay=arguments.delay,
-            run_at=arguments.run_at,
-        )
-        handle = submittable.submit(*arguments.args, **dict(arguments.kw))
+        handle = with_task_options(client, function, arguments).submit(*arguments.args, **dict(arguments.kw))
         if arguments.detach:
             print_json({"task_id": handle.id}) if arguments.json else print(handle.id)
             return DONE
