@@ -109,18 +109,23 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let done = match Arguments::parse().command {
-        Command::Serve { config, node, insecure, join, log } => serve(&config, node, insecure, &join, log),
-        Command::Check { config } => check(&config),
-        Command::Failpoints => failpoints(),
-    };
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            let _ = writeln!(std::io::stderr(), "raftworkd: {}", in_words(&error));
-            ExitCode::from(exit_code(&error))
+    match Arguments::parse().command {
+        Command::Serve { config, node, insecure, join, log } => {
+            let done = serve(&config, node, insecure, &join, log);
+            // A thread may still be inside RocksDB, as after a failure. Leaving in the usual way would take apart the statics
+            // that it uses, and abort instead of telling the code. What has to last is on the disk by now.
+            signal_hook::low_level::exit(told(done).into())
         }
+        Command::Check { config } => told(check(&config)).into(),
+        Command::Failpoints => told(failpoints()).into(),
     }
+}
+
+/// Says what went wrong, if anything did; gives the exit code.
+fn told(done: anyhow::Result<()>) -> u8 {
+    let Err(error) = done else { return 0 };
+    let _ = writeln!(std::io::stderr(), "raftworkd: {}", in_words(&error));
+    exit_code(&error)
 }
 
 fn failpoints() -> anyhow::Result<()> {
