@@ -23,6 +23,7 @@ steps=(
   "push     full   a short run of faults, workers in push mode"
   "pull     full   a short run of faults, workers in pull mode"
   "chaos    full   every fault that needs no root, on a cluster of its own"
+  "mutants  full   some planted bugs are caught in simulations"
 )
 
 step_fmt() { cargo fmt --all --check; }
@@ -36,7 +37,7 @@ step_clippy() { cargo clippy --locked --workspace --all-targets -- -D warnings; 
 step_rust() { cargo test --locked --workspace --no-fail-fast --lib --bins --tests; }
 step_doctest() { cargo test --locked --workspace --doc; }
 step_docs() { RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps; }
-step_python() { python -m pytest -m "not cluster" python/tests scripts/tests bench/tests; }
+step_python() { python -m pytest -m "not cluster" python/tests bench/tests; }
 step_wheel() {
   local folder
   folder="$(mktemp -d)"
@@ -49,14 +50,24 @@ step_wheel() {
 step_cluster() { python -m pytest -m cluster python/tests; }
 step_examples() { on_cluster push 2 3 run_examples; }
 step_local() { on_cluster local 1 1 python "$root/examples/hello.py"; }
-step_push() { on_cluster push 2 3 python "$root/scripts/kill_cluster.py" --rounds 1 --period 2; }
-step_pull() { on_cluster pull 2 3 python "$root/scripts/kill_cluster.py" --rounds 1 --period 2; }
+step_push() { on_cluster push 2 3 break_things; }
+step_pull() { on_cluster pull 2 3 break_things; }
+break_things() {
+  "$root/target/debug/raftwork-chaos" attach --break workers,leader,all-workers,all-nodes --rounds 1 --period 2s --folder seen
+}
 step_chaos() {
   local folder
   folder="$(mktemp -d)"
   # Disks that lose their power need root; the rest is the same for everybody.
   "$root/target/debug/raftwork-chaos" run --minutes 1 --period 1500ms --seed 1 --no-disks --folder "$folder/run"
   rm -rf "$folder"
+}
+
+step_mutants() {
+  # The one build with bugs in it is linked beside the others, and goes again.
+  cargo build --locked -p raftwork-sim --features mutants
+  mv "$root/target/debug/raftwork-sim" "$root/target/debug/raftwork-sim-mutants"
+  "$root/target/debug/raftwork-sim-mutants" mutants --only M1,M6,M9,M13,M22 --seeds 0..60 --seconds 30
 }
 
 run_examples() {
