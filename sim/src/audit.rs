@@ -3,7 +3,7 @@
 //! It sees what no client can: the rows that each node writes, and what each disk would still hold after a crash. The
 //! names I1 to I14 are those of `docs/testing.md`.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use raftwork_kernel::{LeaseRef, Outcome, Phase, Record, Scalars, Task, TaskId, Token, decode};
@@ -39,6 +39,8 @@ struct Inner {
     recent: VecDeque<TaskId>,
     /// How often each node has started, and the greatest vote that it has said to be durable.
     votes: BTreeMap<Place, (u64, Vote)>,
+    /// Nodes that have lost what they voted, with their folder.
+    forgetful: BTreeSet<Place>,
     /// Under each vote, who led, and in which of its lives.
     reigns: BTreeMap<Vote, (Place, u64)>,
     scalars: Scalars,
@@ -103,16 +105,25 @@ impl Audit {
         self.lock().violate(finding);
     }
 
-    /// A node starts again from what its disk has kept.
-    pub(crate) fn restarted(&self, node: Place) {
+    /// A node starts again from what its disk has kept: nothing, if its folder was emptied.
+    pub(crate) fn restarted(&self, node: Place, emptied: bool) {
         let mut inner = self.lock();
         inner.nodes.remove(&node);
         inner.votes.entry(node).or_default().0 += 1;
+        if emptied {
+            inner.forgetful.insert(node)
+        } else {
+            inner.forgetful.remove(&node)
+        };
     }
 
-    /// A node has read this vote from its disk. Votes are promises: it must know of every one that it has given.
+    /// A node has read this vote from its disk. Votes are promises: it must know of every one that it has given, or give none
+    /// any more.
     pub(crate) fn remembers(&self, node: Place, vote: Option<Ballot>) {
         let mut inner = self.lock();
+        if inner.forgetful.contains(&node) {
+            return;
+        }
         let (found, given) = (vote.map(order).unwrap_or_default(), inner.votes.entry(node).or_default().1);
         if found < given {
             inner.violate(format!(
@@ -126,6 +137,15 @@ impl Audit {
     pub(crate) fn voted(&self, node: Place, told: &RaftLeadership) -> bool {
         let mut inner = self.lock();
         let vote = order(told.vote);
+        if inner.forgetful.contains(&node) {
+            // In term 0, nobody has voted.
+            if told.vote.term > 0 {
+                inner.violate(format!(
+                    "E: node {node} takes part under vote {vote:?}, and knows of none of those that went with its folder"
+                ));
+            }
+            return false;
+        }
         let (life, given) = inner.votes.entry(node).or_default();
         let life = *life;
         let voted = vote > *given;

@@ -46,6 +46,24 @@ impl Client {
         }
     }
 
+    /// Lives until the faults are over, and does something only while the leadership is in doubt: submits at every node at once,
+    /// and so finds a new leader before anybody else has missed the old one.
+    pub(crate) async fn hurry(mut self) {
+        while self.register().await.is_none() {}
+        while !self.outside.healed() {
+            let pause = self.outside.chance.within(30..120);
+            tokio::time::sleep(Duration::from_millis(pause)).await;
+            if self.outside.looks_closely() && self.outside.audit.unfinished_count() < BACKLOG_MAX {
+                let submit = self.draw();
+                for node in 1..=self.outside.nodes {
+                    let mut outside = self.outside.fork();
+                    outside.leader = node;
+                    tokio::spawn(submit_once(outside, submit.clone()));
+                }
+            }
+        }
+    }
+
     async fn register(&mut self) -> Option<Answer> {
         let spec = FunctionSpec {
             name: "simulated".to_owned(),
@@ -62,6 +80,12 @@ impl Client {
     }
 
     async fn submit(&mut self) {
+        let submit = self.draw();
+        self.submitted.push((submit.items[0].0, submit.clone()));
+        self.submit_this(submit).await;
+    }
+
+    fn draw(&mut self) -> Submit {
         let chance = &mut self.outside.chance;
         let options = TaskOptions {
             priority: u8::try_from(chance.within(3..7)).unwrap_or_default(),
@@ -73,9 +97,7 @@ impl Client {
         let items: Vec<_> = (0..count)
             .map(|_| (TaskId::from_u128(chance.id()), Bytes::from(chance.next().to_le_bytes().to_vec())))
             .collect();
-        let submit = Submit { function: FUNCTION, options, items };
-        self.submitted.push((submit.items[0].0, submit.clone()));
-        self.submit_this(submit).await;
+        Submit { function: FUNCTION, options, items }
     }
 
     /// A client that does not trust its own memory submits again, under the same ids.
@@ -88,17 +110,9 @@ impl Client {
     }
 
     async fn submit_this(&mut self, submit: Submit) {
-        let tasks: Vec<TaskId> = submit.items.iter().map(|(id, _)| *id).collect();
-        let answer = self.outside.insist(Ask::Propose(vec![Command::Submit(submit)]), ATTEMPTS).await;
-        let Some(Answer::Replies(replies)) = answer else { return };
-        match &replies[..] {
-            [Ok(Accepted::Submitted { .. })] => {
-                for task in &tasks {
-                    self.outside.audit.submit_acknowledged(task);
-                }
-            }
-            other => self.outside.audit.violate(format!("I6: a submit was answered by {other:?}")),
-        }
+        let ask = Ask::Propose(vec![Command::Submit(submit.clone())]);
+        let answer = self.outside.insist(ask, ATTEMPTS).await;
+        judge(&self.outside, &submit, answer);
     }
 
     async fn cancel(&mut self) {
@@ -133,5 +147,21 @@ impl Client {
         let (_, submit) = self.submitted.get(place)?;
         let item = usize::try_from(self.outside.chance.within(0..submit.items.len() as u64)).ok()?;
         Some((submit.items[item].0, item))
+    }
+}
+
+async fn submit_once(mut outside: Outside, submit: Submit) {
+    let answer = outside.ask(Ask::Propose(vec![Command::Submit(submit.clone())])).await;
+    judge(&outside, &submit, answer);
+}
+
+/// What was acknowledged must be there.
+fn judge(outside: &Outside, submit: &Submit, answer: Option<Answer>) {
+    let Some(Answer::Replies(replies)) = answer else { return };
+    match &replies[..] {
+        [Ok(Accepted::Submitted { .. })] => {
+            submit.items.iter().for_each(|(task, _)| outside.audit.submit_acknowledged(task));
+        }
+        other => outside.audit.violate(format!("I6: a submit was answered by {other:?}")),
     }
 }

@@ -46,6 +46,8 @@ struct Shared {
 
 struct State {
     databases: BTreeMap<PathBuf, Table>,
+    /// What was there when the folder was exchanged for an empty one.
+    aside: Option<BTreeMap<PathBuf, Table>>,
     chance: Chance,
     /// How long a sync takes.
     sync: Duration,
@@ -59,7 +61,8 @@ impl SimDisk {
     pub(crate) fn new(mut chance: Chance, watch: Arc<dyn Watch>) -> Self {
         let sync = Duration::from_millis(2);
         let flush_permille = chance.pick(&FLUSH_PERMILLE).unwrap_or(0);
-        let state = State { databases: BTreeMap::new(), chance, sync, timed: false, flush_permille };
+        let databases = BTreeMap::new();
+        let state = State { databases, aside: None, chance, sync, timed: false, flush_permille };
         Self { shared: Arc::new(Shared { state: Mutex::new(state), watch }) }
     }
 
@@ -75,10 +78,23 @@ impl SimDisk {
         }
     }
 
-    /// Index of the last entry of the log that a crash now would leave.
+    /// The folder of its databases is exchanged for an empty one, after a crash.
+    pub(crate) fn put_aside(&self) {
+        let mut state = self.lock();
+        state.aside = Some(std::mem::take(&mut state.databases));
+    }
+
+    /// The folder that was put aside is back, and whatever was there instead is gone.
+    pub(crate) fn bring_back(&self) {
+        let mut state = self.lock();
+        state.databases = state.aside.take().unwrap_or_default();
+    }
+
+    /// Index of the last entry of the log that a crash now would leave, in the folder that is this node's by right.
     pub(crate) fn durable_log_end(&self) -> Option<u64> {
         let state = self.lock();
-        let (_, table) = state.databases.iter().find(|(path, _)| is_log(path))?;
+        let databases = state.aside.as_ref().unwrap_or(&state.databases);
+        let (_, table) = databases.iter().find(|(path, _)| is_log(path))?;
         Some(u64::from_be_bytes(table.durable_end("logs")?.try_into().ok()?))
     }
 

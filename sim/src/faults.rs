@@ -18,6 +18,7 @@ pub(crate) enum Repair {
     Start(Place),
     Network,
     Disk(Place),
+    Folder(Place),
 }
 
 /// Kinds of faults; a run draws which of them it has, so that some runs are gentle and some go all one way.
@@ -40,9 +41,10 @@ pub(crate) enum Fault {
     Lossy,
     SlowDisk,
     WallJump,
+    EmptyFolder,
 }
 
-const KINDS: [Fault; 17] = [
+const KINDS: [Fault; 18] = [
     Fault::Crash,
     Fault::CrashLeader,
     Fault::CrashAll,
@@ -60,6 +62,7 @@ const KINDS: [Fault; 17] = [
     Fault::Lossy,
     Fault::SlowDisk,
     Fault::WallJump,
+    Fault::EmptyFolder,
 ];
 
 impl Fault {
@@ -162,6 +165,7 @@ impl World {
                 let ahead = self.chance.within(0..7200) * SECOND;
                 self.host(node).wall_ahead = i64::try_from(ahead).unwrap_or(0) - 3_600_000_000_000;
             }
+            Fault::EmptyFolder => self.empty_folder(node, lasts),
         }
     }
 
@@ -189,6 +193,23 @@ impl World {
         let links: Vec<_> = others.iter().flat_map(|other| [(leader, *other), (*other, leader)]).collect();
         self.cut(&links, lasts);
         self.restart_at_once(&others);
+    }
+
+    /// Somebody exchanges a node's data folder for an empty one, and puts the right one back later. A majority keeps its own:
+    /// if all were empty, they would be a new cluster.
+    fn empty_folder(&mut self, node: Place, lasts: u64) {
+        let is_minority = (self.emptied() + 1) * 2 < self.nodes;
+        let host = self.host(node);
+        // With nothing applied, it may be a new node yet.
+        let is_member = host.group().is_some_and(|group| group.replica().applied_index() > 0);
+        if !is_minority || !is_member || host.is_emptied() {
+            return;
+        }
+        host.exchange_folder();
+        let after = self.chance.within(MILLISECOND..AT_ONCE);
+        self.repair_at(after, Repair::Start(node));
+        self.repair_at(lasts + AT_ONCE, Repair::Folder(node));
+        self.list_calls();
     }
 
     fn restart_at_once(&mut self, nodes: &[Place]) {

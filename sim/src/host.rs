@@ -1,7 +1,7 @@
 //! One node of the simulated cluster: a machine that has a clock and a disk, and runs the daemon's code or is down.
 
 use std::fmt::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -55,6 +55,9 @@ pub(crate) type Calls = mpsc::UnboundedSender<Call>;
 /// The daemon's code, once it has started, or why it has not.
 type Started = Arc<Mutex<Option<Result<Arc<Embedded>, String>>>>;
 
+/// Why a node that has started says that it must not go on, once it does.
+type Barred = Arc<Mutex<Option<String>>>;
+
 /// What is under way on a node that runs.
 struct Running {
     runtime: Runtime,
@@ -63,6 +66,7 @@ struct Running {
     /// How long it has stood still since.
     overslept: Duration,
     embedded: Started,
+    barred: Barred,
     calls: Calls,
     audited: u64,
     /// Whether what it remembers of its votes was looked at.
@@ -84,6 +88,8 @@ pub(crate) struct Host {
     pub(crate) wall_ahead: i64,
     /// It stands still until then.
     pub(crate) paused_until: u64,
+    /// Whether its folder was exchanged for an empty one.
+    emptied: bool,
 }
 
 impl Host {
@@ -95,8 +101,8 @@ impl Host {
         audit: Audit,
         fast: i64,
     ) -> Self {
-        let (running, monotonic, wall_ahead, paused_until) = (None, 0, 0, 0);
-        Self { id, disk, net, config, audit, running, monotonic, fast, wall_ahead, paused_until }
+        let (running, monotonic, wall_ahead, paused_until, emptied) = (None, 0, 0, 0, false);
+        Self { id, disk, net, config, audit, running, monotonic, fast, wall_ahead, paused_until, emptied }
     }
 
     pub(crate) const fn is_up(&self) -> bool {
@@ -106,10 +112,10 @@ impl Host {
     /// Starts the daemon's code on what the disk holds.
     pub(crate) fn start(&mut self, now: u64) {
         clock::set(now);
-        self.audit.restarted(self.id);
+        self.audit.restarted(self.id, self.emptied);
         let runtime = Builder::new_current_thread().enable_time().start_paused(true).build();
         let runtime = runtime.expect("a runtime without threads or sockets needs nothing");
-        let embedded = Arc::default();
+        let (embedded, barred) = (Arc::default(), Arc::default());
         let (calls, asked) = mpsc::unbounded_channel();
         let reached = runtime.block_on(async { Instant::now() });
         let boot = Boot {
@@ -118,11 +124,13 @@ impl Host {
             net: self.net.clone(),
             config: Arc::clone(&self.config),
             embedded: Arc::clone(&embedded),
+            barred: Arc::clone(&barred),
         };
         runtime.spawn(boot.run(asked));
         let overslept = Duration::ZERO;
+        let (audited, remembered) = (0, false);
         self.running =
-            Some(Running { runtime, reached, overslept, embedded, calls, audited: 0, remembered: false });
+            Some(Running { runtime, reached, overslept, embedded, barred, calls, audited, remembered });
     }
 
     /// The process is killed, or the power fails.
@@ -133,6 +141,37 @@ impl Host {
             drop(runtime);
             self.disk.crash();
         }
+    }
+
+    pub(crate) const fn is_emptied(&self) -> bool {
+        self.emptied
+    }
+
+    /// The process is killed, and when it starts again, it finds an empty folder where its own was.
+    pub(crate) fn exchange_folder(&mut self) {
+        self.crash();
+        std::fs::rename(self.folder(), self.folder_aside())
+            .expect("a node that has applied something has one");
+        self.disk.put_aside();
+        self.emptied = true;
+    }
+
+    /// The process is killed if it runs, and its own folder is back.
+    pub(crate) fn put_folder_back(&mut self) {
+        self.crash();
+        // The power may have gone before there was any other.
+        let _ = std::fs::remove_dir_all(self.folder());
+        std::fs::rename(self.folder_aside(), self.folder()).expect("the folder was put aside");
+        self.disk.bring_back();
+        self.emptied = false;
+    }
+
+    fn folder(&self) -> &Path {
+        &self.config.find(self.id).expect("every host is in the configuration").data
+    }
+
+    fn folder_aside(&self) -> PathBuf {
+        self.folder().with_extension("aside")
     }
 
     /// Lets the node work until so much true time has passed; true if it has voted meanwhile.
@@ -165,6 +204,11 @@ impl Host {
     /// Looks at what the node has applied and said meanwhile; true if it has voted.
     fn check(&mut self) -> bool {
         let Some(running) = &mut self.running else { return false };
+        let barred = running.barred.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(reason) = barred {
+            self.end(&reason);
+            return false;
+        }
         let started = running.embedded.lock().unwrap_or_else(PoisonError::into_inner).clone();
         match started {
             Some(Ok(embedded)) => {
@@ -180,6 +224,16 @@ impl Host {
             }
             None => false,
         }
+    }
+
+    /// The node has said that it must not go on, and its process ends.
+    fn end(&mut self, reason: &str) {
+        if self.emptied {
+            self.audit.count("emptied nodes that ended");
+        } else {
+            self.audit.violate(format!("I11: node {} ends, with its own folder: {reason}", self.id));
+        }
+        self.crash();
     }
 
     /// Raft must not end under a process that goes on.
@@ -231,6 +285,7 @@ struct Boot {
     net: Net,
     config: Arc<Config>,
     embedded: Started,
+    barred: Barred,
 }
 
 impl Boot {
@@ -241,12 +296,18 @@ impl Boot {
         let started = started.map(Arc::new).map_err(|error: StartError| error.to_string());
         *self.embedded.lock().unwrap_or_else(PoisonError::into_inner) = Some(started.clone());
         let Ok(node) = started else { return };
+        tokio::spawn(wait_for_bar(Arc::clone(&node), self.barred));
         tokio::spawn(answer_calls(node.group().clone(), self.id, self.net.clone(), calls));
         while let Some(stream) = coming.recv().await {
             let serving = node.serve_peer(Box::new(stream));
             tokio::spawn(async move { drop(serving.await) });
         }
     }
+}
+
+async fn wait_for_bar(node: Arc<Embedded>, barred: Barred) {
+    let reason = node.barred().await.to_string();
+    *barred.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason);
 }
 
 async fn answer_calls(group: Group, own: Place, net: Net, mut calls: mpsc::UnboundedReceiver<Call>) {

@@ -16,9 +16,9 @@ use crate::RunArguments;
 use crate::world::Report;
 
 /// The planted bugs that a simulation can meet; the others need real processes and disks.
-const MUTANTS: [&str; 18] = [
-    "M1", "M2", "M3", "M4", "M5", "M6", "M7", "M8", "M9", "M11", "M12", "M13", "M14", "M18", "M21", "M22",
-    "M23", "M24",
+const MUTANTS: [&str; 19] = [
+    "M1", "M2", "M3", "M4", "M5", "M6", "M7", "M8", "M9", "M11", "M12", "M13", "M14", "M16", "M18", "M21",
+    "M22", "M23", "M24",
 ];
 
 /// What to run, and how.

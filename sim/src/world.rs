@@ -25,6 +25,9 @@ use crate::worker::Worker;
 /// Steps of time that a run may have. Nothing travels faster than its step, so that what happens in a step at one place
 /// matters nowhere else in it. Short steps take long to simulate: most runs have long ones.
 const STEPS_MS: [u64; 6] = [2, 5, 10, 10, 10, 10];
+/// Shortest and longest times without a leader before an election. For the longest, an old leader may believe to lead; where
+/// they differ much, a new one often comes long before that.
+const ELECTIONS_MS: [(u64, u64); 3] = [(450, 900), (300, 900), (300, 1500)];
 /// How often it is asked who leads: much less than an election takes.
 const LEADER_SIGNS: u64 = 50 * MILLISECOND;
 /// How often it is asked whether a node's Raft still lives.
@@ -177,6 +180,8 @@ impl World {
             let worker = Worker::new(self.settle(), HEARTBEAT);
             self.outside.spawn(worker.run());
         }
+        let hurried = Client::new(self.settle());
+        self.outside.spawn(hurried.hurry());
         let reader = Reader::new(self.settle());
         self.outside.spawn(reader.run());
     }
@@ -298,7 +303,23 @@ impl World {
             Repair::Start(node) => self.start(node),
             Repair::Network => self.net.heal(),
             Repair::Disk(node) => self.host(node).disk.set_sync(Duration::from_millis(2)),
+            Repair::Folder(node) => {
+                self.put_folder_back(node);
+                self.start(node);
+            }
         }
+    }
+
+    fn put_folder_back(&mut self, node: Place) {
+        let host = self.host(node);
+        if host.is_emptied() {
+            host.put_folder_back();
+        }
+    }
+
+    /// Number of nodes that lack their folder.
+    pub(crate) fn emptied(&self) -> u64 {
+        self.hosts.iter().filter(|host| host.is_emptied()).count() as u64
     }
 
     /// Everything that was broken works again.
@@ -308,6 +329,7 @@ impl World {
         self.voters_die_until = 0;
         self.net.heal();
         for node in 1..=self.nodes {
+            self.put_folder_back(node);
             let host = self.host(node);
             host.paused_until = 0;
             host.disk.set_sync(Duration::from_millis(2));
@@ -394,8 +416,9 @@ impl World {
 fn settings(chance: &mut Chance) -> String {
     let every = chance.within(20..200);
     let keep = chance.within(5..50);
+    let (election_min, election_max) = chance.pick(&ELECTIONS_MS).unwrap_or((450, 900));
     format!(
-        "[raft]\nheartbeat = \"150ms\"\nelection_min = \"450ms\"\nelection_max = \"900ms\"\nsnapshot_every = {every}\n\
+        "[raft]\nheartbeat = \"150ms\"\nelection_min = \"{election_min}ms\"\nelection_max = \"{election_max}ms\"\nsnapshot_every = {every}\n\
          keep_log = {keep}\n[worker]\nlease_ttl = \"{}ms\"\nheartbeat = \"{}ms\"\nstart_deadline = \"1000ms\"\n",
         TTL / MILLISECOND,
         HEARTBEAT.as_millis()
