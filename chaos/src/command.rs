@@ -87,6 +87,11 @@ pub fn print(out: &mut impl Write, run: &Run, judgement: &Judgement) -> io::Resu
             writeln!(out, "\n{}: {story}", finding.invariant)?;
         }
     }
+    let faults: Vec<String> =
+        judgement.faults().into_iter().map(|(name, times)| format!("{name} {times}")).collect();
+    if !faults.is_empty() {
+        writeln!(out, "\nfaults: {}", faults.join(", "))?;
+    }
     let counts = judgement.counts;
     writeln!(
         out,

@@ -1,6 +1,6 @@
-//! I7: the tasks that exist are those that the log accepted, and stand where it left them.
+//! I7: the tasks that exist are those that were asked for and that the log accepted, and stand where it left them.
 
-use super::dossier::{Act, Saw};
+use super::dossier::{Act, Dossier, Saw};
 use super::evidence::Evidence;
 use super::verdict::{Finding, Inquiry, Invariant, Story};
 use crate::history::Phase;
@@ -18,6 +18,11 @@ pub(super) fn check(evidence: &Evidence) -> Finding {
         accepted += u64::from(last.is_some());
         ended +=
             u64::from(last.is_some_and(|last| last.sight.is_none_or(|sight| sight.status.is_terminal())));
+        if nobody_asked(evidence, dossier) {
+            let headline = format!("the log accepted task {task}, which nobody submitted");
+            let steps = dossier.facts.iter().take(3).map(|fact| fact.step(*task)).collect();
+            inquiry.violated(|| Story { headline, steps });
+        }
         for (deed, sight) in dossier.sights() {
             let Some(last) = last else {
                 let headline = format!("task {task} is seen, but the log never accepted it");
@@ -39,4 +44,10 @@ pub(super) fn check(evidence: &Evidence) -> Finding {
     let live = accepted - ended;
     inquiry
         .close(format!("{accepted} accepted = {ended} ended + {live} live, {read} of them read at the end"))
+}
+
+/// Whether a task came to be that no caller wanted. Callers whose functions are their own, such as the SDK's, are not recorded.
+fn nobody_asked(evidence: &Evidence, dossier: &Dossier) -> bool {
+    let is_recorded = dossier.function.is_some_and(|function| evidence.functions.contains(&function));
+    is_recorded && !dossier.deeds.iter().any(|deed| matches!(deed.act, Act::Submit { .. }))
 }

@@ -1,6 +1,6 @@
 //! I14: every planned fault happened, and enough was asked; otherwise a run proves nothing, whatever it did not find.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use super::evidence::Evidence;
 use super::verdict::{Finding, Inquiry, Invariant};
@@ -14,7 +14,7 @@ pub(super) fn check(evidence: &Evidence) -> Finding {
         .faults
         .iter()
         .map(String::as_str)
-        .filter(|name| !happened.contains(name) && !evidence.run.skipped.contains_key(*name))
+        .filter(|name| !happened.contains_key(name) && !evidence.run.skipped.contains_key(*name))
         .collect();
     if !absent.is_empty() {
         inquiry.missing(format!("planned faults that never happened: {}", absent.join(", ")));
@@ -42,11 +42,14 @@ pub(super) fn check(evidence: &Evidence) -> Finding {
     inquiry.close(format!("{} kinds of fault, {}{skipped}", happened.len(), numbers.join(", ")))
 }
 
-/// Names of the faults that took effect.
-pub(crate) fn happened(evidence: &Evidence) -> BTreeSet<&str> {
+/// How often each fault took effect, by its name.
+pub(crate) fn happened(evidence: &Evidence) -> BTreeMap<&str, u64> {
     let took_effect = |step| matches!(step, FaultStep::Stop { happened: true });
-    let faults = evidence.faults.iter().filter(|(_, fault)| took_effect(fault.step));
-    faults.map(|(_, fault)| fault.name.as_str()).collect()
+    let mut happened = BTreeMap::new();
+    for (_, fault) in evidence.faults.iter().filter(|(_, fault)| took_effect(fault.step)) {
+        *happened.entry(fault.name.as_str()).or_insert(0) += 1;
+    }
+    happened
 }
 
 /// Times that the leadership was seen to change.

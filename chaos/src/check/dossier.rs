@@ -1,6 +1,6 @@
 //! All that a history says of one task, as the checkers look at it.
 
-use raftwork_api::kernel::{Status, TaskId};
+use raftwork_api::kernel::{FunctionId, Status, TaskId};
 
 use super::verdict::{Step, seconds};
 use crate::history::{Fingerprint, Refusal};
@@ -18,6 +18,8 @@ pub(crate) struct Dossier {
     pub(crate) effects: Vec<(u64, u64, bool)>,
     /// For each effect, the process that offered it and its ancestors.
     pub(crate) runs: Vec<Vec<u32>>,
+    /// Of which function the log accepted it.
+    pub(crate) function: Option<FunctionId>,
     /// What it returns if it completes, where its caller said so.
     pub(crate) due: Option<Fingerprint>,
 }

@@ -11,8 +11,8 @@ use super::rates::Rates;
 use super::replay::{Log, Model};
 use super::verdict::Inquiry;
 use crate::history::{
-    Call, Event, Fault, Fingerprint, Invoke, Leader, Line, LogEntry, LogItem, NodeDigest, Options, Outcome,
-    Phase, ReadError, Reader, Reason, Reply, Return, Run,
+    Call, Event, Fault, Fingerprint, Invoke, Leader, Line, LogCommand, LogEntry, LogItem, NodeDigest,
+    Options, Outcome, Phase, ReadError, Reader, Reason, Reply, Return, Run,
 };
 
 /// Fingerprint of what makes two submits of a task the same request.
@@ -67,6 +67,8 @@ pub(crate) struct Evidence {
     pub(crate) run: Run,
     pub(crate) tasks: BTreeMap<TaskId, Dossier>,
     pub(crate) keys: BTreeMap<String, Vec<Keyed>>,
+    /// Functions that the callers of this history submit: every one of their tasks is in it.
+    pub(crate) functions: BTreeSet<FunctionId>,
     pub(crate) faults: Vec<(u64, Fault)>,
     pub(crate) phases: Vec<(u64, Phase)>,
     pub(crate) leaders: Vec<(u64, Leader)>,
@@ -137,6 +139,7 @@ impl Gatherer {
             run,
             tasks: BTreeMap::new(),
             keys: BTreeMap::new(),
+            functions: BTreeSet::new(),
             faults: Vec::new(),
             phases: Vec::new(),
             leaders: Vec::new(),
@@ -236,6 +239,7 @@ impl Gatherer {
         let deed = |act| Deed { op: *op, process: *process, node: *node, from: open.at, to, act, saw };
         match call {
             Call::Submit { function, key, options, items, results } => {
+                self.evidence.functions.insert(*function);
                 // Another request under a taken key is refused, and says nothing of the task.
                 if matches!(known, Some(Outcome::Ok(_))) {
                     for (item, result) in items.iter().zip(results) {
@@ -293,6 +297,13 @@ impl Gatherer {
     fn log(&mut self, entry: &LogEntry) {
         if !self.evidence.log.accept(entry) {
             return;
+        }
+        for command in &entry.commands {
+            if let LogCommand::Submit { function, items, .. } = command {
+                for item in items {
+                    self.dossier(item.task).function = Some(*function);
+                }
+            }
         }
         let told = self.model.apply(entry);
         self.evidence.log.expiries += told.expiries;

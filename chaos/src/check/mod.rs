@@ -25,6 +25,7 @@ mod tokens;
 mod verdict;
 mod witness;
 
+use std::collections::BTreeMap;
 use std::io::{self, BufRead};
 
 pub use self::evidence::Counts;
@@ -46,6 +47,11 @@ impl Judgement {
     /// Violated if any finding is, else unknown if any is, else a pass.
     pub fn verdict(&self) -> Verdict {
         self.findings.iter().map(|finding| finding.verdict).max().unwrap_or(Verdict::Unknown)
+    }
+
+    /// How often each fault took effect.
+    pub fn faults(&self) -> BTreeMap<&str, u64> {
+        coverage::happened(&self.evidence)
     }
 
     /// The invariants with this verdict.

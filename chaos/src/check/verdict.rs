@@ -78,7 +78,7 @@ invariants! {
     /// `check/keys.rs`
     Keys = "I6", "keys", "one idempotency key names one request and its tasks";
     /// `check/conservation.rs`
-    Conservation = "I7", "conservation", "the tasks that exist are those that the log accepted, and stand where it left them";
+    Conservation = "I7", "conservation", "the tasks that exist are those that were asked for and the log accepted, and stand where it left them";
     /// `check/replicas.rs`
     Replicas = "I8", "replicas", "nodes that applied the same entries hold the same log and the same state";
     /// `check/attempts.rs`

@@ -65,7 +65,6 @@ pub(crate) struct Cluster {
     nodes: Vec<Turn<Node>>,
     members: Members,
     founders: usize,
-    failpoints: Vec<String>,
     wires: Arc<Wires>,
     views: Views,
     _proxies: Vec<Proxy>,
@@ -97,16 +96,7 @@ impl Cluster {
         let members = Members::new(founders);
         let views =
             Views::new((1..=all).map(|id| (id, format!("http://{}", layout.node(id)))), members.clone())?;
-        let cluster = Self {
-            layout,
-            nodes,
-            members,
-            founders: began_with,
-            failpoints: plan.failpoints.clone(),
-            wires,
-            views,
-            _proxies: proxies,
-        };
+        let cluster = Self { layout, nodes, members, founders: began_with, wires, views, _proxies: proxies };
         for id in cluster.ids() {
             cluster.node(id).await.process.start()?;
         }
@@ -198,11 +188,6 @@ impl Cluster {
             self.node(id).await.heal()?;
         }
         Ok(())
-    }
-
-    /// Places at which its nodes can be made to crash.
-    pub(crate) fn failpoints(&self) -> &[String] {
-        &self.failpoints
     }
 
     /// Waits until a node can serve, for as long as `patience`.

@@ -18,8 +18,8 @@ use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 use tokio::time::Instant;
 
-use super::{Breaks, Deed, Ending, Needs, Nemesis, Scene, Step, draw, leader_and_others};
-use crate::cluster::{Cluster, Party};
+use super::{Breaks, Deed, Ending, Needs, Nemesis, Scene, Step, draw, leader_and_others, set_deaf};
+use crate::cluster::Cluster;
 
 /// How long a node may take to open what it has, or to refuse it.
 const START_WITHIN: Duration = Duration::from_mins(1);
@@ -149,13 +149,6 @@ fn files_below(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
     }
     found.sort();
     Ok(found)
-}
-
-/// Lets a node hear nothing from the others, and tell them nothing, or lets it take part again.
-fn set_deaf(cluster: &Cluster, id: u64, deaf: bool) {
-    for other in cluster.ids().into_iter().filter(|other| *other != id) {
-        cluster.wires().change_both(Party::Node(id), Party::Node(other), |wire| wire.shut = deaf);
-    }
 }
 
 impl Corrupt {

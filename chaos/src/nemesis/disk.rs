@@ -11,8 +11,10 @@ use tokio::time::Instant;
 use super::{Breaks, Deed, Ending, Needs, Nemesis, Scene, Step, draw};
 use crate::cluster::Node;
 
-/// How long a node may go on after its disk refused it: it writes several times a second.
-const GIVES_UP_WITHIN: Duration = Duration::from_secs(15);
+/// How long it may take until a node asks its disk for something: it writes several times a second.
+const ASKS_WITHIN: Duration = Duration::from_secs(15);
+/// How long a node may go on after its disk has refused it for the first time. Whoever ends later has not ended for that.
+const GIVES_UP_WITHIN: Duration = Duration::from_secs(5);
 
 /// What is wrong with the disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -99,10 +101,14 @@ impl Nemesis for Disk {
 
     fn stop<'a>(&'a mut self, scene: &'a Scene) -> Step<'a, Ending> {
         async move {
-            let deadline = Instant::now() + GIVES_UP_WITHIN;
+            let mut deadline = Instant::now() + ASKS_WITHIN;
+            let mut refused = false;
             loop {
                 let mut node = scene.cluster.node(self.node).await;
                 let seen = effects(&node)? - self.before;
+                if seen > 0 && !std::mem::replace(&mut refused, true) {
+                    deadline = Instant::now() + GIVES_UP_WITHIN;
+                }
                 let ended = node.process.exited()?;
                 let is_over = self.trouble == Trouble::SyncSlow || ended.is_some();
                 if is_over || Instant::now() > deadline {

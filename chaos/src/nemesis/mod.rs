@@ -5,6 +5,7 @@ mod corrupt;
 mod disk;
 mod failpoint;
 mod flaky;
+mod folder;
 mod kill;
 mod membership;
 mod partition;
@@ -21,7 +22,7 @@ use futures::future::BoxFuture;
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 
-use crate::cluster::{Cluster, Image, Plan, Workers};
+use crate::cluster::{Cluster, Image, Party, Plan, Workers};
 
 /// What a nemesis can reach.
 pub(crate) struct Scene {
@@ -88,7 +89,7 @@ pub(crate) type Step<'a, T> = BoxFuture<'a, anyhow::Result<T>>;
 /// Breaks one thing and takes it back.
 pub(crate) trait Nemesis: Send {
     /// Its name on the command line and in histories.
-    fn name(&self) -> &'static str;
+    fn name(&self) -> &str;
 
     /// What it does, in a line.
     fn explain(&self) -> &'static str;
@@ -154,8 +155,8 @@ impl Needs {
     }
 }
 
-/// Every nemesis that there is, in the order of `--list`.
-pub(crate) fn all() -> Vec<Box<dyn Nemesis>> {
+/// Every nemesis that there is, in the order of `--list`, for a daemon that can be made to crash at these places.
+pub(crate) fn all(failpoints: &[String]) -> Vec<Box<dyn Nemesis>> {
     let mut all: Vec<Box<dyn Nemesis>> = Vec::new();
     all.extend(kill::all());
     all.extend(pause::all());
@@ -170,7 +171,8 @@ pub(crate) fn all() -> Vec<Box<dyn Nemesis>> {
     all.push(Box::new(transfer::TransferLeadership::default()));
     all.extend(snapshot::all());
     all.extend(membership::all());
-    all.push(Box::new(failpoint::Failpoint::default()));
+    all.push(Box::new(folder::EmptyFolder::default()));
+    all.extend(failpoint::all(failpoints));
     all
 }
 
@@ -183,6 +185,13 @@ fn draw(random: &mut StdRng, from: &[u64]) -> u64 {
 async fn leader_and_others(cluster: &Cluster) -> anyhow::Result<(u64, Vec<u64>)> {
     let leader = cluster.leader().await?;
     Ok((leader, cluster.ids().into_iter().filter(|id| *id != leader).collect()))
+}
+
+/// Lets a node hear nothing from the others, and tell them nothing, or lets it take part again.
+fn set_deaf(cluster: &Cluster, id: u64, deaf: bool) {
+    for other in cluster.ids().into_iter().filter(|other| *other != id) {
+        cluster.wires().change_both(Party::Node(id), Party::Node(other), |wire| wire.shut = deaf);
+    }
 }
 
 /// "node 1" or "nodes 1, 2".
@@ -199,7 +208,7 @@ mod tests {
 
     #[test]
     fn every_nemesis_has_a_name_of_its_own_and_an_explanation() {
-        let all = all();
+        let all = all(&["log.before_write".to_owned(), "truncate.mid".to_owned()]);
         let names: BTreeSet<_> = all.iter().map(|nemesis| nemesis.name()).collect();
         assert_eq!(names.len(), all.len());
         assert!(all.iter().all(|nemesis| nemesis.explain().len() > 10));

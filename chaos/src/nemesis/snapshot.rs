@@ -13,7 +13,7 @@ use super::{Breaks, Deed, Ending, Needs, Nemesis, Scene, Step, draw, leader_and_
 use crate::cluster::{Cluster, Node};
 
 /// How long the load may take to fill the log so far that its beginning is dropped.
-const PURGED_WITHIN: Duration = Duration::from_secs(90);
+pub(super) const PURGED_WITHIN: Duration = Duration::from_secs(90);
 /// How long the node may take to install the snapshot.
 const INSTALLED_WITHIN: Duration = Duration::from_mins(1);
 /// What a node logs then.
@@ -46,7 +46,8 @@ async fn lose_power(node: &mut Node) -> anyhow::Result<()> {
     node.process.start()
 }
 
-async fn wait_for_purge(cluster: &Cluster, beyond: u64) -> bool {
+/// Waits until the leader has forgotten the log up to this entry; false if that takes too long.
+pub(super) async fn wait_for_purge(cluster: &Cluster, beyond: u64) -> bool {
     let deadline = Instant::now() + PURGED_WITHIN;
     while Instant::now() < deadline {
         if cluster.views().leader().await.is_some_and(|view| view.info.purged > beyond) {

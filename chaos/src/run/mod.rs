@@ -53,7 +53,7 @@ pub struct Outcome {
 /// # Errors
 /// When standard output is closed.
 pub fn list(out: &mut impl std::io::Write) -> std::io::Result<()> {
-    for nemesis in nemesis::all() {
+    for nemesis in nemesis::all(&[]) {
         writeln!(out, "{:<18} {}", nemesis.name(), nemesis.explain())?;
     }
     Ok(())

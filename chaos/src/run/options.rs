@@ -119,15 +119,15 @@ impl Options {
             "none" => Vec::new(),
             names => names.split(',').map(str::trim).filter(|name| !name.is_empty()).collect(),
         };
-        let all = nemesis::all();
+        let all = nemesis::all(&plan.failpoints);
         if let Some(unknown) =
-            wanted.iter().find(|name| **name != "all" && all.iter().all(|nemesis| nemesis.name() != **name))
+            wanted.iter().find(|name| all.iter().all(|nemesis| !answers_to(nemesis.name(), name)))
         {
             bail!("--nemesis {unknown}: there is no such fault; `raftwork-chaos run --list` shows all");
         }
         let (mut chosen, mut skipped) = (Vec::new(), Vec::new());
         for nemesis in all {
-            if !wanted.iter().any(|name| *name == "all" || *name == nemesis.name()) {
+            if !wanted.iter().any(|name| answers_to(nemesis.name(), name)) {
                 continue;
             }
             match nemesis.needs().unmet(plan, self.workers) {
@@ -159,6 +159,12 @@ impl Options {
     }
 }
 
+/// Whether a fault is meant by a word of `--nemesis`: all are, or its family is, which comes before the colon.
+fn answers_to(name: &str, wanted: &str) -> bool {
+    let family = name.split_once(':').map(|(family, _)| family);
+    wanted == "all" || wanted == name || family == Some(wanted)
+}
+
 /// The places at which a daemon can be made to crash.
 fn failpoints(raftworkd: &Path) -> Vec<String> {
     let said = std::process::Command::new(raftworkd).arg("failpoints").output();
@@ -170,4 +176,19 @@ fn failpoints(raftworkd: &Path) -> Vec<String> {
 pub(super) fn in_path(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
     std::env::split_paths(&path).map(|folder| folder.join(program)).find(|file: &PathBuf| Path::is_file(file))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fault_is_meant_by_its_name_its_family_or_all() {
+        for (wanted, meant) in
+            [("all", true), ("failpoint", true), ("failpoint:truncate.mid", true), ("fail", false)]
+        {
+            assert_eq!(answers_to("failpoint:truncate.mid", wanted), meant, "{wanted}");
+        }
+        assert!(answers_to("kill-all", "kill-all") && !answers_to("kill-all", "kill"));
+    }
 }

@@ -151,9 +151,9 @@ impl Schedule {
         self.next_id += 1;
         *self.turns.entry(index).or_default() += 1;
         let nemesis = &mut self.nemeses[index];
-        let name = nemesis.name();
+        let name = nemesis.name().to_owned();
         // Noted before it begins, so that nothing that it does comes before it.
-        note(&stage.shared.recorder, id, name, FaultStep::Start, Vec::new(), String::new());
+        note(&stage.shared.recorder, id, &name, FaultStep::Start, Vec::new(), String::new());
         match nemesis.start(stage.scene, &mut self.random).await {
             Ok(Deed { nodes, detail }) => {
                 stage.progress.say(&format!("{name}: {detail}"));
@@ -168,7 +168,7 @@ impl Schedule {
 
     async fn stop(&mut self, stage: &Stage<'_>, fault: UnderWay) {
         let nemesis = &mut self.nemeses[fault.index];
-        let name = nemesis.name();
+        let name = nemesis.name().to_owned();
         let (happened, detail) = match nemesis.stop(stage.scene).await {
             Ok(ending) => {
                 if let Some(broken) = ending.broken {
@@ -184,7 +184,7 @@ impl Schedule {
         }
         let mark = if happened { "" } else { " (did not take effect)" };
         stage.progress.say(&format!("{name}: {detail}{mark}"));
-        note(&stage.shared.recorder, fault.id, name, FaultStep::Stop { happened }, fault.nodes, detail);
+        note(&stage.shared.recorder, fault.id, &name, FaultStep::Stop { happened }, fault.nodes, detail);
     }
 }
 

@@ -128,6 +128,14 @@ fn i7_a_task_that_nobody_submitted() {
 }
 
 #[test]
+fn i7_a_task_that_the_log_accepted_and_nobody_wanted() {
+    let mut script = clean();
+    script.log(LogCommand::Submit { function: FUNCTION, options: Options::default(), items: items(9) });
+    script.log(LogCommand::Cancel { task: task(9) });
+    expect(end(&mut script), Invariant::Conservation);
+}
+
+#[test]
 fn i7_a_task_that_does_not_stand_where_the_log_left_it() {
     let mut script = ended();
     script.read(1, Status::Cancelled, 1, 0);
