@@ -24,12 +24,16 @@ pub enum ErrorCode {
     UnknownFunction,
     /// No such task, or it was forgotten after its retention.
     UnknownTask,
+    /// No such map, or it was forgotten after its retention.
+    UnknownMap,
     /// No such worker is connected.
     UnknownWorker,
     /// The function id is taken by another function.
     FunctionConflict,
     /// The idempotency key or task id is taken by another submit.
     TaskConflict,
+    /// Some items of a map were never sent, or the upload was forgotten before it was finished.
+    MapIncomplete,
     /// Somebody else holds the task now, or nobody does any more.
     StaleLease,
     /// The task had ended before.
@@ -62,10 +66,12 @@ impl ErrorCode {
             Self::NotFound
             | Self::UnknownFunction
             | Self::UnknownTask
+            | Self::UnknownMap
             | Self::UnknownWorker
             | Self::UnknownNode => 404,
             Self::MethodNotAllowed => 405,
             Self::FunctionConflict
+            | Self::MapIncomplete
             | Self::StaleLease
             | Self::AlreadyFinished
             | Self::UnusableNode
@@ -91,9 +97,11 @@ impl ErrorCode {
             Self::TooLarge => "Something is over its limit",
             Self::UnknownFunction => "There is no such function",
             Self::UnknownTask => "There is no such task",
+            Self::UnknownMap => "There is no such map",
             Self::UnknownWorker => "There is no such worker",
             Self::FunctionConflict => "The function id is taken",
             Self::TaskConflict => "The task id or idempotency key is taken",
+            Self::MapIncomplete => "Items of the map are missing",
             Self::StaleLease => "The lease is stale",
             Self::AlreadyFinished => "The task has already ended",
             Self::UnknownNode => "There is no such node",
@@ -183,12 +191,14 @@ impl From<raftwork_kernel::Rejection> for Problem {
             R::UnknownFunction(_) => ErrorCode::UnknownFunction,
             R::UnknownTask(_) => ErrorCode::UnknownTask,
             R::FunctionConflict(_) => ErrorCode::FunctionConflict,
-            R::TaskConflict(_) => ErrorCode::TaskConflict,
+            R::TaskConflict(_) | R::MapConflict(_) => ErrorCode::TaskConflict,
             R::StaleLease { .. } => ErrorCode::StaleLease,
-            R::AlreadyFinished { .. } => ErrorCode::AlreadyFinished,
+            R::AlreadyFinished { .. } | R::MapFinished(_) => ErrorCode::AlreadyFinished,
             R::OverLimit { .. } => ErrorCode::TooLarge,
             R::Invalid(_) => ErrorCode::BadRequest,
             R::NotRedrivable { .. } => ErrorCode::NotRedrivable,
+            R::UnknownMap(_) => ErrorCode::UnknownMap,
+            R::MapIncomplete { .. } => ErrorCode::MapIncomplete,
         };
         Self::new(code, rejection.to_string())
     }

@@ -20,6 +20,8 @@ pub enum Reason {
     NoWorker,
     /// Workers are connected, but none has the Python or the tags that it needs.
     NoSuitableWorker,
+    /// It is an item of a map, of which a bounded number live as tasks at a time: others come before it.
+    MapTurn,
     /// All slots of the workers that could run it are taken.
     SlotsBusy,
     /// It is about to be granted.

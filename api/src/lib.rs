@@ -11,6 +11,7 @@ pub mod frame;
 pub mod functions;
 mod key;
 pub mod leases;
+pub mod maps;
 pub mod paths;
 pub mod payload;
 pub mod rfc3339;
@@ -28,10 +29,11 @@ pub mod kernel {
     pub use raftwork_kernel::limits;
     pub use raftwork_kernel::mutants;
     pub use raftwork_kernel::{
-        Accepted, Acquire, AcquireWith, Cancel, CodeHash, Command, Complete, Counters, DecodeError, Entry,
-        Exceptions, Expire, Extend, Fail, FailureKind, Forget, FunctionId, FunctionSpec, Grant, Language,
-        LeaseRef, LogTime, Millis, Outcome, Output, ParseIdError, PythonVersion, Record, Redrive, Register,
-        Rejection, Release, Reply, RequestId, RetryPolicy, Rule, Rules, Status, Submit, SubmitUnder, Tags,
-        TaskError, TaskId, TaskOptions, Token, WallTime, WorkerId, decode, encode,
+        Accepted, Acquire, AcquireWith, Cancel, CancelMap, CodeHash, Command, Complete, Counters,
+        DecodeError, Ended, Entry, Exceptions, Expire, Extend, Fail, FailureKind, Forget, FunctionId,
+        FunctionSpec, Grant, Language, LeaseRef, LogTime, Map, MapId, Millis, Outcome, Output, Pack,
+        ParseIdError, Piece, PythonVersion, Record, Redrive, Register, Rejection, Release, Reply, RequestId,
+        RetryPolicy, Rule, Rules, Status, Store, Submit, SubmitUnder, Tags, TaskError, TaskId, TaskOptions,
+        Token, WallTime, WorkerId, decode, encode,
     };
 }

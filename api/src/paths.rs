@@ -33,6 +33,15 @@ pub const TASK_CANCEL: &str = "/v1/tasks/{task_id}/cancel";
 /// Run it again, as a new task.
 pub const TASK_REDRIVE: &str = "/v1/tasks/{task_id}/redrive";
 
+/// Submit one function over many items, and list what was.
+pub const MAPS: &str = "/v1/maps";
+/// One map.
+pub const MAP: &str = "/v1/maps/{map_id}";
+/// The results of its items, in order.
+pub const MAP_RESULTS: &str = "/v1/maps/{map_id}/results";
+/// Cancel all of its items.
+pub const MAP_CANCEL: &str = "/v1/maps/{map_id}/cancel";
+
 /// Ask for work (long poll).
 pub const LEASES_ACQUIRE: &str = "/v1/leases/acquire";
 /// Say that granted tasks have started.

@@ -5,9 +5,9 @@
 
 use bytes::Bytes;
 use raftwork_kernel::{
-    Cancel, CodeHash, Complete, Fail, FunctionId, Language, LeaseRef, Millis, PythonVersion, Record,
-    Register, Rejection, Release, Reply, RequestId, Status, Submit, SubmitUnder, Tags, TaskId, Token,
-    WorkerId,
+    Cancel, CancelMap, CodeHash, Complete, Fail, FunctionId, Language, LeaseRef, Map, Millis, PythonVersion,
+    Record, Register, Rejection, Release, Reply, RequestId, Status, Store, Submit, SubmitUnder, Tags, TaskId,
+    Token, WorkerId,
 };
 use serde::{Deserialize, Serialize};
 
@@ -203,6 +203,12 @@ pub enum FromClient {
     },
     /// Run a task that failed or was parked again, as the task that [`task_of_redrive`](crate::task_of_redrive) names.
     Redrive(TaskId),
+    /// Keep some items of a map that is being sent.
+    Store(Store),
+    /// Accept a map, all of whose items have been stored. Its items can be watched like any task.
+    Map(Map),
+    /// Cancel all items of a map.
+    CancelMap(CancelMap),
 }
 
 /// What a node says to an SDK client.

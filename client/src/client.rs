@@ -200,7 +200,7 @@ impl Client {
         }
     }
 
-    async fn call(
+    pub(crate) async fn call(
         &self,
         message: &FromClient,
         watching: Option<(Vec<TaskId>, Sink)>,
@@ -230,7 +230,7 @@ impl Client {
 }
 
 /// Why an answer is not an acceptance.
-enum Failure {
+pub(crate) enum Failure {
     Rejected(Rejection),
     OffContract,
 }
@@ -243,7 +243,7 @@ impl Failure {
         }
     }
 
-    fn into_submit(self) -> SubmitError {
+    pub(crate) fn into_submit(self) -> SubmitError {
         match self {
             Self::Rejected(rejection) => rejection.into(),
             Self::OffContract => off_contract().into(),
@@ -251,7 +251,7 @@ impl Failure {
     }
 }
 
-fn expect_accepted(answer: ToClient) -> Result<Accepted, Failure> {
+pub(crate) fn expect_accepted(answer: ToClient) -> Result<Accepted, Failure> {
     match answer {
         ToClient::Reply(Ok(accepted)) => Ok(accepted),
         ToClient::Reply(Err(rejection)) => Err(Failure::Rejected(rejection)),
@@ -265,7 +265,7 @@ fn expect_accepted(answer: ToClient) -> Result<Accepted, Failure> {
     }
 }
 
-fn off_contract() -> Unavailable {
+pub(crate) fn off_contract() -> Unavailable {
     let trouble = "the node answered another question than was asked; client and node differ in version";
     Unavailable { waited: Duration::ZERO, trouble: trouble.to_owned() }
 }

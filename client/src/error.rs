@@ -97,6 +97,17 @@ pub enum RedriveError {
     Unavailable(#[from] Unavailable),
 }
 
+/// Why a map was not cancelled.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CancelMapError {
+    /// The cluster refused: no such map, or all of its items have ended.
+    #[error(transparent)]
+    Rejected(#[from] Rejection),
+    /// See there.
+    #[error(transparent)]
+    Unavailable(#[from] Unavailable),
+}
+
 /// Why a status is not known.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StatusError {

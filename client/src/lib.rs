@@ -29,6 +29,7 @@ mod dial;
 mod discovery;
 mod error;
 mod function;
+mod map;
 mod nodes;
 mod rest;
 mod runner;
@@ -38,19 +39,25 @@ mod watch;
 
 pub use client::Client;
 pub use error::{
-    CancelError, ConnectError, RedriveError, RegisterError, RestError, ResultError, StatusError, SubmitError,
-    Unavailable,
+    CancelError, CancelMapError, ConnectError, RedriveError, RegisterError, RestError, ResultError,
+    StatusError, SubmitError, Unavailable,
 };
 pub use function::NewFunction;
+pub use map::NewMap;
 pub use rest::{Answer, Rest};
 pub use settings::Settings;
 pub use watch::{Finished, FinishedTasks, Watcher};
 
-use raftwork_api::kernel::TaskId;
+use raftwork_api::kernel::{MapId, TaskId};
 
 /// A fresh task id: a UUID of version 7, so that ids sort roughly by time of submission.
 pub fn new_task_id() -> TaskId {
     TaskId::from(uuid::Uuid::now_v7())
+}
+
+/// A fresh map id. The ids of its items are made out of it: [`MapId::item`].
+pub fn new_map_id() -> MapId {
+    MapId::of(uuid::Uuid::now_v7())
 }
 
 /// As many fresh task ids, each one more than the one before: a random number of its own would cost each a system call.

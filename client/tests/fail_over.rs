@@ -8,17 +8,19 @@
 
 mod fake;
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use fake::{Act, FakeNode};
 use raftwork_api::kernel::{
-    Accepted, Counters, LogTime, Millis, Outcome, Record, Rejection, Status, Submit, TaskId, TaskOptions,
-    Token, WallTime,
+    Accepted, Counters, FunctionId, LogTime, Millis, Outcome, Pack, Record, Rejection, Rules, Status, Submit,
+    TaskId, TaskOptions, Token, WallTime,
 };
+use raftwork_api::maps::PIECE_BYTES;
 use raftwork_api::stream::{FromClient, ToClient};
 use raftwork_client::{
-    CancelError, Client, NewFunction, RedriveError, ResultError, Settings, StatusError, SubmitError,
-    new_task_id,
+    CancelError, Client, NewFunction, NewMap, RedriveError, ResultError, Settings, StatusError, SubmitError,
+    new_map_id, new_task_id,
 };
 
 fn impatient() -> Settings {
@@ -156,7 +158,10 @@ async fn a_watch_outlives_the_node_that_it_was_placed_with() {
         | FromClient::Cancel(_)
         | FromClient::Redrive(_)
         | FromClient::Status(_)
-        | FromClient::Watch(_) => Act::Cut,
+        | FromClient::Watch(_)
+        | FromClient::Store(_)
+        | FromClient::Map(_)
+        | FromClient::CancelMap(_) => Act::Cut,
     })
     .await;
     let heir = FakeNode::start(move |_, message| match message {
@@ -237,7 +242,11 @@ async fn refusals_reach_the_caller_as_what_they_are() {
             let finished = tasks.iter().map(|task| (*task, None)).collect();
             Act::PushThenAnswer(ToClient::Finished(finished), ToClient::Watching)
         }
-        FromClient::Register(_) | FromClient::Status(_) => Act::Answer(ToClient::Status(None)),
+        FromClient::Register(_)
+        | FromClient::Status(_)
+        | FromClient::Store(_)
+        | FromClient::Map(_)
+        | FromClient::CancelMap(_) => Act::Answer(ToClient::Status(None)),
     })
     .await;
     let client = client(&[&leader]);
@@ -277,4 +286,74 @@ async fn a_result_that_does_not_come_says_so_and_the_task_goes_on() {
     let waited = Duration::from_millis(50);
     let answer = client(&[&leader]).result(task, waited).await;
     assert_eq!(answer, Err(ResultError::NotYet { task, waited }));
+}
+
+/// Ten items of the largest size that leaves a piece alone: ten pieces.
+fn map() -> NewMap {
+    let packs = (0..10).map(|n| Pack::Each(vec![vec![n; PIECE_BYTES].into()])).collect();
+    let function = FunctionId::from_u128(7);
+    NewMap { id: new_map_id(), function, options: TaskOptions::default(), rules: Rules::default(), packs }
+}
+
+fn accept_map(message: &FromClient) -> ToClient {
+    match message {
+        FromClient::Store(_) => ToClient::Reply(Ok(Accepted::Stored)),
+        FromClient::Map(_) => ToClient::Reply(Ok(Accepted::Mapped { items: 10, created: true })),
+        _ => panic!("{message:?} is no part of a map"),
+    }
+}
+
+/// Places of the pieces that a node has heard, in order, and whether the map came after them.
+fn pieces(heard: &[FromClient]) -> (BTreeSet<u32>, bool) {
+    let place = |message: &FromClient| match message {
+        FromClient::Store(store) => Some(store.index),
+        _ => None,
+    };
+    (heard.iter().filter_map(place).collect(), matches!(heard.last(), Some(FromClient::Map(_))))
+}
+
+#[tokio::test]
+async fn a_map_goes_on_at_the_next_leader_from_where_the_answers_ended() {
+    let dying = FakeNode::start(|heard, message| match heard {
+        0..4 => Act::Answer(accept_map(message)),
+        _ => Act::Cut,
+    })
+    .await;
+    let heir = FakeNode::start(|_, message| Act::Answer(accept_map(message))).await;
+
+    let made = client(&[&dying, &heir]).map(map()).await;
+
+    assert_eq!(made, Ok((10, true)));
+    let (after, mapped) = pieces(&heir.heard());
+    let (before, _) = pieces(&dying.heard());
+    assert!(mapped && after.len() <= 6, "{after:?}");
+    assert_eq!(before.union(&after).count(), 10);
+}
+
+#[tokio::test]
+async fn a_map_whose_pieces_were_forgotten_is_sent_again_from_its_beginning() {
+    let wanted = map();
+    let forgotten = Rejection::MapIncomplete { map: wanted.id, piece: 0 };
+    let leader = FakeNode::start(move |heard, message| match heard {
+        10 => Act::Answer(ToClient::Reply(Err(forgotten.clone()))),
+        _ => Act::Answer(accept_map(message)),
+    })
+    .await;
+
+    let made = client(&[&leader]).map(wanted).await;
+
+    assert_eq!(made, Ok((10, true)));
+    assert_eq!(leader.heard().len(), 22);
+}
+
+#[tokio::test]
+async fn a_map_that_is_refused_says_why() {
+    let wanted = map();
+    let taken = Rejection::MapConflict(wanted.id);
+    let refusal = taken.clone();
+    let leader = FakeNode::start(move |_, _| Act::Answer(ToClient::Reply(Err(refusal.clone())))).await;
+
+    let made = client(&[&leader]).map(wanted).await;
+
+    assert_eq!(made, Err(SubmitError::Rejected(taken)));
 }

@@ -4,7 +4,8 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::function::{FunctionSpec, PythonVersion};
-use crate::ids::{FunctionId, RequestId, TaskId, Token, WorkerId};
+use crate::ids::{FunctionId, MapId, RequestId, TaskId, Token, WorkerId};
+use crate::pack::Piece;
 use crate::payload;
 use crate::record::{Output, TaskError};
 use crate::rules::{Rules, Tags};
@@ -51,6 +52,12 @@ pub enum Command {
     AcquireWith(AcquireWith),
     /// Run a failed task again, as a task of its own.
     Redrive(Redrive),
+    /// Keep some items of a map that is being sent.
+    Store(Store),
+    /// Accept a map, all of whose items have been stored.
+    Map(Map),
+    /// End all items of a map before they end themselves.
+    CancelMap(CancelMap),
 }
 
 /// Make a function known.
@@ -115,6 +122,43 @@ pub struct Redrive {
     pub task: TaskId,
     /// The new task. Chosen by the caller's side as a function of `task`, so that one task has one redrive.
     pub into: TaskId,
+}
+
+/// Keep some items of a map that is being sent. Pieces may come in any order, and again; nothing runs before the map itself
+/// is accepted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Store {
+    /// Which map. Chosen by whoever sends it, so that a repeat names the same one.
+    pub map: MapId,
+    /// Place of the piece, from 0.
+    pub index: u32,
+    /// The items.
+    pub piece: Piece,
+}
+
+/// Accept a map: one function over the items of all its pieces, in order. From here on it is one request: repeating it
+/// changes nothing, and nothing else can be stored under its id.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Map {
+    /// Which map.
+    pub map: MapId,
+    /// What to run.
+    pub function: FunctionId,
+    /// Options of every item; a delay counts from now, for all of them.
+    pub options: TaskOptions,
+    /// Rules of every item.
+    pub rules: Rules,
+    /// Number of pieces.
+    pub pieces: u32,
+    /// Digest of all pieces, by whoever sends them: it is how a repeat is told from another map under the same id.
+    pub digest: [u8; 32],
+}
+
+/// End all items of a map before they end themselves. Those that have ended keep their records.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CancelMap {
+    /// Which map.
+    pub map: MapId,
 }
 
 /// The right to speak for one attempt.

@@ -1,6 +1,6 @@
 //! What happened while an entry was applied: hints for the shell, derivable from state, never needed for safety.
 
-use crate::ids::{TaskId, Token, WorkerId};
+use crate::ids::{MapId, TaskId, Token, WorkerId};
 use crate::record::Status;
 
 /// One thing that happened.
@@ -21,5 +21,10 @@ pub enum Event {
         token: Token,
         /// Whose.
         worker: WorkerId,
+    },
+    /// All items of a map have ended. If it was cancelled, some of them never became tasks: nothing else tells of their end.
+    MapFinished {
+        /// Which.
+        map: MapId,
     },
 }

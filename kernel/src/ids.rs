@@ -88,6 +88,43 @@ uuid_id! {
     RequestId
 }
 
+uuid_id! {
+    /// One map: one function over many items. Its last 32 bits are zero; those of its items are their places, from 1.
+    MapId
+}
+
+/// The bits of an item's id that say which item of its map it is.
+const ITEM_BITS: u128 = u32::MAX as u128;
+
+impl MapId {
+    /// Makes a map's id out of any id: by clearing the bits that number the items.
+    pub const fn of(uuid: Uuid) -> Self {
+        Self::from_u128(uuid.as_u128() & !ITEM_BITS)
+    }
+
+    /// Whether the bits that number the items are zero, as they must be.
+    pub const fn is_well_formed(&self) -> bool {
+        self.0.as_u128() & ITEM_BITS == 0
+    }
+
+    /// The task of the item at a place, counted from 0.
+    pub const fn item(&self, index: u32) -> TaskId {
+        TaskId::from_u128((self.0.as_u128() & !ITEM_BITS) | (index as u128 + 1) & ITEM_BITS)
+    }
+}
+
+impl TaskId {
+    /// The map whose item this task is, if there is such a map, and the item's place, counted from 0.
+    pub const fn as_item(&self) -> Option<(MapId, u32)> {
+        #[expect(clippy::cast_possible_truncation, reason = "the last 32 bits are wanted")]
+        let place = self.0.as_u128() as u32;
+        match place.checked_sub(1) {
+            Some(index) => Some((MapId::of(self.0), index)),
+            None => None,
+        }
+    }
+}
+
 /// A fencing token: rises with every grant in the whole cluster and never repeats.
 ///
 /// `Token(0)` stands for "never granted".
@@ -141,6 +178,16 @@ mod tests {
     fn an_id_survives_its_text() {
         let id = TaskId::from_u128(0x0190_a5e4_7c3b_7cc1_8a54_2f6a_5d1b_9c3e);
         assert_eq!(id.to_string().parse::<TaskId>(), Ok(id));
+    }
+
+    #[test]
+    fn an_item_names_its_map_and_its_place() {
+        let map = MapId::of(TaskId::from_u128(0x0190_a5e4_7c3b_7cc1_8a54_2f6a_5d1b_9c3e).as_uuid());
+        assert!(map.is_well_formed());
+        for index in [0, 1, 77, u32::MAX - 1] {
+            assert_eq!(map.item(index).as_item(), Some((map, index)));
+        }
+        assert_eq!(TaskId::from(map.as_uuid()).as_item(), None);
     }
 
     #[test]

@@ -28,8 +28,11 @@ mod function;
 mod ids;
 pub mod limits;
 mod live;
+mod map;
+mod maps;
 mod mix;
 pub mod mutants;
+mod pack;
 mod payload;
 mod record;
 mod reply;
@@ -43,12 +46,14 @@ mod time;
 pub use apply::Applied;
 pub use codec::{DecodeError, FORMAT, decode, decode_shared, encode};
 pub use command::{
-    Acquire, AcquireWith, Cancel, Command, Complete, Entry, Expire, Extend, Fail, Forget, LeaseRef, Redrive,
-    Register, Release, Submit, SubmitUnder,
+    Acquire, AcquireWith, Cancel, CancelMap, Command, Complete, Entry, Expire, Extend, Fail, Forget,
+    LeaseRef, Map, Redrive, Register, Release, Store, Submit, SubmitUnder,
 };
 pub use event::Event;
 pub use function::{CodeHash, Function, FunctionSpec, Language, ParsePythonVersionError, PythonVersion};
-pub use ids::{FunctionId, ParseIdError, RequestId, Seq, TaskId, Token, WorkerId};
+pub use ids::{FunctionId, MapId, ParseIdError, RequestId, Seq, TaskId, Token, WorkerId};
+pub use map::{Ended, MapFinished, MapRow, MapStanding, Unborn, Upload};
+pub use pack::{Pack, Piece};
 pub use record::{FailureKind, Outcome, Output, Record, Status, TaskError};
 pub use reply::{Accepted, Grant, Rejection, Reply};
 pub use retry::RetryPolicy;

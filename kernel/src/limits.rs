@@ -20,6 +20,35 @@ pub const EXCEPTION_BYTES_MAX: usize = RESULT_BYTES_MAX;
 pub const OUTPUT_BYTES_MAX: usize = 256 << 10;
 /// Most tasks in one submit. Above it, callers split; a single entry stays a bounded piece of work.
 pub const SUBMIT_ITEMS_MAX: usize = 10_000;
+/// Most bytes of items in one piece of a map, unless one item alone has more: an entry stays a bounded piece of work.
+pub const PIECE_BYTES_MAX: usize = 1 << 20;
+/// Most items that share bytes in one pack.
+pub const PACK_ITEMS_MAX: u32 = 1 << 16;
+/// Most pieces of one map: at a megabyte each, far more than anybody sends.
+pub const MAP_PIECES_MAX: usize = 1 << 14;
+/// Most items of one map.
+pub const MAP_ITEMS_MAX: u32 = 100_000_000;
+/// Most maps that are being uploaded at a time: their sizes are kept in memory.
+pub const UPLOADS_MAX: usize = 256;
+/// Most maps that live at a time: each keeps a few hundred bytes in memory.
+pub const MAPS_MAX: usize = 10_000;
+/// How long an upload may lie unfinished after its last piece.
+pub const UPLOAD_KEPT: Millis = Millis::from_secs(600);
+/// Most items of one map that live as tasks at a time, so that memory does not grow with the length of maps. With many maps
+/// each has less: see [`MAPS_LIVE_MAX`].
+pub const MAP_LIVE_MAX: usize = 8192;
+/// Live tasks that all maps share; each may have [`MAP_LIVE_MIN`] whatever the others have.
+pub const MAPS_LIVE_MAX: usize = 65_536;
+/// Live tasks that every map may have.
+pub const MAP_LIVE_MIN: usize = 64;
+/// Most items that one entry turns into tasks.
+pub const EXPANDED_PER_ENTRY_MAX: usize = 1024;
+/// Most items of one map that are turned into tasks before another map has its turn.
+pub const EXPANDED_AT_ONCE_MAX: usize = 256;
+/// Bytes of arguments after which one entry turns no more items into tasks.
+pub const EXPANDED_BYTES_MAX: usize = 4 << 20;
+/// Most items of one map that can be cancelled one by one before their turn: their places are kept in memory.
+pub const MAP_AHEAD_MAX: usize = 1000;
 /// Most tasks handed out by one acquire.
 pub const ACQUIRE_MAX: u16 = 1024;
 /// Most due tasks moved by one entry; the rest wait for the next one, so that no entry is unboundedly slow.

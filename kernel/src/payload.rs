@@ -61,6 +61,12 @@ pub(crate) fn deserialize_items<'de, D: Deserializer<'de>>(
     Ok(items.into_iter().map(|(id, Payload(bytes))| (id, bytes)).collect())
 }
 
+/// For a list of payloads.
+pub(crate) fn deserialize_list<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Bytes>, D::Error> {
+    let payloads = Vec::<Payload>::deserialize(deserializer)?;
+    Ok(payloads.into_iter().map(|Payload(bytes)| bytes).collect())
+}
+
 struct Payload(Bytes);
 
 impl<'de> Deserialize<'de> for Payload {

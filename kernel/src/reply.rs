@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{FunctionId, TaskId, Token};
+use crate::ids::{FunctionId, MapId, TaskId, Token};
+use crate::limits;
 use crate::record::Status;
 use crate::time::{LogTime, Millis};
 
@@ -65,6 +66,15 @@ pub enum Accepted {
         /// Whether this command made it; it was there before otherwise.
         created: bool,
     },
+    /// The piece is kept.
+    Stored,
+    /// The map exists now.
+    Mapped {
+        /// Its number of items.
+        items: u32,
+        /// Whether this command made it; it was there before, identically, otherwise.
+        created: bool,
+    },
 }
 
 /// A command that changed nothing, and why.
@@ -121,6 +131,27 @@ pub enum Rejection {
         /// Where it stands.
         status: Status,
     },
+    /// No such map, or it was forgotten after its retention.
+    #[error("there is no map {0}")]
+    UnknownMap(MapId),
+    /// The map's id (or idempotency key) is taken by another map.
+    #[error("map {0} was sent before with another function, other items or other options")]
+    MapConflict(MapId),
+    /// A piece of the map is missing.
+    #[error("piece {piece} of map {map} is missing: it was never sent, or {}", forgotten())]
+    MapIncomplete {
+        /// The map.
+        map: MapId,
+        /// The first piece that is not there.
+        piece: u32,
+    },
+    /// The map had ended before.
+    #[error("map {0} has already ended")]
+    MapFinished(MapId),
+}
+
+fn forgotten() -> String {
+    format!("the map was forgotten, as nothing came for {} s", limits::UPLOAD_KEPT.0 / 1000)
 }
 
 fn newest(token: Token) -> String {

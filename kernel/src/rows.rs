@@ -6,10 +6,13 @@
 use bytes::Bytes;
 
 use crate::function::Function;
-use crate::ids::{FunctionId, TaskId, Token};
+use crate::ids::{FunctionId, MapId, TaskId, Token};
+use crate::map::{MapRow, MapStanding, Upload};
+use crate::pack::Piece;
 use crate::record::{Output, Record};
 use crate::rules::Rules;
 use crate::task::{Task, TaskRow};
+use crate::time::LogTime;
 
 /// Look-ups as of the last applied entry. Must be a function of the applied log alone.
 ///
@@ -23,6 +26,14 @@ pub trait Rows {
     fn record(&self, id: &TaskId) -> Option<Record>;
     /// The rules under which the task was submitted, if there were any: there from acceptance until it is forgotten.
     fn rules(&self, id: &TaskId) -> Option<Rules>;
+    /// The map's row and where it stands: there from acceptance until it is forgotten.
+    fn map(&self, id: &MapId) -> Option<(MapRow, MapStanding)>;
+    /// Every map that has not ended, in any order: asked when the state is rebuilt.
+    fn live_maps(&self) -> Vec<(MapId, MapRow, MapStanding)>;
+    /// Every map that is being sent, in any order: asked when the state is rebuilt.
+    fn uploads(&self) -> Vec<(MapId, Upload)>;
+    /// A piece of a map: there until all its items have become tasks.
+    fn piece(&self, map: &MapId, index: u32) -> Option<Piece>;
 }
 
 /// One write that the shell must make.
@@ -90,6 +101,57 @@ pub enum Change {
         /// Whether it has rules.
         ruled: bool,
     },
+    /// A map is being sent, and more of it is there than before. At most one for each map and entry.
+    PutUpload {
+        /// Its id.
+        id: MapId,
+        /// What is there.
+        upload: Upload,
+    },
+    /// A map is being sent no more: it was accepted, or forgotten.
+    DeleteUpload {
+        /// Its id.
+        id: MapId,
+    },
+    /// Items of a map are kept.
+    PutPiece {
+        /// The map.
+        map: MapId,
+        /// Place of the piece.
+        index: u32,
+        /// The items.
+        piece: Piece,
+    },
+    /// Pieces of a map are needed no more.
+    DeletePieces {
+        /// The map.
+        map: MapId,
+        /// The first one.
+        from: u32,
+        /// The one after the last.
+        to: u32,
+    },
+    /// A map was accepted.
+    PutMap {
+        /// Its id.
+        id: MapId,
+        /// Its row.
+        row: MapRow,
+    },
+    /// A map stands elsewhere than before. At most one for each map and entry.
+    PutMapStanding {
+        /// Its id.
+        id: MapId,
+        /// Where it stands.
+        standing: MapStanding,
+    },
+    /// Row and standing of a map go.
+    ForgetMap {
+        /// Its id.
+        id: MapId,
+        /// When it was due, so that the shell can find its index entry.
+        expires: LogTime,
+    },
 }
 
 /// The rows of a group that has applied nothing yet.
@@ -110,6 +172,22 @@ impl Rows for NoRows {
     }
 
     fn rules(&self, _: &TaskId) -> Option<Rules> {
+        None
+    }
+
+    fn map(&self, _: &MapId) -> Option<(MapRow, MapStanding)> {
+        None
+    }
+
+    fn live_maps(&self) -> Vec<(MapId, MapRow, MapStanding)> {
+        Vec::new()
+    }
+
+    fn uploads(&self) -> Vec<(MapId, Upload)> {
+        Vec::new()
+    }
+
+    fn piece(&self, _: &MapId, _: u32) -> Option<Piece> {
         None
     }
 }

@@ -6,8 +6,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::command::LeaseRef;
 use crate::function::PythonVersion;
-use crate::ids::{RequestId, Seq, TaskId, Token, WorkerId};
+use crate::ids::{MapId, RequestId, Seq, TaskId, Token, WorkerId};
 use crate::live::{Cell, Live, Slot};
+use crate::map::{MapRow, MapStanding, Unborn, Upload};
+use crate::maps::{LiveMap, Maps};
 use crate::record::Status;
 use crate::rows::Rows;
 use crate::rules::Tags;
@@ -56,6 +58,7 @@ impl Need {
 pub struct State {
     pub(crate) scalars: Scalars,
     pub(crate) live: Live,
+    pub(crate) maps: Maps,
 }
 
 impl State {
@@ -67,7 +70,22 @@ impl State {
     ) -> Self {
         let mut state = Self { scalars, ..Self::default() };
         state.live.insert_all(live.into_iter().map(|(id, task)| (id, task, rows.rules(&id))));
+        state.restore_maps(rows);
         state
+    }
+
+    fn restore_maps(&mut self, rows: &impl Rows) {
+        for (id, upload) in rows.uploads() {
+            self.maps.put_upload(id, upload);
+        }
+        for (id, row, standing) in rows.live_maps() {
+            self.maps.insert(id, LiveMap::new(row, standing), self.scalars.log_time);
+        }
+        if !self.maps.is_empty() {
+            for (_, cell) in self.live.slots() {
+                self.maps.adopt(&cell.id);
+            }
+        }
     }
 
     /// The numbers to store with the applied index.
@@ -116,6 +134,50 @@ impl State {
         self.live.ready_by_need()
     }
 
+    /// Items of maps that would become tasks in the next entry, by what they need; and for each need how many at most.
+    pub fn expandable_by_need(&self) -> impl Iterator<Item = (Need, usize)> {
+        let need = |row: &MapRow| Need { python: row.python, tags: row.rules.tags().clone() };
+        self.maps.expandable().map(move |(map, count)| (need(&map.row), count))
+    }
+
+    /// Number of items of maps that had no turn.
+    pub fn unborn_len(&self) -> u64 {
+        self.maps.iter().map(|(_, map)| u64::from(map.unborn())).sum()
+    }
+
+    /// A map that has items that have not ended: its row, and where it stands.
+    pub fn map(&self, id: &MapId) -> Option<(&MapRow, &MapStanding)> {
+        self.maps.get(id).map(|map| (&*map.row, &map.standing))
+    }
+
+    /// What becomes of an item of such a map that has had no turn.
+    pub fn unborn(&self, id: &TaskId) -> Option<(&MapRow, Unborn)> {
+        let (map, index) = id.as_item()?;
+        let (row, standing) = self.map(&map)?;
+        Some((row, standing.unborn(row, index)?))
+    }
+
+    /// Items of a map that live as tasks, by status.
+    pub fn map_counts(&self, id: &MapId) -> BTreeMap<Status, u64> {
+        let mut counts = BTreeMap::new();
+        for index in self.maps.get(id).iter().flat_map(|map| &map.tasks) {
+            if let Some(status) = self.status(&id.item(*index)) {
+                *counts.entry(status).or_default() += 1;
+            }
+        }
+        counts
+    }
+
+    /// Every map that has items that have not ended, by id.
+    pub fn maps(&self) -> impl Iterator<Item = (MapId, &MapRow, &MapStanding)> {
+        self.maps.iter().map(|(id, map)| (*id, &*map.row, &map.standing))
+    }
+
+    /// Every map that is being sent, by id.
+    pub fn uploads(&self) -> impl Iterator<Item = (MapId, &Upload)> {
+        self.maps.uploads().map(|(id, upload)| (*id, upload))
+    }
+
     /// What a live task needs of its worker.
     pub fn need(&self, id: &TaskId) -> Option<Need> {
         self.live.find(id).map(|slot| self.live.need(slot))
@@ -129,7 +191,9 @@ impl State {
 
     /// The next moment at which time alone would change something.
     pub fn next_due(&self) -> Option<LogTime> {
-        self.live.next_due().map(|(due, ..)| due)
+        let task = self.live.next_due().map(|(due, ..)| due);
+        let upload = self.maps.next_end().map(|(end, _)| end);
+        task.into_iter().chain(self.maps.next_start()).chain(upload).min()
     }
 
     /// The next moment at which the calendar alone would change something.
@@ -203,7 +267,18 @@ impl State {
             }
         }
         self.live.check()?;
+        self.maps.check(self.scalars.log_time)?;
+        self.check_items()?;
         self.check_uniqueness()
+    }
+
+    fn check_items(&self) -> Result<(), String> {
+        for (id, map) in self.maps.iter() {
+            if let Some(index) = map.tasks.iter().find(|index| self.live.find(&id.item(**index)).is_none()) {
+                return Err(format!("map {id} counts item {index}, which does not live"));
+            }
+        }
+        Ok(())
     }
 
     fn check_uniqueness(&self) -> Result<(), String> {

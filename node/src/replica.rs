@@ -5,8 +5,8 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 use raftwork_kernel::mutants::mutant;
 use raftwork_kernel::{
-    Applied, Entry, LeaseRef, LogTime, Need, PythonVersion, Record, RequestId, Rows, State, Status, Tags,
-    Task, TaskId, Token, WallTime, WorkerId,
+    Applied, Entry, LeaseRef, LogTime, MapId, MapRow, MapStanding, Need, Phase, PythonVersion, Record,
+    RequestId, Rows, Rules, State, Status, Tags, Task, TaskId, TaskRow, Token, Unborn, WallTime, WorkerId,
 };
 
 use crate::store::log::Position;
@@ -24,6 +24,19 @@ pub enum Standing {
     },
     /// It has ended.
     Finished(Record),
+}
+
+impl Standing {
+    fn of_unborn(row: &MapRow, unborn: Unborn) -> Self {
+        match unborn {
+            Unborn::Queued => {
+                let task = row.task_to_be();
+                let status = if task.phase == Phase::Ready { Status::Queued } else { Status::Waiting };
+                Self::Live { status, task }
+            }
+            Unborn::Cancelled(record) => Self::Finished(*record),
+        }
+    }
 }
 
 /// The applied state of one group on this node; a clone is another handle on it.
@@ -91,10 +104,50 @@ impl Replica {
         if let (Some(status), Some(task)) = (inner.state.status(id), inner.state.task(id)) {
             return Some(Standing::Live { status, task });
         }
+        if let Some((row, unborn)) = inner.state.unborn(id) {
+            return Some(Standing::of_unborn(row, unborn));
+        }
         // Taken under the lock: a task that lives no more has its record in these rows.
         let rows = Arc::clone(&inner.rows);
         drop(inner);
-        rows.record(id).map(Standing::Finished)
+        if let Some(record) = rows.record(id) {
+            return Some(Standing::Finished(record));
+        }
+        // Of a map that has ended, so that it can be so no longer.
+        rows.unborn(id).map(|(row, _, unborn)| Standing::of_unborn(&row, unborn))
+    }
+
+    /// The row of a task, or the row that an item of a map would have without its arguments; `None` if there is none.
+    pub fn task_row(&self, id: &TaskId) -> Option<TaskRow> {
+        let rows = self.rows();
+        let to_be = || rows.unborn(id).map(|(row, ..)| row.task_row_to_be());
+        // Looked for again: it may have had its turn in between.
+        rows.task(id).or_else(to_be).or_else(|| rows.task(id))
+    }
+
+    /// The rules of a task, or of the map whose item it is.
+    pub fn rules(&self, id: &TaskId) -> Rules {
+        let rows = self.rows();
+        let to_be = || rows.unborn(id).map(|(row, ..)| row.rules);
+        rows.rules(id).or_else(to_be).or_else(|| rows.rules(id)).unwrap_or_default()
+    }
+
+    /// Whether the task is an item of a map that has not had its turn, and how many of the map's items come before it.
+    pub fn turns_before(&self, id: &TaskId) -> Option<u32> {
+        let (_, index) = id.as_item()?;
+        let (_, standing, unborn) = self.rows().unborn(id)?;
+        (unborn == Unborn::Queued).then(|| index - standing.next)
+    }
+
+    /// A map's row and where it stands; `None` if there is no such map.
+    pub fn map(&self, id: &MapId) -> Option<(MapRow, MapStanding)> {
+        // Under the lock: row and standing are of one moment.
+        self.read().rows.map(id)
+    }
+
+    /// Live items of a map, by status.
+    pub fn map_counts(&self, id: &MapId) -> BTreeMap<Status, u64> {
+        self.read().state.map_counts(id)
     }
 
     /// The rows, as they stand and as they will be changed, until a snapshot replaces them.
@@ -133,9 +186,14 @@ impl Replica {
         let leased = inner.state.leased_len();
         let ready: usize = inner.state.ready_by_need().map(|(_, count)| count).sum();
         let waiting = inner.state.live_len() - leased - ready;
-        [(Status::Waiting, waiting), (Status::Queued, ready), (Status::Running, leased)]
-            .map(|(status, count)| (status, count as u64))
-            .into()
+        let queued = ready as u64 + inner.state.unborn_len();
+        [(Status::Waiting, waiting as u64), (Status::Queued, queued), (Status::Running, leased as u64)].into()
+    }
+
+    /// Ready tasks by what they need, and items of maps that the next entry will make ready.
+    pub fn grantable_by_need(&self) -> Vec<(Need, usize)> {
+        let inner = self.read();
+        inner.state.ready_by_need().chain(inner.state.expandable_by_need()).collect()
     }
 
     /// Ready tasks by what they need.

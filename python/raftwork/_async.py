@@ -100,6 +100,11 @@ class AsyncClient:
         """Return the handle of a task that was submitted before, by anybody. Asks nobody yet."""
         return AsyncHandle(self, self._client.get(id))
 
+    async def get_map(self, id: Union[str, uuid.UUID], **options: Any) -> "AsyncMapResults[Any]":
+        """Return the results of a map that was submitted before, by anybody; see ``Client.get_map``."""
+        results = await self._ask(lambda: self._client.get_map(id, **options))
+        return AsyncMapResults(self, lambda: results)
+
     async def as_completed(
         self, handles: "Iterable[AsyncHandle[R]]", timeout: Optional[float] = None
     ) -> "AsyncIterator[AsyncHandle[R]]":
@@ -206,11 +211,14 @@ class AsyncFunction(Generic[P, R]):
 
     def map(self, *iterables: Any, **constants: Any) -> "AsyncMapResults[R]":
         """Run the function for each element; ``async for`` gives the results. Nothing is submitted before."""
-        return AsyncMapResults(self._client, self._function, map_calls(iterables, constants))
+        return self._map_results(map_calls(iterables, constants))
 
     def starmap(self, arguments: Iterable[Sequence[Any]]) -> "AsyncMapResults[R]":
         """As ``map``, with the positional arguments of each call in one tuple."""
-        return AsyncMapResults(self._client, self._function, starmap_calls(arguments))
+        return self._map_results(starmap_calls(arguments))
+
+    def _map_results(self, calls: Calls) -> "AsyncMapResults[R]":
+        return AsyncMapResults(self._client, lambda: self._function._map_results(calls))
 
     async def delay(self, *args: "P.args", **kwargs: "P.kwargs") -> "AsyncHandle[R]":
         """As ``submit``."""
@@ -335,10 +343,15 @@ class AsyncHandle(Generic[R]):
 class AsyncMapResults(Generic[R]):
     """Asynchronous iterator over the results of a ``map``; see ``MapResults``."""
 
-    def __init__(self, client: AsyncClient, function: Function[Any, R], calls: Calls) -> None:
+    def __init__(self, client: AsyncClient, make: "Callable[[], MapResults[R]]") -> None:
         self._client = client
-        self._make = lambda: MapResults(function, calls)
+        self._make = make
         self._results: Optional[MapResults[R]] = None
+
+    @property
+    def id(self) -> Optional[str]:
+        """The id of the map, for ``get_map``; ``None`` before the first result was asked for."""
+        return None if self._results is None else self._results.id
 
     @property
     def submitted(self) -> int:

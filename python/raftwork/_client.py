@@ -16,6 +16,7 @@ from ._urls import node_urls
 
 if TYPE_CHECKING:
     from ._executor import Executor
+    from ._map import MapResults
 
 R = TypeVar("R")
 
@@ -114,11 +115,28 @@ class Client:
 
     def get(self, id: Union[str, uuid.UUID]) -> Handle[Any]:
         """Return the handle of a task that was submitted before, by anybody. Asks nobody yet."""
-        try:
-            task = id if isinstance(id, uuid.UUID) else uuid.UUID(id)
-        except ValueError:
-            raise ValueError(f"{id!r} is not a task id such as 0190a5e4-7c3b-7cc1-8a54-2f6a5d1b9c3e") from None
-        return Handle(self, task.bytes, watched=False)
+        return Handle(self, _uuid(id, "task").bytes, watched=False)
+
+    def get_map(
+        self,
+        id: Union[str, uuid.UUID],
+        *,
+        in_flight: int = 20_000,
+        ordered: bool = True,
+        return_exceptions: bool = False,
+        progress: bool = False,
+    ) -> "MapResults[Any]":
+        """Return the results, from the first one on, of a map that was submitted as a whole before, by anybody.
+
+        ``id`` is what ``MapResults.id`` or ``POST /v1/maps`` gave; options are as in ``Function.options``.
+        """
+        from ._function import MapOptions
+        from ._map import Calls, MapResults
+
+        map = _uuid(id, "map")
+        items = self.rest("GET", f"/v1/maps/{map}")["items"]
+        options = MapOptions(in_flight, ordered, return_exceptions, progress)
+        return MapResults(self, options, Calls(iter(()), {}, items), attached=(map.bytes, items))
 
     def as_completed(self, handles: Iterable[Handle[R]], timeout: Optional[float] = None) -> Iterator[Handle[R]]:
         """Iterate over handles as their tasks end, those that have ended first.
@@ -200,7 +218,15 @@ class Client:
             self._core.watch(fresh)
 
 
+def _uuid(id: Union[str, uuid.UUID], what: str) -> uuid.UUID:
+    try:
+        return id if isinstance(id, uuid.UUID) else uuid.UUID(id)
+    except ValueError:
+        raise ValueError(f"{id!r} is not a {what} id such as 0190a5e4-7c3b-7cc1-8a54-2f6a5d1b9c3e") from None
+
+
 _PROBLEMS = {
+    "unknown_map": errors.UnknownMap,
     "unknown_task": errors.UnknownTask,
     "unknown_function": errors.UnknownFunction,
     "already_finished": errors.AlreadyFinished,

@@ -1,8 +1,8 @@
 """The Rust part: a connection to the cluster, and the worker agent."""
 
-from typing import List, Optional, Sequence, Tuple, final
+from typing import List, Optional, Sequence, Tuple, Union, final
 
-__all__ = ["Core", "__version__", "new_task_ids", "run_worker"]
+__all__ = ["Core", "__version__", "new_map_id", "new_task_ids", "run_worker"]
 
 __version__: str
 
@@ -48,6 +48,23 @@ class Core:
         total_ms: Optional[int] = None,
         run_at_ms: Optional[int] = None,
     ) -> int: ...
+    def map(
+        self,
+        function: bytes,
+        id: bytes,
+        packs: Sequence[Union[bytes, Tuple[bytes, bytes, int]]],
+        *,
+        priority: Optional[int] = None,
+        delay_ms: Optional[int] = None,
+        retry: Optional[_Retry] = None,
+        run_max_ms: Optional[int] = None,
+        tags: Optional[Sequence[str]] = None,
+        no_retry: Optional[Sequence[str]] = None,
+        start_by_ms: Optional[int] = None,
+        total_ms: Optional[int] = None,
+        run_at_ms: Optional[int] = None,
+    ) -> int: ...
+    def cancel_map(self, id: bytes) -> None: ...
     def watch(self, ids: Sequence[bytes]) -> None: ...
     def finished(self) -> Optional[List[_Ended]]: ...
     def status(self, id: bytes) -> str: ...
@@ -56,5 +73,6 @@ class Core:
     def rest(self, method: str, path: str, body: Optional[bytes] = None) -> Tuple[int, bytes]: ...
     def close(self) -> None: ...
 
+def new_map_id() -> bytes: ...
 def new_task_ids(count: int) -> List[bytes]: ...
 def run_worker(config: str) -> Tuple[str, bool]: ...

@@ -34,7 +34,8 @@ from .errors import UnknownFunction
 
 if TYPE_CHECKING:
     from ._client import Client
-    from ._map import MapResults
+    from ._map import Calls, MapResults
+    from ._packs import Packs
 
 R = TypeVar("R")
 if sys.version_info >= (3, 10):
@@ -141,18 +142,26 @@ class Function(Generic[P, R]):
         """Run the function for each element, and iterate over the results in order.
 
         As the built-in ``map`` with several iterables, up to the shortest; arguments that are not iterable, and
-        strings, are the same for every call, and so are keyword arguments. Tasks are submitted as fast as results are
-        taken, so that a long or endless input needs little memory; the first ones are submitted before this returns.
-        """
-        from ._map import MapResults, map_calls
+        strings, are the same for every call, and so are keyword arguments.
 
-        return MapResults(self, map_calls(iterables, constants))
+        If the input knows its length and has more than 2,000 elements, all of it is durable on the cluster when this
+        returns, as one request; ``client.get_map(results.id)`` finds the results in another process. An input that does
+        not (a generator, above all) may be endless: its tasks are submitted as fast as results are taken.
+        """
+        from ._map import map_calls
+
+        return self._map_results(map_calls(iterables, constants))
 
     def starmap(self, arguments: Iterable[Sequence[Any]]) -> "MapResults[R]":
         """As ``map``, with the positional arguments of each call in one tuple."""
-        from ._map import MapResults, starmap_calls
+        from ._map import starmap_calls
 
-        return MapResults(self, starmap_calls(arguments))
+        return self._map_results(starmap_calls(arguments))
+
+    def _map_results(self, calls: "Calls") -> "MapResults[R]":
+        from ._map import MapResults
+
+        return MapResults(self._client, self._map_options, calls, self)
 
     def delay(self, *args: "P.args", **kwargs: "P.kwargs") -> Handle[R]:
         """As ``submit``, under the name that Celery has for it."""
@@ -231,6 +240,15 @@ class Function(Generic[P, R]):
         except UnknownFunction:
             # The cluster was set up anew since the function was registered.
             core.submit(self._registration.id(again=True), ids, args, **options)
+
+    def _map(self, id: bytes, packs: "Packs") -> int:
+        """Submit a map as a whole; return its number of items."""
+        options = self._task_options._asdict()
+        core = self._client._core
+        try:
+            return core.map(self._registration.id(), id, packs, **options)
+        except UnknownFunction:
+            return core.map(self._registration.id(again=True), id, packs, **options)
 
     def __reduce__(self) -> Tuple[Any, ...]:
         # A function that refers to this one (or a recursive one to itself) takes along the plain function, which

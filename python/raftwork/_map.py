@@ -1,6 +1,9 @@
-"""One function over many arguments: a window of tasks that moves along the input."""
+"""One function over many arguments: a window of tasks that moves along the input, or along what was sent as a whole."""
 
+import itertools
+import struct
 import time
+import uuid
 from collections import deque
 from typing import (
     TYPE_CHECKING,
@@ -19,7 +22,7 @@ from typing import (
     TypeVar,
 )
 
-from ._core import new_task_ids
+from ._core import new_map_id, new_task_ids
 from ._handle import Handle
 from ._outcome import Outcome
 from ._progress import DRAW_EVERY, Bar
@@ -28,21 +31,26 @@ from ._serialize import dump_arguments
 from .errors import AlreadyFinished
 
 if TYPE_CHECKING:
-    from ._function import Function
+    from ._client import Client
+    from ._function import Function, MapOptions
 
 R = TypeVar("R")
-Call = Tuple[Tuple[Any, ...], Dict[str, Any]]
 
 #: Size of the first submit, so that workers begin at once; it doubles from there.
 FIRST_SUBMIT = 64
 #: Submits that a full window is made of, at least.
 WINDOW_PARTS = 4
+#: Calls above which an input that knows its length is sent as a whole. Fewer are one submit or two anyway.
+WHOLE_ABOVE = 2000
 
 
 class Calls(NamedTuple):
     """What a ``map`` is to call."""
 
-    each: Iterator[Call]
+    rows: Iterator[Tuple[Any, ...]]
+    """The positional arguments of each call."""
+    constants: Dict[str, Any]
+    """The keyword arguments of every call."""
     total: Optional[int]
     """How many there are, if the input knows that."""
 
@@ -53,12 +61,25 @@ class MapResults(Waiter, Generic[R]):
     An exception of one task is raised in its place, and iterating further gives the results after it.
     """
 
-    def __init__(self, function: "Function[Any, R]", calls: Calls) -> None:
+    def __init__(
+        self,
+        client: "Client",
+        options: "MapOptions",
+        calls: Calls,
+        function: "Optional[Function[Any, R]]" = None,
+        attached: Optional[Tuple[bytes, int]] = None,
+    ) -> None:
+        self._client = client
         self._function = function
-        self._calls = calls.each
-        self._options = function._map_options
+        self._calls = calls
+        self._options = options
         if self._options.in_flight < 1:
             raise ValueError(f"in_flight = {self._options.in_flight}; at least one task must be under way")
+        # The map on the cluster, and how many items it has, if all of it was sent at once.
+        self._map: Optional[bytes] = None
+        self._items = 0
+        if attached is not None:
+            self._map, self._items = attached
         self._exhausted = False
         self._submit_items = FIRST_SUBMIT
         # Tasks that were submitted and not yet handed out: in the order of the results if that is asked for, else each
@@ -73,12 +94,19 @@ class MapResults(Waiter, Generic[R]):
         self._submitted = 0
         self._told = False
         self._bar = Bar(calls.total) if self._options.progress else None
+        if function is not None and calls.total is not None and calls.total > WHOLE_ABOVE:
+            self._send_whole(function)
         self._fill()
 
     @property
+    def id(self) -> Optional[str]:
+        """The id of the map, for ``client.get_map``; ``None`` for one that is submitted as results are taken."""
+        return None if self._map is None else str(uuid.UUID(bytes=self._map))
+
+    @property
     def submitted(self) -> int:
-        """Tasks submitted so far."""
-        return self._submitted
+        """Tasks submitted so far: all of them, if the map was sent as a whole."""
+        return self._submitted if self._map is None else self._items
 
     @property
     def finished(self) -> int:
@@ -120,10 +148,16 @@ class MapResults(Waiter, Generic[R]):
     def cancel(self) -> None:
         """Submit nothing more, and cancel what has not ended; the results of cancelled tasks raise."""
         self._exhausted = True
+        if self._map is not None:
+            try:
+                self._client._core.cancel_map(self._map)
+            except AlreadyFinished:
+                pass
+            return
         for id in [*self._order, *self._open]:
             if id not in self._outcomes:
                 try:
-                    self._function._client._core.cancel(id)
+                    self._client._core.cancel(id)
                 except AlreadyFinished:
                     pass
 
@@ -140,14 +174,14 @@ class MapResults(Waiter, Generic[R]):
     def _wait_for(self, condition: Callable[[], bool]) -> None:
         from . import _follow
 
-        results = self._function._client._results
+        results = self._client._results
         begun = time.monotonic()
         while not results.wait_for(condition, _follow.PATIENCE if self._bar is None else DRAW_EVERY):
             if self._bar is not None:
                 self._bar.show(self._taken, self._failed)
             if not self._told and time.monotonic() - begun >= _follow.PATIENCE:
                 self._told = True
-                _follow.say_why_waiting(Handle(self._function._client, self._oldest(), watched=True))
+                _follow.say_why_waiting(Handle(self._client, self._oldest(), watched=True))
 
     def _oldest(self) -> bytes:
         """The task that is out for longest."""
@@ -182,59 +216,72 @@ class MapResults(Waiter, Generic[R]):
         return size if self._options.in_flight - (self._submitted - self._taken) >= size else None
 
     def _submit(self, most: int) -> None:
-        from ._function import SUBMIT_BYTES, SUBMIT_ITEMS
+        """Submit the next tasks, or begin to wait for those that the cluster has."""
+        from ._function import SUBMIT_ITEMS
+
+        ids = self._submit_some(most) if self._map is None else self._watch_some(most)
+        if self._options.ordered:
+            self._order.extend(ids)
+        else:
+            self._open.update(dict.fromkeys(ids))
+        self._submitted += len(ids)
+        self._submit_items = min(2 * self._submit_items, SUBMIT_ITEMS)
+
+    def _submit_some(self, most: int) -> List[bytes]:
+        from ._function import SUBMIT_BYTES
 
         payloads: List[bytes] = []
         size = 0
         while len(payloads) < most and size < SUBMIT_BYTES:
-            call = next(self._calls, None)
-            if call is None:
+            row = next(self._calls.rows, None)
+            if row is None:
                 self._exhausted = True
                 break
-            payloads.append(dump_arguments(*call))
+            payloads.append(dump_arguments(row, self._calls.constants))
             size += len(payloads[-1])
+        ids = new_task_ids(len(payloads))
         if payloads:
-            ids = new_task_ids(len(payloads))
+            assert self._function is not None, "what was sent as a whole is not submitted"
             self._function._submit(list(zip(ids, payloads)), self)
-            if self._options.ordered:
-                self._order.extend(ids)
-            else:
-                self._open.update(dict.fromkeys(ids))
-            self._submitted += len(ids)
-        self._submit_items = min(2 * self._submit_items, SUBMIT_ITEMS)
+        return ids
+
+    def _watch_some(self, most: int) -> List[bytes]:
+        assert self._map is not None, "the items of a map are watched"
+        first, after = self._submitted, min(self._submitted + most, self._items)
+        self._exhausted = after == self._items
+        ids = item_ids(self._map, first, after)
+        if ids:
+            self._client._expect(ids, self)
+        return ids
+
+    def _send_whole(self, function: "Function[Any, R]") -> None:
+        from ._packs import pack
+
+        packs = pack(self._calls.rows, self._calls.constants)
+        self._map = new_map_id()
+        self._items = function._map(self._map, packs)
+
+
+def item_ids(map: bytes, first: int, after: int) -> List[bytes]:
+    """The tasks of a map's items: its id, whose last four bytes are zero, with the place of each, from 1."""
+    prefix, place = map[:12], struct.Struct(">I").pack
+    return [prefix + place(index + 1) for index in range(first, after)]
 
 
 def map_calls(iterables: Tuple[Any, ...], constants: Dict[str, Any]) -> Calls:
     """The calls of a ``map``: iterables side by side, everything else repeated."""
-    return Calls(_zip_arguments(iterables, constants), _count(iterables))
+    return Calls(_rows(iterables), constants, _count(iterables))
 
 
 def starmap_calls(arguments: Iterable[Sequence[Any]]) -> Calls:
     """The calls of a ``starmap``: the positional arguments of each in one tuple."""
-    return Calls(((tuple(args), {}) for args in arguments), _count((arguments,)))
+    return Calls(map(tuple, arguments), {}, _count((arguments,)))
 
 
-def _zip_arguments(iterables: Tuple[Any, ...], constants: Dict[str, Any]) -> Iterator[Call]:
-    sources = [_iterate(argument) for argument in iterables]
-    if all(source is None for source in sources):
+def _rows(iterables: Tuple[Any, ...]) -> Iterator[Tuple[Any, ...]]:
+    if not any(_is_many(argument) for argument in iterables):
         raise TypeError("map needs at least one iterable (a string counts as one value)")
-
-    def calls() -> Iterator[Call]:
-        while True:
-            row = []
-            for source, constant in zip(sources, iterables):
-                try:
-                    row.append(constant if source is None else next(source))
-                except StopIteration:
-                    return
-            yield tuple(row), constants
-
-    return calls()
-
-
-def _iterate(argument: Any) -> Optional[Iterator[Any]]:
-    """An iterator over what is many values; ``None`` for what is one."""
-    return iter(argument) if _is_many(argument) else None
+    return zip(*(iter(argument) if _is_many(argument) else itertools.repeat(argument) for argument in iterables))
 
 
 def _count(iterables: Tuple[Any, ...]) -> Optional[int]:

@@ -28,6 +28,10 @@ class UnknownTask(Rejected, LookupError):
     """There is no such task, or it was forgotten after its retention."""
 
 
+class UnknownMap(Rejected, LookupError):
+    """There is no such map, or it was forgotten after its retention."""
+
+
 class UnknownFunction(Rejected, LookupError):
     """There is no such function."""
 

@@ -1,5 +1,6 @@
 """The Rust core's interface in Python: runs tasks in this process, when and how a test says."""
 
+import json
 import queue
 import threading
 import uuid
@@ -9,7 +10,9 @@ import dill
 
 from raftwork import errors
 from raftwork._core import new_task_ids
+from raftwork._map import item_ids
 from raftwork._outcome import TaskFailure
+from raftwork._packs import Packs
 
 Ended = Tuple[bytes, str, Optional[bytes], Optional[Tuple[Any, ...]]]
 
@@ -25,6 +28,7 @@ class FakeCore:
         self.watched: Set[bytes] = set()
         self.hold = False
         self.queued: Set[bytes] = set()
+        self.maps: Dict[bytes, List[bytes]] = {}
         self.gate = threading.Event()
         self.gate.set()
         self.at_gate = False
@@ -54,6 +58,29 @@ class FakeCore:
         if not self.hold:
             self.run(ids)
         return len(ids)
+
+    def map(self, function: bytes, id: bytes, packs: Packs, **options: Any) -> int:
+        """As the core and the server together: a numbered pack's items are its parts with their number between them."""
+        with self._lock:
+            args: List[bytes] = []
+            for pack in packs:
+                if isinstance(pack, bytes):
+                    args.append(pack)
+                else:
+                    head, tail, count = pack
+                    args += [head + number.to_bytes(4, "little") + tail for number in range(count)]
+            self.maps[id] = item_ids(id, 0, len(args))
+            self.tasks.update({item: (function, payload) for item, payload in zip(self.maps[id], args)})
+        if not self.hold:
+            self.run(self.maps[id])
+        return len(args)
+
+    def cancel_map(self, id: bytes) -> None:
+        """As the core."""
+        left = [item for item in self.maps[id] if item not in self.ends]
+        if not left:
+            raise errors.AlreadyFinished("the map has already ended")
+        self.end([(item, "cancelled", None, None) for item in left])
 
     def run(self, ids: Sequence[bytes]) -> None:
         """Run tasks, and deliver them as one batch."""
@@ -113,7 +140,10 @@ class FakeCore:
         return again
 
     def rest(self, method: str, path: str, body: Optional[bytes] = None) -> Tuple[int, bytes]:
-        """As the core; knows nothing."""
+        """As the core; knows maps and nothing else."""
+        for id, items in self.maps.items():
+            if path == f"/v1/maps/{uuid.UUID(bytes=id)}":
+                return 200, json.dumps({"items": len(items)}).encode()
         return 404, b'{"code": "not_found", "detail": "there is nothing here"}'
 
     def close(self) -> None:

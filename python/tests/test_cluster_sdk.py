@@ -239,6 +239,46 @@ def test_a_task_knows_itself(connected: Client) -> None:
     assert isinstance(task, raftwork.Task) and task.id == handle.id and task.attempt == 1 and task.token > 0
 
 
+def test_a_map_that_was_sent_as_a_whole_survives_the_leader(cluster: Cluster, connected: Client) -> None:
+    @connected.function
+    def square(n: int) -> int:
+        return n * n
+
+    results = square.map(range(20_000))
+    assert results.id is not None and results.submitted == 20_000
+    killer = threading.Thread(target=cluster.run, args=("dev", "kill", "leader"))
+    killer.start()
+    try:
+        assert list(results) == [n * n for n in range(20_000)]
+    finally:
+        killer.join()
+        cluster.mend()
+    info = connected.rest("GET", f"/v1/maps/{results.id}?wait=30s")
+    assert (info["items"], info["completed"], info["queued"]) == (20_000, 20_000, 0)
+    # Another client, as in another process; and one item by its own id.
+    with Client(cluster.urls) as other:
+        again = other.get_map(results.id).__next__()
+        assert again == 0
+    last = connected.rest("GET", f"/v1/maps/{results.id}/results?from=19999")["results"][0]
+    assert connected.get(last["task_id"]).result(30) == 19_999**2
+
+
+def test_a_map_that_was_sent_as_a_whole_is_cancelled(connected: Client) -> None:
+    @connected.function
+    def nap(n: int) -> int:
+        time.sleep(0.05)
+        return n
+
+    results = nap.map(range(50_000))
+    assert next(results) == 0
+    results.cancel()
+    info = connected.rest("GET", f"/v1/maps/{results.id}?wait=30s")
+    assert info["cancelled"] > 40_000 and info["cancelled"] + info["completed"] == 50_000
+    last = connected.rest("GET", f"/v1/maps/{results.id}/results?from=49999")["results"][0]
+    with pytest.raises(raftwork.TaskCancelledError):
+        connected.get(last["task_id"]).result(30)
+
+
 def test_a_map_loses_nothing_when_the_leader_is_killed(cluster: Cluster, connected: Client) -> None:
     @connected.function
     def slowly(n: int) -> int:

@@ -4,6 +4,7 @@ import asyncio
 import gc
 import itertools
 import pickle
+import uuid
 import weakref
 from typing import Iterator
 
@@ -195,9 +196,52 @@ def test_map_submits_ever_larger_batches(client: Client, core: FakeCore) -> None
     def same(n: int) -> int:
         return n
 
-    assert sum(same.map(range(10_000))) == sum(range(10_000))
+    assert sum(same.map(iter(range(10_000)))) == sum(range(10_000))
     sizes = [len(ids) for ids, _ in core.submits]
     assert sizes[:4] == [64, 128, 256, 512] and max(sizes) == 2000
+
+
+def test_a_long_map_of_known_length_is_sent_as_a_whole(client: Client, core: FakeCore) -> None:
+    @client.function
+    def f(a: int, b: str, c: int = 0) -> str:
+        return f"{a}{b}{c}"
+
+    core.hold = True
+    results = f.map(range(5000), "x", c=7)
+    assert (results.submitted, core.submits) == (5000, [])
+    (map,) = core.maps
+    assert results.id == str(uuid.UUID(bytes=map))
+    core.run(core.maps[map])
+    assert list(results) == [f"{n}x7" for n in range(5000)]
+
+
+def test_a_whole_map_is_waited_for_in_a_bounded_window(client: Client, core: FakeCore) -> None:
+    core.hold = True
+    results = client._function_of(abs).options(in_flight=100, ordered=False).map(range(3000))
+    (items,) = core.maps.values()
+    for n in range(0, 3000, 50):
+        assert len(core.watched) <= 100
+        core.run(items[n : n + 50])
+        assert sorted(next(results) for _ in range(50)) == list(range(n, n + 50))
+    assert list(results) == []
+
+
+def test_a_whole_map_is_found_again_by_its_id(client: Client, core: FakeCore) -> None:
+    first = client._function_of(abs).map(range(3000))
+    assert next(first) == 0
+    assert first.id is not None
+    again = client.get_map(first.id)
+    assert (list(again), again.submitted) == (list(range(3000)), 3000)
+    with pytest.raises(ValueError, match="is not a map id"):
+        client.get_map("banana")
+
+
+def test_a_whole_map_is_cancelled_as_a_whole(client: Client, core: FakeCore) -> None:
+    core.hold = True
+    results = client._function_of(abs).options(in_flight=10).map(range(3000))
+    results.cancel()
+    assert [type(value) for value in _drain(results)] == [raftwork.TaskCancelledError] * 10
+    results.cancel()
 
 
 def test_map_cuts_a_batch_at_a_megabyte(client: Client, core: FakeCore) -> None:

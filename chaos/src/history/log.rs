@@ -3,7 +3,7 @@
 //! Written down here in words of its own, payloads replaced by fingerprints: the checkers share no code with the state
 //! machine that carried it out.
 
-use raftwork_api::kernel::{FunctionId, PythonVersion, RequestId, TaskId, Token, WorkerId};
+use raftwork_api::kernel::{FunctionId, MapId, PythonVersion, RequestId, TaskId, Token, WorkerId};
 use serde::{Deserialize, Serialize};
 
 use super::Fingerprint;
@@ -133,6 +133,34 @@ pub enum LogCommand {
     Forget {
         /// Which.
         tasks: Vec<TaskId>,
+    },
+    /// Items of a map that is being sent.
+    Store {
+        /// Which map.
+        map: MapId,
+        /// Place of the piece.
+        index: u32,
+        /// Of the arguments of each item.
+        items: Vec<Fingerprint>,
+    },
+    /// A map, whose items were stored before.
+    Map {
+        /// Its id.
+        map: MapId,
+        /// What to run.
+        function: FunctionId,
+        /// Options of every item.
+        #[serde(default)]
+        options: Options,
+        /// Number of pieces.
+        pieces: u32,
+        /// Of all pieces, by whoever sent them.
+        digest: Fingerprint,
+    },
+    /// All items of a map are cancelled.
+    CancelMap {
+        /// Which map.
+        map: MapId,
     },
 }
 

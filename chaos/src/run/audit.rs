@@ -8,7 +8,7 @@ use std::path::Path;
 
 use anyhow::{Context, ensure};
 use raftwork_api::kernel::{
-    self, Command, Entry, Language, LeaseRef, RetryPolicy, Rule, Rules, Submit, TaskOptions,
+    self, Command, Entry, Language, LeaseRef, Map, RetryPolicy, Rule, Rules, Store, Submit, TaskOptions,
 };
 
 use crate::history::{FailureKind, Fingerprint, LogCommand, LogEntry, LogItem, Options, Retry};
@@ -126,6 +126,9 @@ fn command(command: &Command) -> anyhow::Result<LogCommand> {
             LogCommand::Expire { leases: expire.leases.iter().map(lease).collect() }
         }
         Command::Forget(forget) => LogCommand::Forget { tasks: forget.tasks.clone() },
+        Command::Store(store) => stored(store),
+        Command::Map(map) => mapped(map)?,
+        Command::CancelMap(cancel) => LogCommand::CancelMap { map: cancel.map },
         Command::Redrive(redrive) => LogCommand::Redrive { task: redrive.task, into: redrive.into },
         Command::AcquireWith(_) => anyhow::bail!(TAGS),
     })
@@ -150,6 +153,21 @@ fn ruled(mut options: Options, rules: &Rules) -> anyhow::Result<Options> {
         }
     }
     Ok(options)
+}
+
+fn stored(store: &Store) -> LogCommand {
+    let items = store.piece.from(0).map(|args| Fingerprint::of(&args)).collect();
+    LogCommand::Store { map: store.map, index: store.index, items }
+}
+
+fn mapped(map: &Map) -> anyhow::Result<LogCommand> {
+    Ok(LogCommand::Map {
+        map: map.map,
+        function: map.function,
+        options: ruled(options(&map.options), &map.rules)?,
+        pieces: map.pieces,
+        digest: Fingerprint::of(&map.digest),
+    })
 }
 
 const fn language(language: Language) -> &'static str {

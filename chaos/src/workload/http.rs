@@ -175,6 +175,8 @@ const fn refusal(code: ErrorCode) -> Option<Refusal> {
         | ErrorCode::UnusableNode
         | ErrorCode::UnsafeChange
         | ErrorCode::NotRedrivable
+        | ErrorCode::UnknownMap
+        | ErrorCode::MapIncomplete
         | ErrorCode::Busy
         | ErrorCode::NoLeader
         | ErrorCode::NotLeader

@@ -113,8 +113,12 @@ fn refused(rejection: &Rejection) -> Outcome {
         Rejection::AlreadyFinished { .. } => (Refusal::AlreadyFinished, None),
         Rejection::OverLimit { .. } => (Refusal::TooLarge, None),
         // No words of the history: the load asks for nothing that could make no sense, and redrives nothing.
-        Rejection::Invalid(why) => return Outcome::Fail { why: why.clone() },
-        Rejection::NotRedrivable { .. } => return Outcome::Fail { why: rejection.to_string() },
+        Rejection::Invalid(_)
+        | Rejection::NotRedrivable { .. }
+        | Rejection::UnknownMap(_)
+        | Rejection::MapConflict(_)
+        | Rejection::MapIncomplete { .. }
+        | Rejection::MapFinished(_) => return Outcome::Fail { why: rejection.to_string() },
     };
     Outcome::Refused { code, current }
 }

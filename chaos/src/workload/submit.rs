@@ -1,10 +1,10 @@
-//! Submits under idempotency keys: single and in batches, repeated when unanswered, repeated though answered, and now and
+//! Submits under idempotency keys: single, in batches and as maps, repeated when unanswered, repeated though answered, and now and
 //! then another task under a key that is taken.
 
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
-use raftwork_api::kernel::{FunctionId, TaskId, WallTime};
+use raftwork_api::kernel::{FunctionId, MapId, TaskId, WallTime};
 use raftwork_api::{paths, rfc3339, task_of_key};
 use rand::Rng;
 use serde_json::{Map, Value, json};
@@ -33,7 +33,15 @@ struct Order {
     function: FunctionId,
     numbers: Vec<u64>,
     options: Options,
-    is_batch: bool,
+    form: Form,
+}
+
+/// How a submit is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Form {
+    Single,
+    Batch,
+    Map,
 }
 
 /// The result of a task with this number, as it is written down.
@@ -50,8 +58,12 @@ impl Order {
     fn draw(key: String, functions: &Functions) -> Self {
         let mut random = rand::rng();
         let python = functions.python.filter(|_| random.random_ratio(1, 12));
-        let is_batch = random.random_ratio(1, 8);
-        let count = if is_batch { random.random_range(1..20) } else { 1 };
+        let form = match random.random_range(0..16) {
+            0 => Form::Map,
+            1 | 2 => Form::Batch,
+            _ => Form::Single,
+        };
+        let count = if form == Form::Single { 1 } else { random.random_range(1..20) };
         let options = Options {
             priority: random.random_ratio(1, 5).then(|| random.random_range(0..=9)),
             delay_ms: random.random_ratio(1, 10).then(|| random.random_range(20..500)),
@@ -68,7 +80,7 @@ impl Order {
             function: python.unwrap_or(functions.raw),
             numbers: (0..count).map(|_| random.random_range(0..NUMBER_MAX)).collect(),
             options,
-            is_batch,
+            form,
         }
     }
 
@@ -94,10 +106,15 @@ impl Order {
     /// One task of `function`, without options.
     fn plain(key: String, function: FunctionId) -> Self {
         let numbers = vec![rand::rng().random_range(0..NUMBER_MAX)];
-        Self { key, function, numbers, options: Options::default(), is_batch: false }
+        Self { key, function, numbers, options: Options::default(), form: Form::Single }
     }
 
     fn tasks(&self) -> Vec<TaskId> {
+        if self.form == Form::Map {
+            let named = task_of_key(&self.key, 0).expect("the keys of a run are short");
+            let map = MapId::of(named.as_uuid());
+            return (0..).zip(&self.numbers).map(|(index, _)| map.item(index)).collect();
+        }
         let ids = (0..).zip(&self.numbers).map(|(index, _)| task_of_key(&self.key, index));
         ids.collect::<Result<_, _>>().expect("the keys of a run are short")
     }
@@ -116,11 +133,11 @@ impl Order {
     fn ask(&self) -> Ask {
         let mut body = Map::new();
         body.insert("function_id".to_owned(), self.function.to_string().into());
-        if self.is_batch {
+        if self.form == Form::Single {
+            body.insert("args".to_owned(), json!([self.numbers[0]]));
+        } else {
             let items: Vec<Value> = self.numbers.iter().map(|number| json!({"args": [number]})).collect();
             body.insert("items".to_owned(), items.into());
-        } else {
-            body.insert("args".to_owned(), json!([self.numbers[0]]));
         }
         if let Some(priority) = self.options.priority {
             body.insert("priority".to_owned(), priority.into());
@@ -140,16 +157,25 @@ impl Order {
         body.extend(
             self.options.run_at_ms.map(|at| ("run_at".to_owned(), rfc3339::format(WallTime(at)).into())),
         );
-        let path = if self.is_batch { paths::TASKS_BATCH } else { paths::TASKS };
+        let path = match self.form {
+            Form::Single => paths::TASKS,
+            Form::Batch => paths::TASKS_BATCH,
+            Form::Map => paths::MAPS,
+        };
         Ask::post(path, Some(body.into())).keyed(&self.key)
     }
 
     fn reply(&self, body: &Value) -> Option<Reply> {
-        let tasks = if self.is_batch {
-            let ids = body["task_ids"].as_array()?.iter().map(|id| id.as_str()?.parse().ok());
-            ids.collect::<Option<Vec<TaskId>>>()?
-        } else {
-            vec![body["task_id"].as_str()?.parse().ok()?]
+        let tasks = match self.form {
+            Form::Batch => {
+                let ids = body["task_ids"].as_array()?.iter().map(|id| id.as_str()?.parse().ok());
+                ids.collect::<Option<Vec<TaskId>>>()?
+            }
+            Form::Single => vec![body["task_id"].as_str()?.parse().ok()?],
+            Form::Map => {
+                let map: MapId = body["map_id"].as_str()?.parse().ok()?;
+                (0..u32::try_from(body["items"].as_u64()?).ok()?).map(|index| map.item(index)).collect()
+            }
         };
         // How many it made is not noted: a node that asks a second leader hears of its own first try.
         Some(Reply::Submitted { tasks, created: None })

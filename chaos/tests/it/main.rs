@@ -4,6 +4,7 @@
 
 mod histories;
 mod long;
+mod maps;
 mod report;
 mod script;
 mod wrong;

@@ -123,14 +123,20 @@ impl Script {
     }
 
     pub(crate) fn submit_as(&mut self, n: u128, args: Fingerprint, key: Option<&str>) -> &mut Self {
+        self.submit_all(&[(n, args)], key)
+    }
+
+    /// A client submits several with one call.
+    pub(crate) fn submit_all(&mut self, all: &[(u128, Fingerprint)], key: Option<&str>) -> &mut Self {
+        let tasks: Vec<TaskId> = all.iter().map(|(n, _)| task(*n)).collect();
         let call = Call::Submit {
             function: FUNCTION,
             key: key.map(str::to_owned),
             options: Options::default(),
-            items: vec![LogItem { task: task(n), args }],
-            results: vec![result(n)],
+            items: all.iter().map(|(n, args)| LogItem { task: task(*n), args: *args }).collect(),
+            results: all.iter().map(|(n, _)| result(*n)).collect(),
         };
-        self.call(call, Outcome::Ok(Reply::Submitted { tasks: vec![task(n)], created: None }))
+        self.call(call, Outcome::Ok(Reply::Submitted { tasks, created: None }))
     }
 
     /// A client submits, and the log has it.

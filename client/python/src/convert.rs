@@ -1,11 +1,13 @@
 //! Values on their way between Python and Rust.
 
+use bytes::Bytes;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::{PyBytes, PyTuple};
 use raftwork_api::kernel::{
-    FailureKind, FunctionId, Language, Millis, Outcome, PythonVersion, RetryPolicy, Status, TaskError, TaskId,
+    FailureKind, FunctionId, Language, MapId, Millis, Outcome, Pack, PythonVersion, RetryPolicy, Status,
+    TaskError, TaskId,
 };
 use raftwork_api::tasks::ErrorInfo;
 use raftwork_client::Finished;
@@ -32,6 +34,35 @@ pub(crate) fn task_id(bytes: &[u8]) -> PyResult<TaskId> {
 
 pub(crate) fn task_ids(ids: &[PyBackedBytes]) -> PyResult<Vec<TaskId>> {
     ids.iter().map(|id| task_id(id)).collect()
+}
+
+/// A fresh map id of 16 bytes. Those of its items end in their places, from 1, in four bytes, most significant first.
+#[pyfunction]
+pub(crate) fn new_map_id(py: Python<'_>) -> Bound<'_, PyBytes> {
+    PyBytes::new(py, raftwork_client::new_map_id().as_bytes())
+}
+
+pub(crate) fn map_id(bytes: &[u8]) -> PyResult<MapId> {
+    sixteen(bytes).map(MapId::from_bytes)
+}
+
+/// Items of a map as Python writes them: the arguments of one, or what comes before and after the numbers of many.
+#[derive(FromPyObject)]
+pub(crate) enum PackOrItem {
+    Item(PyBackedBytes),
+    Numbered(PyBackedBytes, PyBackedBytes, u32),
+}
+
+impl PackOrItem {
+    pub(crate) fn into_pack(self) -> Pack {
+        let copy = |bytes: &PyBackedBytes| Bytes::copy_from_slice(bytes);
+        match self {
+            Self::Item(args) => Pack::Each(vec![copy(&args)]),
+            Self::Numbered(head, tail, count) => {
+                Pack::Numbered { head: copy(&head), tail: copy(&tail), count }
+            }
+        }
+    }
 }
 
 pub(crate) fn function_id(bytes: &[u8]) -> PyResult<FunctionId> {

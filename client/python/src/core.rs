@@ -11,12 +11,12 @@ use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::{PyBytes, PyTuple};
-use raftwork_api::kernel::{Millis, Rule, Submit, TaskOptions, WallTime, limits};
-use raftwork_client::{Client, FinishedTasks, NewFunction, Settings, Watcher};
+use raftwork_api::kernel::{Millis, Rule, Rules, Submit, TaskOptions, WallTime, limits};
+use raftwork_client::{Client, FinishedTasks, NewFunction, NewMap, Settings, Watcher};
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
-use crate::convert::{self, RetryTuple};
+use crate::convert::{self, PackOrItem, RetryTuple};
 use crate::errors::{IntoPython, closed, forked};
 use crate::wait::wait;
 
@@ -156,24 +156,48 @@ impl Core {
         let function = convert::function_id(function)?;
         let tasks = convert::task_ids(&ids)?;
         let items = tasks.into_iter().zip(args.iter().map(|args| Bytes::copy_from_slice(args))).collect();
-        let options = TaskOptions {
-            priority: priority.unwrap_or(limits::PRIORITY_DEFAULT),
-            delay: Millis(delay_ms.unwrap_or(0)),
-            retry: retry.map(convert::retry),
-            run_max: convert::millis(run_max_ms),
-            python: None,
-        };
+        let options = options(priority, delay_ms, retry, run_max_ms);
         let submit = Submit { function, options, items };
         let watcher = watch.then_some(&inner.watcher);
-        let some = |names: &Vec<String>| !names.is_empty();
-        let tags = tags.filter(some).map(|tags| Rule::Tags(tags.into_iter().collect()));
-        let no_retry = no_retry.filter(some).map(|names| Rule::NoRetry(names.into_iter().collect()));
-        let start_by = convert::millis(start_by_ms).map(Rule::StartBy);
-        let total = convert::millis(total_ms).map(Rule::Total);
-        let run_at = run_at_ms.map(|at| Rule::RunAt(WallTime(at)));
-        let rules = tags.into_iter().chain(no_retry).chain(start_by).chain(total).chain(run_at).collect();
+        let rules = rules(tags, no_retry, (start_by_ms, total_ms), run_at_ms);
         let answer = wait(py, &inner.runtime, inner.client.submit_under(submit, rules, watcher))?;
         answer.map_err(|error| error.into_python(py))
+    }
+
+    #[pyo3(signature = (function, id, packs, *, priority=None, delay_ms=None, retry=None, run_max_ms=None, tags=None, no_retry=None, start_by_ms=None, total_ms=None, run_at_ms=None))]
+    #[expect(clippy::too_many_arguments, reason = "keyword arguments, as Python has them")]
+    fn map(
+        &self,
+        py: Python<'_>,
+        function: &[u8],
+        id: &[u8],
+        packs: Vec<PackOrItem>,
+        priority: Option<u8>,
+        delay_ms: Option<u64>,
+        retry: Option<RetryTuple>,
+        run_max_ms: Option<u64>,
+        tags: Option<Vec<String>>,
+        no_retry: Option<Vec<String>>,
+        start_by_ms: Option<u64>,
+        total_ms: Option<u64>,
+        run_at_ms: Option<u64>,
+    ) -> PyResult<u32> {
+        let inner = self.inner()?;
+        let map = NewMap {
+            id: convert::map_id(id)?,
+            function: convert::function_id(function)?,
+            options: options(priority, delay_ms, retry, run_max_ms),
+            rules: rules(tags, no_retry, (start_by_ms, total_ms), run_at_ms),
+            packs: packs.into_iter().map(PackOrItem::into_pack).collect(),
+        };
+        let answer = wait(py, &inner.runtime, inner.client.map(map))?;
+        answer.map(|(items, _)| items).map_err(|error| error.into_python(py))
+    }
+
+    fn cancel_map(&self, py: Python<'_>, id: &[u8]) -> PyResult<()> {
+        let inner = self.inner()?;
+        let map = convert::map_id(id)?;
+        wait(py, &inner.runtime, inner.client.cancel_map(map))?.map_err(|error| error.into_python(py))
     }
 
     fn watch(&self, py: Python<'_>, ids: Vec<PyBackedBytes>) -> PyResult<()> {
@@ -246,4 +270,34 @@ impl Core {
         }
         Ok(())
     }
+}
+
+fn options(
+    priority: Option<u8>,
+    delay_ms: Option<u64>,
+    retry: Option<RetryTuple>,
+    run_max_ms: Option<u64>,
+) -> TaskOptions {
+    TaskOptions {
+        priority: priority.unwrap_or(limits::PRIORITY_DEFAULT),
+        delay: Millis(delay_ms.unwrap_or(0)),
+        retry: retry.map(convert::retry),
+        run_max: convert::millis(run_max_ms),
+        python: None,
+    }
+}
+
+fn rules(
+    tags: Option<Vec<String>>,
+    no_retry: Option<Vec<String>>,
+    (start_by_ms, total_ms): (Option<u64>, Option<u64>),
+    run_at_ms: Option<u64>,
+) -> Rules {
+    let some = |names: &Vec<String>| !names.is_empty();
+    let tags = tags.filter(some).map(|tags| Rule::Tags(tags.into_iter().collect()));
+    let no_retry = no_retry.filter(some).map(|names| Rule::NoRetry(names.into_iter().collect()));
+    let start_by = convert::millis(start_by_ms).map(Rule::StartBy);
+    let total = convert::millis(total_ms).map(Rule::Total);
+    let run_at = run_at_ms.map(|at| Rule::RunAt(WallTime(at)));
+    tags.into_iter().chain(no_retry).chain(start_by).chain(total).chain(run_at).collect()
 }

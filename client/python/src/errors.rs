@@ -3,7 +3,9 @@
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use raftwork_api::kernel::Rejection;
-use raftwork_client::{CancelError, RedriveError, RegisterError, RestError, StatusError, SubmitError};
+use raftwork_client::{
+    CancelError, CancelMapError, RedriveError, RegisterError, RestError, StatusError, SubmitError,
+};
 
 /// An instance of `raftwork.errors.<class>` with one message; whatever the import raises if that fails.
 fn raise(py: Python<'_>, class: &str, message: String) -> PyErr {
@@ -18,11 +20,12 @@ fn rejected(py: Python<'_>, rejection: &Rejection) -> PyErr {
     let class = match rejection {
         Rejection::UnknownFunction(_) => "UnknownFunction",
         Rejection::UnknownTask(_) => "UnknownTask",
-        Rejection::FunctionConflict(_) | Rejection::TaskConflict(_) => "Conflict",
-        Rejection::AlreadyFinished { .. } => "AlreadyFinished",
+        Rejection::UnknownMap(_) => "UnknownMap",
+        Rejection::FunctionConflict(_) | Rejection::TaskConflict(_) | Rejection::MapConflict(_) => "Conflict",
+        Rejection::AlreadyFinished { .. } | Rejection::MapFinished(_) => "AlreadyFinished",
         Rejection::NotRedrivable { .. } => "NotRedrivable",
         Rejection::OverLimit { .. } => "TooLarge",
-        Rejection::StaleLease { .. } | Rejection::Invalid(_) => "Rejected",
+        Rejection::StaleLease { .. } | Rejection::Invalid(_) | Rejection::MapIncomplete { .. } => "Rejected",
     };
     raise(py, class, rejection.to_string())
 }
@@ -64,6 +67,15 @@ impl IntoPython for CancelError {
 }
 
 impl IntoPython for RedriveError {
+    fn into_python(self, py: Python<'_>) -> PyErr {
+        match self {
+            Self::Rejected(rejection) => rejected(py, &rejection),
+            Self::Unavailable(error) => raise(py, "Unavailable", error.to_string()),
+        }
+    }
+}
+
+impl IntoPython for CancelMapError {
     fn into_python(self, py: Python<'_>) -> PyErr {
         match self {
             Self::Rejected(rejection) => rejected(py, &rejection),

@@ -15,7 +15,7 @@ use pyo3::prelude::*;
 #[pymodule]
 mod _core {
     #[pymodule_export]
-    use crate::convert::new_task_ids;
+    use crate::convert::{new_map_id, new_task_ids};
     #[pymodule_export]
     use crate::core::Core;
     #[pymodule_export]

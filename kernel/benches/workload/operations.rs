@@ -130,7 +130,14 @@ fn encode_rows(queue: &mut Queue) -> Job {
                 | Change::DeleteLive { .. }
                 | Change::PutRecord { .. }
                 | Change::PutOutput { .. }
-                | Change::Forget { .. } => panic!("a submit writes nothing but rows of tasks"),
+                | Change::Forget { .. }
+                | Change::PutUpload { .. }
+                | Change::DeleteUpload { .. }
+                | Change::PutPiece { .. }
+                | Change::DeletePieces { .. }
+                | Change::PutMap { .. }
+                | Change::PutMapStanding { .. }
+                | Change::ForgetMap { .. } => panic!("a submit writes nothing but rows of tasks"),
             }
         }
     })

@@ -1,6 +1,8 @@
 //! The rows of a shell that has registered one function and finished nothing: what they cost is not the kernel's.
 
-use raftwork_kernel::{Function, FunctionId, Record, Rows, Rules, TaskId, TaskRow};
+use raftwork_kernel::{
+    Function, FunctionId, MapId, MapRow, MapStanding, Piece, Record, Rows, Rules, TaskId, TaskRow, Upload,
+};
 
 pub(crate) struct OneFunction(pub(crate) Function);
 
@@ -18,6 +20,22 @@ impl Rows for OneFunction {
     }
 
     fn rules(&self, _: &TaskId) -> Option<Rules> {
+        None
+    }
+
+    fn map(&self, _: &MapId) -> Option<(MapRow, MapStanding)> {
+        None
+    }
+
+    fn live_maps(&self) -> Vec<(MapId, MapRow, MapStanding)> {
+        Vec::new()
+    }
+
+    fn uploads(&self) -> Vec<(MapId, Upload)> {
+        Vec::new()
+    }
+
+    fn piece(&self, _: &MapId, _: u32) -> Option<Piece> {
         None
     }
 }

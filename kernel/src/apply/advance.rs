@@ -15,6 +15,8 @@ impl<R: Rows> Transition<'_, R> {
         scalars.log_time = scalars.log_time.max(entry.log_time);
         scalars.wall_time = scalars.wall_time.max(entry.wall_time);
         self.calendar = entry.wall_time;
+        self.state.maps.begin(self.now());
+        self.forget_uploads();
         let left = self.do_what_is_due(DUE_PER_ENTRY_MAX);
         for _ in 0..left {
             let Some((at, slot)) = self.state.live.next_dated() else { return };
@@ -48,6 +50,18 @@ impl<R: Rows> Transition<'_, R> {
             }
         }
         0
+    }
+
+    /// What was never finished is dropped, without a word: whoever sends on is told what is missing.
+    fn forget_uploads(&mut self) {
+        while let Some((end, map)) = self.state.maps.next_end()
+            && end <= self.now()
+        {
+            let upload = self.state.maps.remove_upload(&map).expect("it has an end");
+            let to = upload.pieces.last_key_value().map_or(0, |(index, _)| index + 1);
+            self.delete_pieces(map, 0, to);
+            self.delete_upload(map);
+        }
     }
 }
 

@@ -14,7 +14,9 @@ impl<R: Rows> Transition<'_, R> {
             self.finish(slot, Outcome::Cancelled);
             return Ok(Accepted::Cancelled);
         }
-        let record = self.record(id).ok_or(Rejection::UnknownTask(*id))?;
+        let Some(record) = self.record(id) else {
+            return self.cancel_unborn(id).unwrap_or(Err(Rejection::UnknownTask(*id)));
+        };
         let status = record.outcome.status();
         if status == Status::Cancelled {
             return Ok(Accepted::Cancelled);

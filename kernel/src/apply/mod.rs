@@ -4,15 +4,19 @@ mod acquire;
 mod advance;
 mod bounds;
 mod cancel;
+mod cancel_map;
 mod complete;
 mod deadline;
+mod expand;
 mod expire;
 mod extend;
 mod fail;
 mod forget;
+mod map;
 mod redrive;
 mod register;
 mod release;
+mod store;
 mod submit;
 mod transition;
 
@@ -41,10 +45,11 @@ impl State {
     ///
     /// What is due by the entry's log time is done before its commands, in `(due, id)` order, at most
     /// [`DUE_PER_ENTRY_MAX`](crate::limits::DUE_PER_ENTRY_MAX) of it: as long as [`State::next_due`] is in the past,
-    /// another entry is wanted.
+    /// another entry is wanted. Then items of maps become tasks, as far as there is room for them.
     pub fn apply(&mut self, entry: &Entry, rows: &impl Rows) -> Applied {
         let mut transition = Transition::new(self, rows, entry.commands.len());
         transition.advance(entry);
+        transition.expand();
         let replies = entry.commands.iter().map(|command| transition.carry_out(command)).collect();
         let (events, changes) = transition.finish_entry();
         Applied { replies, events, changes }
@@ -67,6 +72,9 @@ impl<R: Rows> Transition<'_, R> {
             Command::Expire(command) => Ok(self.expire(command)),
             Command::Forget(command) => Ok(self.forget(command)),
             Command::Redrive(command) => self.redrive(command),
+            Command::Store(command) => self.store(command),
+            Command::Map(command) => self.map(command),
+            Command::CancelMap(command) => self.cancel_map(command),
         }
     }
 }

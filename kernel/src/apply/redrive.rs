@@ -39,6 +39,6 @@ impl<R: Rows> Transition<'_, R> {
         let function = self.function(&row.function).expect("the function of a task is never dropped");
         let options = TaskOptions { delay: Millis(0), ..row.options };
         let submit = Submit { function: row.function, options, items: Vec::new() };
-        self.accept(command.into, &submit, rules, &function.spec, row.args);
+        self.accept(command.into, &submit, rules, &function.spec, (self.now(), row.args));
     }
 }

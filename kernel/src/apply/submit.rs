@@ -14,7 +14,7 @@ use crate::reply::{Accepted, Rejection, Reply};
 use crate::rows::Rows;
 use crate::rules::Rules;
 use crate::task::{Counters, Phase, Task, TaskOptions, TaskRow};
-use crate::time::Millis;
+use crate::time::{LogTime, Millis};
 
 impl<R: Rows> Transition<'_, R> {
     pub(super) fn submit_under(&mut self, command: &SubmitUnder) -> Reply {
@@ -33,7 +33,7 @@ impl<R: Rows> Transition<'_, R> {
         }
         self.expect_tasks(fresh.len());
         for (id, args) in &fresh {
-            self.accept(*id, command, rules, &function.spec, (*args).clone());
+            self.accept(*id, command, rules, &function.spec, (self.now(), (*args).clone()));
         }
         Ok(Accepted::Submitted { created: u32::try_from(fresh.len()).expect("bounded by SUBMIT_ITEMS_MAX") })
     }
@@ -73,13 +73,14 @@ impl<R: Rows> Transition<'_, R> {
         Ok(fresh)
     }
 
+    /// Makes a task of these arguments, whose deadlines count from the given moment.
     pub(super) fn accept(
         &mut self,
         id: TaskId,
         command: &Submit,
         rules: &Rules,
         function: &FunctionSpec,
-        args: Bytes,
+        (since, args): (LogTime, Bytes),
     ) {
         let seq = self.state.next_seq();
         let options = &command.options;
@@ -114,7 +115,7 @@ impl<R: Rows> Transition<'_, R> {
                 retry: options.retry.unwrap_or(function.retry),
                 run_max: options.run_max.or(function.run_max),
                 retention: function.retention,
-                deadlines: rules.deadlines(self.now()),
+                deadlines: rules.deadlines(since),
             },
             rules,
         );
@@ -123,7 +124,7 @@ impl<R: Rows> Transition<'_, R> {
 }
 
 /// Refuses deadlines that pass before the delay is over, and two ways of waiting at once.
-fn check_spans(options: &TaskOptions, rules: &Rules) -> Result<(), Rejection> {
+pub(super) fn check_spans(options: &TaskOptions, rules: &Rules) -> Result<(), Rejection> {
     if options.delay != Millis(0) && rules.run_at().is_some() {
         return Err(Rejection::Invalid(
             "a task waits for its delay or for its run_at, not for both".to_owned(),
@@ -139,12 +140,14 @@ fn check_spans(options: &TaskOptions, rules: &Rules) -> Result<(), Rejection> {
 
 fn check_bounds(command: &Submit) -> Result<(), Rejection> {
     within("the number of tasks", command.items.len(), SUBMIT_ITEMS_MAX)?;
-    within("the priority", usize::from(command.options.priority), usize::from(PRIORITY_MAX))?;
-    if let Some(retry) = &command.options.retry {
-        check_retry(retry)?;
-    }
+    check_options(&command.options)?;
     command
         .items
         .iter()
         .try_for_each(|(_, args)| within("the size of the arguments", args.len(), ARGS_BYTES_MAX))
+}
+
+pub(super) fn check_options(options: &TaskOptions) -> Result<(), Rejection> {
+    within("the priority", usize::from(options.priority), usize::from(PRIORITY_MAX))?;
+    options.retry.as_ref().map_or(Ok(()), check_retry)
 }

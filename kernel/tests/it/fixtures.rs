@@ -77,10 +77,13 @@ fn the_entry_has_every_command() {
         Command::SubmitUnder(_) => 10,
         Command::AcquireWith(_) => 11,
         Command::Redrive(_) => 12,
+        Command::Store(_) => 13,
+        Command::Map(_) => 14,
+        Command::CancelMap(_) => 15,
     };
     let commands = [samples::entry().commands, samples::later_commands()].concat();
     let there: BTreeSet<_> = commands.iter().map(number).collect();
-    assert_eq!(there, (0..13).collect());
+    assert_eq!(there, (0..16).collect());
 }
 
 #[test]
@@ -92,6 +95,10 @@ fn rows_keep_their_meaning() {
     check("rules", &samples::rules());
     check("output", &samples::output());
     check("scalars", &samples::scalars());
+    check("piece", &samples::piece());
+    check("map_row", &samples::map_row());
+    check("map_standings", &samples::map_standings());
+    check("upload", &samples::upload());
 }
 
 #[test]

@@ -1,13 +1,14 @@
 //! The kernel against a naive model: one list of jobs, scanned from end to end for everything.
 
+use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
 
 use bytes::Bytes;
 use proptest::prelude::*;
 use raftwork_kernel::{
-    Accepted, Acquire, Command, Entry, Event, Fail, FailureKind, FunctionId, FunctionSpec, Grant, LeaseRef,
-    LogTime, Millis, Redrive, Rejection, Reply, RequestId, RetryPolicy, Rule, Rules, Status, Submit, Tags,
-    TaskId, TaskOptions, Token, WorkerId, limits,
+    Accepted, Acquire, Command, Ended, Entry, Event, Fail, FailureKind, FunctionId, FunctionSpec, Grant,
+    LeaseRef, LogTime, Map, MapId, Millis, Piece, Redrive, Rejection, Reply, RequestId, RetryPolicy, Rule,
+    Rules, Status, Store, Submit, Tags, TaskId, TaskOptions, Token, WorkerId, limits,
 };
 
 use crate::support::actions::{Step, World, steps};
@@ -22,6 +23,19 @@ fn never_starts(options: &TaskOptions, rules: &Rules) -> bool {
     shorter(rules.start_by()) || shorter(rules.total())
 }
 
+/// Refuses rules that make no sense, by themselves or with the options.
+fn sensible(options: &TaskOptions, rules: &Rules) -> Result<(), Rejection> {
+    rules.check().map_err(Rejection::Invalid)?;
+    if options.delay.0 > 0 && rules.run_at().is_some() {
+        let text = "a task waits for its delay or for its run_at, not for both";
+        return Err(Rejection::Invalid(text.to_owned()));
+    }
+    if never_starts(options, rules) {
+        return Err(Rejection::Invalid(NEVER_STARTS.to_owned()));
+    }
+    Ok(())
+}
+
 #[derive(Debug, Default)]
 struct Model {
     now: u64,
@@ -32,6 +46,49 @@ struct Model {
     jobs: Vec<Job>,
     seqs: u64,
     events: Vec<Event>,
+    maps: Vec<Many>,
+    /// Pieces of maps that are being sent, and when they are forgotten.
+    uploads: BTreeMap<MapId, (BTreeMap<u32, Piece>, u64)>,
+    /// Items that this entry has turned into jobs.
+    turns: usize,
+}
+
+/// A map: what it is made of, and what became of its items.
+#[derive(Debug, Clone)]
+struct Many {
+    id: MapId,
+    request: Map,
+    spec: FunctionSpec,
+    pieces: Vec<Vec<Bytes>>,
+    accepted: u64,
+    begins: u64,
+    next: usize,
+    items: Vec<Turn>,
+    /// Where it stood when it was cancelled.
+    cancelled: Option<usize>,
+    /// When it is forgotten, once it has ended.
+    done: Option<u64>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Turn {
+    ToCome,
+    Lives,
+    Ended(Status),
+}
+
+impl Many {
+    fn live(&self) -> usize {
+        self.items.iter().filter(|turn| **turn == Turn::Lives).count()
+    }
+
+    fn counts(&self, status: Status) -> usize {
+        self.items.iter().filter(|turn| **turn == Turn::Ended(status)).count()
+    }
+
+    const fn lives(&self) -> bool {
+        self.done.is_none()
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -137,7 +194,174 @@ impl Model {
                 job.at = At::Ready;
             }
         }
+        self.uploads.retain(|_, (_, end)| *end > self.now);
+        self.turns = 0;
+        self.give_turns();
         entry.commands.iter().map(|command| self.command(command)).collect()
+    }
+
+    /// Of the map with the fewest live items first, a run of at most 256 out of one piece, 1024 in one entry.
+    fn give_turns(&mut self) {
+        while self.turns < limits::EXPANDED_PER_ENTRY_MAX {
+            let hungry = (0..self.maps.len()).filter(|m| {
+                let map = &self.maps[*m];
+                map.lives() && map.begins <= self.now && map.next < map.items.len()
+            });
+            let Some(m) = hungry.min_by_key(|m| (self.maps[*m].live(), self.maps[*m].id)) else { return };
+            let map = &self.maps[m];
+            let room = limits::MAP_LIVE_MAX - map.live();
+            let mut offset = map.next;
+            let piece = map.pieces.iter().find(|piece| {
+                let here = offset < piece.len();
+                offset -= if here { 0 } else { piece.len() };
+                here
+            });
+            let most = room.min(256).min(limits::EXPANDED_PER_ENTRY_MAX - self.turns);
+            let run: Vec<Bytes> =
+                piece.expect("it has items left").iter().skip(offset).take(most).cloned().collect();
+            self.turns += run.len();
+            for args in run {
+                self.give_turn(m, args);
+            }
+            self.end_map(m);
+        }
+    }
+
+    fn give_turn(&mut self, m: usize, args: Bytes) {
+        let map = &mut self.maps[m];
+        let (i, id) = (map.next, map.id.item(u32::try_from(map.next).expect("a short map")));
+        map.next += 1;
+        let cancelled = matches!(map.items[i], Turn::Ended(_));
+        let there = self.jobs.iter().find(|job| job.id == id).map(|job| job.at);
+        map.items[i] = match there {
+            _ if cancelled => map.items[i],
+            Some(At::Done(status, _)) => Turn::Ended(status),
+            Some(At::Pause(_) | At::Dated(_) | At::Ready | At::Held(..)) | None => Turn::Lives,
+        };
+        if there.is_some() {
+            return;
+        }
+        let Map { function, options, rules, .. } = map.request.clone();
+        let (spec, accepted) = (map.spec.clone(), map.accepted);
+        let options = TaskOptions { delay: Millis(0), ..options };
+        let mut job = self.job(id, (function, options, args, rules), spec);
+        if cancelled {
+            job.at = At::Done(Status::Cancelled, self.now.saturating_add(job.spec.retention.0));
+        }
+        (job.accepted, job.seq) = (accepted, self.next_seq());
+        let late = job.deadline().is_some_and(|at| at <= self.now);
+        self.jobs.push(job);
+        if late && !cancelled {
+            self.give_up(self.jobs.len() - 1);
+        }
+    }
+
+    fn end_map(&mut self, m: usize) {
+        let map = &mut self.maps[m];
+        if map.lives() && map.items.iter().all(|turn| matches!(turn, Turn::Ended(_))) {
+            map.done = Some(self.now.saturating_add(map.spec.retention.0));
+            self.events.push(Event::MapFinished { map: map.id });
+        }
+    }
+
+    fn store(&mut self, one: &Store) -> Reply {
+        if self.maps.iter().any(|map| map.id == one.map) {
+            return Ok(Accepted::Stored);
+        }
+        let (pieces, end) = self.uploads.entry(one.map).or_default();
+        match pieces.get(&one.index) {
+            Some(before) if *before != one.piece => return Err(Rejection::MapConflict(one.map)),
+            Some(_) => {}
+            None => {
+                pieces.insert(one.index, one.piece.clone());
+                *end = self.now.saturating_add(limits::UPLOAD_KEPT.0);
+            }
+        }
+        Ok(Accepted::Stored)
+    }
+
+    fn map(&mut self, one: &Map) -> Reply {
+        sensible(&one.options, &one.rules)?;
+        if let Some(map) = self.maps.iter().find(|map| map.id == one.map) {
+            let items = u32::try_from(map.items.len()).expect("a short map");
+            return if map.request == *one {
+                Ok(Accepted::Mapped { items, created: false })
+            } else {
+                Err(Rejection::MapConflict(one.map))
+            };
+        }
+        let known = self.functions.iter().find(|(known, _)| *known == one.function);
+        let spec = known.ok_or(Rejection::UnknownFunction(one.function))?.1.clone();
+        let there = self.uploads.get(&one.map).map(|(pieces, _)| pieces.clone()).unwrap_or_default();
+        if let Some(piece) = (0..one.pieces).find(|piece| !there.contains_key(piece)) {
+            return Err(Rejection::MapIncomplete { map: one.map, piece });
+        }
+        if there.len() > one.pieces as usize {
+            return Err(Rejection::MapConflict(one.map));
+        }
+        self.uploads.remove(&one.map);
+        let pieces: Vec<Vec<Bytes>> = there.values().map(|piece| piece.from(0).collect()).collect();
+        let items = pieces.iter().map(Vec::len).sum();
+        let begins = self.now.saturating_add(one.options.delay.0);
+        self.maps.push(Many {
+            id: one.map,
+            request: one.clone(),
+            spec,
+            pieces,
+            accepted: self.now,
+            begins,
+            next: 0,
+            items: vec![Turn::ToCome; items],
+            cancelled: None,
+            done: None,
+        });
+        self.next_seq();
+        self.end_map(self.maps.len() - 1);
+        self.give_turns();
+        Ok(Accepted::Mapped { items: u32::try_from(items).expect("a short map"), created: true })
+    }
+
+    fn cancel_map(&mut self, id: MapId) -> Reply {
+        let m = self.maps.iter().position(|map| map.id == id).ok_or(Rejection::UnknownMap(id))?;
+        if !self.maps[m].lives() {
+            return if self.maps[m].cancelled.is_some() {
+                Ok(Accepted::Cancelled)
+            } else {
+                Err(Rejection::MapFinished(id))
+            };
+        }
+        self.maps[m].cancelled = Some(self.maps[m].next);
+        self.maps[m].next = self.maps[m].items.len();
+        for index in 0..self.maps[m].items.len() {
+            match self.maps[m].items[index] {
+                Turn::ToCome => self.maps[m].items[index] = Turn::Ended(Status::Cancelled),
+                Turn::Lives => {
+                    let item = id.item(u32::try_from(index).expect("a short map"));
+                    let i = self.jobs.iter().position(|job| job.id == item).expect("it lives");
+                    self.stop(i);
+                    self.end(i, Status::Cancelled);
+                }
+                Turn::Ended(_) => {}
+            }
+        }
+        self.end_map(m);
+        Ok(Accepted::Cancelled)
+    }
+
+    /// An item that has no job: `None` if there is no such item, or it was a job and is forgotten.
+    fn cancel_unborn(&mut self, task: TaskId) -> Option<Reply> {
+        let (id, index) = task.as_item()?;
+        let m = self.maps.iter().position(|map| map.id == id)?;
+        let turn = *self.maps[m].items.get(index as usize)?;
+        if (index as usize) < self.maps[m].cancelled.unwrap_or(self.maps[m].next) {
+            return None;
+        }
+        if turn == Turn::ToCome {
+            self.maps[m].items[index as usize] = Turn::Ended(Status::Cancelled);
+            self.events.push(Event::Finished { task, status: Status::Cancelled });
+            self.end_map(m);
+        }
+        Some(Ok(Accepted::Cancelled))
     }
 
     fn first_due(&self) -> Option<usize> {
@@ -149,18 +373,10 @@ impl Model {
         match command {
             Command::Register(one) => self.register(one.function, &one.spec),
             Command::Submit(one) => self.submit(one, &Rules::default()),
-            Command::SubmitUnder(one) => match one.rules.check() {
-                Ok(()) if one.submit.options.delay.0 > 0 && one.rules.run_at().is_some() => {
-                    Err(Rejection::Invalid(
-                        "a task waits for its delay or for its run_at, not for both".to_owned(),
-                    ))
-                }
-                Ok(()) if never_starts(&one.submit.options, &one.rules) => {
-                    Err(Rejection::Invalid(NEVER_STARTS.to_owned()))
-                }
-                Ok(()) => self.submit(&one.submit, &one.rules),
-                Err(why) => Err(Rejection::Invalid(why)),
-            },
+            Command::SubmitUnder(one) => {
+                sensible(&one.submit.options, &one.rules)?;
+                self.submit(&one.submit, &one.rules)
+            }
             Command::Acquire(one) => Ok(Accepted::Granted(self.acquire(one, &Tags::default()))),
             Command::AcquireWith(one) => Ok(Accepted::Granted(self.acquire(&one.acquire, &one.tags))),
             Command::Extend(one) => {
@@ -193,12 +409,18 @@ impl Model {
                 one.leases.iter().map(|(lease, started)| self.expire(*lease, *started)).sum(),
             )),
             Command::Forget(one) => {
-                let before = self.jobs.len();
+                let before = self.jobs.len() + self.maps.len();
                 let due = |job: &Job| matches!(job.at, At::Done(_, expires) if expires <= self.now);
                 self.jobs.retain(|job| !(one.tasks.contains(&job.id) && due(job)));
-                Ok(Accepted::Forgotten(u32::try_from(before - self.jobs.len()).expect("a short list")))
+                let due = |map: &Many| map.done.is_some_and(|expires| expires <= self.now);
+                self.maps.retain(|map| !(one.tasks.contains(&map.id.as_uuid().into()) && due(map)));
+                let after = self.jobs.len() + self.maps.len();
+                Ok(Accepted::Forgotten(u32::try_from(before - after).expect("a short list")))
             }
             Command::Redrive(one) => self.redrive(*one),
+            Command::Store(one) => self.store(one),
+            Command::Map(one) => self.map(one),
+            Command::CancelMap(one) => self.cancel_map(one.map),
         }
     }
 
@@ -325,7 +547,9 @@ impl Model {
     }
 
     fn cancel(&mut self, task: TaskId) -> Reply {
-        let i = self.jobs.iter().position(|job| job.id == task).ok_or(Rejection::UnknownTask(task))?;
+        let Some(i) = self.jobs.iter().position(|job| job.id == task) else {
+            return self.cancel_unborn(task).unwrap_or(Err(Rejection::UnknownTask(task)));
+        };
         match self.jobs[i].at {
             At::Done(Status::Cancelled, _) => Ok(Accepted::Cancelled),
             At::Done(status, _) => Err(Rejection::AlreadyFinished { task, status }),
@@ -435,6 +659,13 @@ impl Model {
         let job = &mut self.jobs[i];
         job.at = At::Done(status, self.now.saturating_add(job.spec.retention.0));
         self.events.push(Event::Finished { task: job.id, status });
+        let Some((id, index)) = job.id.as_item() else { return };
+        let Some(m) = self.maps.iter().position(|map| map.id == id && map.lives()) else { return };
+        let turn = self.maps[m].items.get_mut(index as usize).filter(|turn| **turn == Turn::Lives);
+        if let Some(turn) = turn {
+            *turn = Turn::Ended(status);
+            self.end_map(m);
+        }
     }
 
     /// Demands that the group stands where the model stands.
@@ -442,10 +673,12 @@ impl Model {
         assert_eq!(group.state.scalars().log_time.0, self.now);
         assert_eq!(group.state.scalars().last_token.0, self.grants);
         assert_eq!(group.store.tasks.len(), self.jobs.len());
-        assert_eq!(
-            group.state.next_due().map(|due| due.0),
-            self.jobs.iter().filter_map(Job::due).map(|(at, _)| at).min()
-        );
+        let starts =
+            self.maps.iter().filter(|map| map.lives() && map.begins > self.now).map(|map| map.begins);
+        let ends = self.uploads.values().map(|(_, end)| *end);
+        let jobs = self.jobs.iter().filter_map(Job::due).map(|(at, _)| at);
+        assert_eq!(group.state.next_due().map(|due| due.0), jobs.chain(starts).chain(ends).min());
+        self.compare_maps(group);
         for job in &self.jobs {
             let counters = if let At::Done(status, expires) = job.at {
                 let record = &group.store.records[&job.id];
@@ -464,6 +697,21 @@ impl Model {
                 "counters of {}",
                 job.id
             );
+        }
+    }
+}
+
+impl Model {
+    fn compare_maps(&self, group: &Group) {
+        assert_eq!(group.store.maps.len(), self.maps.len());
+        for map in &self.maps {
+            let standing = &group.store.map_standings[&map.id];
+            assert_eq!(standing.next as usize, map.next, "{}", map.id);
+            assert_eq!(standing.finished.map(|finished| finished.expires.0), map.done, "{}", map.id);
+            let Ended { completed, failed, parked, cancelled } = standing.ended;
+            let statuses = [Status::Completed, Status::Failed, Status::Parked, Status::Cancelled];
+            let counts = statuses.map(|status| u32::try_from(map.counts(status)).expect("a short map"));
+            assert_eq!([completed, failed, parked, cancelled], counts, "{}", map.id);
         }
     }
 }

@@ -19,7 +19,7 @@ use raftwork_api::tasks::Progress;
 use raftwork_api::workers::WorkerInfo;
 use raftwork_kernel::{
     Accepted, Acquire, AcquireWith, Command, Event, Expire, Grant, LeaseRef, PythonVersion, Reply, RequestId,
-    Tags, WorkerId, encode,
+    Tags, WorkerId, encode, limits,
 };
 use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
@@ -221,7 +221,7 @@ impl Dispatcher {
     pub(crate) fn ride(&self, commands: &[Command]) -> Vec<AcquireWith> {
         let fresh: usize = commands.iter().map(becoming_ready).sum();
         let tagged: Vec<(&Tags, usize)> = commands.iter().filter_map(becoming_ready_for).collect();
-        let ready = self.inner.replica.ready_by_need();
+        let ready = self.inner.replica.grantable_by_need();
         let available = |python: PythonVersion, tags: &Tags| {
             let fresh_tagged = tagged.iter().filter(|(needed, _)| needed.are_in(tags));
             let ready = ready.iter().filter(|(need, _)| need.is_met_by(python, tags));
@@ -316,15 +316,24 @@ fn becoming_ready(command: &Command) -> usize {
         | Command::Complete(_)
         | Command::Fail(_)
         | Command::Cancel(_)
-        | Command::Forget(_) => 0,
+        | Command::Forget(_)
+        | Command::Store(_)
+        | Command::Map(_)
+        | Command::CancelMap(_) => 0,
     }
 }
 
-/// How many tasks a submit under rules may make ready at most, and for whom.
+/// How many tasks a submit under rules may make ready at most, and for whom. How many items a map has is told only by
+/// its reply: it counts for all that one entry may do.
 fn becoming_ready_for(command: &Command) -> Option<(&Tags, usize)> {
-    let Command::SubmitUnder(under) = command else { return None };
-    (under.submit.options.delay.0 == 0 && under.rules.run_at().is_none())
-        .then(|| (under.rules.tags(), under.submit.items.len()))
+    let (options, rules, count) = if let Command::SubmitUnder(under) = command {
+        (&under.submit.options, &under.rules, under.submit.items.len())
+    } else if let Command::Map(map) = command {
+        (&map.options, &map.rules, limits::EXPANDED_PER_ENTRY_MAX)
+    } else {
+        return None;
+    };
+    (options.delay.0 == 0 && rules.run_at().is_none()).then(|| (rules.tags(), count))
 }
 
 fn granted(reply: &Reply) -> Option<Grants> {

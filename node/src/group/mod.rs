@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use raftwork_api::cluster::{ClusterInfo, DigestInfo, NodeInfo};
 use raftwork_kernel::mutants::mutant;
-use raftwork_kernel::{Accepted, Command, Event, LogTime, Record, Reply, TaskId};
+use raftwork_kernel::{Accepted, Command, Event, LogTime, MapId, Record, Reply, TaskId};
 use tokio::sync::Semaphore;
 
 pub(crate) use self::clock::wall_time;
@@ -258,7 +258,12 @@ impl Group {
         let adds_load = commands.iter().any(|command| {
             matches!(
                 command,
-                Command::Submit(_) | Command::SubmitUnder(_) | Command::Register(_) | Command::Redrive(_)
+                Command::Submit(_)
+                    | Command::SubmitUnder(_)
+                    | Command::Register(_)
+                    | Command::Redrive(_)
+                    | Command::Store(_)
+                    | Command::Map(_)
             )
         });
         if !adds_load {
@@ -319,6 +324,13 @@ impl Group {
     /// Where the nodes are, and where they will be.
     pub(crate) fn members(&self) -> Members {
         self.inner.reign.members()
+    }
+
+    /// Waits until all items of the map have ended on this node, or the deadline, or at once if there is no such map here.
+    pub async fn map_finished(&self, map: MapId, deadline: tokio::time::Instant) {
+        let mut watch = self.watch();
+        watch.add_map(map);
+        let _ = tokio::time::timeout_at(deadline, watch.next()).await;
     }
 
     /// What Raft says about itself.

@@ -351,7 +351,7 @@ fn weight(command: &Command) -> usize {
         Command::Register(command) => command.code.len(),
         Command::Submit(command) => weight_of_items(command),
         Command::SubmitUnder(command) => RULES + weight_of_items(&command.submit),
-        Command::AcquireWith(_) => RULES,
+        Command::AcquireWith(_) | Command::Map(_) => RULES,
         Command::Complete(command) => {
             command.result.len() + command.output.stdout.len() + command.output.stderr.len()
         }
@@ -366,10 +366,12 @@ fn weight(command: &Command) -> usize {
         }
         Command::Expire(command) => command.leases.len() * 32,
         Command::Forget(command) => command.tasks.len() * 17,
+        Command::Store(command) => command.piece.bytes() + command.piece.0.len() * 16,
         Command::Acquire(_)
         | Command::Extend(_)
         | Command::Release(_)
         | Command::Cancel(_)
+        | Command::CancelMap(_)
         | Command::Redrive(_) => 0,
     };
     OVERHEAD + payload

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use raftwork_kernel::{Event, Record, Rows, TaskId};
+use raftwork_kernel::{Event, MapId, Record, Rows, TaskId};
 use tokio::sync::Notify;
 
 use crate::replica::{Replica, Standing};
@@ -36,8 +36,17 @@ impl Watchers {
             return;
         }
         for event in events {
-            if let Event::Finished { task, .. } = event {
-                by_task.remove(task).into_iter().flatten().for_each(|mailbox| mailbox.post(*task));
+            match event {
+                Event::Finished { task, .. } => tell(&mut by_task, *task),
+                Event::MapFinished { map } => {
+                    // Items that never became tasks end with their map, and so do waits for the map itself.
+                    let is_of_map = |task: &TaskId| MapId::of(task.as_uuid()) == *map;
+                    let watched: Vec<TaskId> = by_task.keys().copied().filter(is_of_map).collect();
+                    for task in watched {
+                        tell(&mut by_task, task);
+                    }
+                }
+                Event::Revoked { .. } => {}
             }
         }
     }
@@ -62,6 +71,18 @@ impl Watchers {
             }
         }
     }
+}
+
+/// The record of an item that was cancelled before it became a task.
+fn record_of(replica: &Replica, task: &TaskId) -> Option<Record> {
+    match replica.standing(task)? {
+        Standing::Finished(record) => Some(record),
+        Standing::Live { .. } => None,
+    }
+}
+
+fn tell(by_task: &mut HashMap<TaskId, Vec<Arc<Mailbox>>>, task: TaskId) {
+    by_task.remove(&task).into_iter().flatten().for_each(|mailbox| mailbox.post(task));
 }
 
 /// One watcher: any number of tasks, each reported once when it has ended. Dropping it ends the watch.
@@ -95,6 +116,18 @@ impl Watch {
         }
     }
 
+    /// Watches a map; its end is reported under its own id, without a record.
+    pub(super) fn add_map(&mut self, map: MapId) {
+        let named = TaskId::from(map.as_uuid());
+        self.pending.insert(named);
+        lock(&self.watchers.by_task).entry(named).or_default().push(Arc::clone(&self.mailbox));
+        let lives = self.replica.map(&map).is_some_and(|(_, standing)| standing.finished.is_none());
+        if !lives {
+            self.watchers.unregister(&named, &self.mailbox);
+            self.mailbox.post(named);
+        }
+    }
+
     /// Waits until at least one watched task has ended, and takes all that have: `None` for one that does not exist.
     ///
     /// Safe to cancel: nothing is taken before it returns.
@@ -102,10 +135,11 @@ impl Watch {
         loop {
             let ended = std::mem::take(&mut *lock(&self.mailbox.ended));
             let rows = self.replica.rows();
+            let record = |task| rows.record(&task).or_else(|| record_of(&self.replica, &task));
             let taken: Vec<_> = ended
                 .into_iter()
                 .filter(|task| self.pending.remove(task))
-                .map(|task| (task, rows.record(&task)))
+                .map(|task| (task, record(task)))
                 .collect();
             if !taken.is_empty() {
                 return taken;

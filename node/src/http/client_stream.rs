@@ -180,6 +180,9 @@ impl Requests {
                 let tasks = if watch { ids(&under.submit) } else { Vec::new() };
                 self.submit(Command::SubmitUnder(under), tasks).await
             }
+            FromClient::Store(store) => (self.propose(Command::Store(store)).await, Vec::new()),
+            FromClient::Map(map) => (self.propose(Command::Map(map)).await, Vec::new()),
+            FromClient::CancelMap(cancel) => (self.propose(Command::CancelMap(cancel)).await, Vec::new()),
             FromClient::Status(task) => (self.status(task).await, Vec::new()),
             FromClient::Watch(tasks) => match self.make_known(&tasks).await {
                 Ok(()) => (ToClient::Watching, tasks),

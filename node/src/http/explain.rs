@@ -44,7 +44,12 @@ pub(super) async fn get(State(state): State<AppState>, Id(id): Id<TaskId>) -> Ap
             let connected = Connected::to(&state);
             let need = Need { python: task.python, tags: view::rules_of(&state, &id).tags().clone() };
             let ahead = replica.ahead_of(&id, AHEAD_MAX).unwrap_or_default();
-            live(&Asked { id, status: *status, now: state.group.log_time() }, task, &need, &connected, ahead)
+            let asked = Asked { id, status: *status, now: state.group.log_time() };
+            let turns = replica.turns_before(&id).filter(|_| task.phase == Phase::Ready);
+            turns.map_or_else(
+                || live(&asked, task, &need, &connected, ahead),
+                |before| map_turn(&asked, before),
+            )
         }
     };
     Ok(json(StatusCode::OK, &explanation))
@@ -141,6 +146,13 @@ fn ready(asked: &Asked, lack: Option<Lack>, queue: Option<QueuePosition>) -> Exp
         (None, _) => asked.because(Reason::NextInTurn, "it is about to be granted to a worker", None),
     };
     Explanation { queue, ..explanation }
+}
+
+fn map_turn(asked: &Asked, before: u32) -> Explanation {
+    let detail = format!(
+        "it is an item of a map, whose items become tasks as others end; {before} of the map's items have their turn before it"
+    );
+    asked.because(Reason::MapTurn, detail, Some("its map goes on as workers take tasks: see /v1/maps"))
 }
 
 fn lacking(asked: &Asked, lack: Lack) -> Explanation {

@@ -6,7 +6,7 @@
 use axum::extract::FromRequestParts;
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue};
-use raftwork_api::kernel::{FunctionId, RequestId, TaskId};
+use raftwork_api::kernel::{FunctionId, MapId, RequestId, TaskId};
 use raftwork_api::task_of_key;
 use uuid::Uuid;
 
@@ -56,6 +56,11 @@ impl Ids {
     /// The id of the function that a request registers.
     pub(super) fn function(&self) -> ApiResult<FunctionId> {
         Ok(FunctionId::from(self.task()?.as_uuid()))
+    }
+
+    /// The id of the map that a request submits.
+    pub(super) fn map(&self) -> ApiResult<MapId> {
+        Ok(MapId::of(self.task()?.as_uuid()))
     }
 
     /// The id of an acquire that names none.

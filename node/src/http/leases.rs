@@ -256,7 +256,9 @@ fn answer(accepted: Accepted) -> ApiResult<Response> {
         | Accepted::Cancelled
         | Accepted::Expired(_)
         | Accepted::Forgotten(_)
-        | Accepted::Redriven { .. }) => return Err(write::unexpected(&other)),
+        | Accepted::Redriven { .. }
+        | Accepted::Stored
+        | Accepted::Mapped { .. }) => return Err(write::unexpected(&other)),
     };
     Ok(json(StatusCode::OK, &LeaseAnswer { status }))
 }

@@ -1,6 +1,6 @@
 //! Pages of lists and their cursors.
 
-use raftwork_api::kernel::FunctionId;
+use raftwork_api::kernel::{FunctionId, MapId};
 use raftwork_kernel::Seq;
 
 use super::error::{ApiError, ApiResult};
@@ -72,6 +72,14 @@ pub(super) fn parse_function_cursor(text: &str) -> ApiResult<FunctionId> {
     text.strip_prefix('f').and_then(|id| id.parse().ok()).ok_or_else(|| no_cursor(text))
 }
 
+pub(super) fn map_cursor(id: MapId) -> String {
+    format!("m{}", id.as_uuid().simple())
+}
+
+pub(super) fn parse_map_cursor(text: &str) -> ApiResult<MapId> {
+    text.strip_prefix('m').and_then(|id| id.parse().ok()).ok_or_else(|| no_cursor(text))
+}
+
 fn no_cursor(text: &str) -> ApiError {
     let text: String = text.chars().take(64).collect();
     ApiError::bad_request(format!("after = '{text}' is not what this list gave as next"))
@@ -113,8 +121,11 @@ mod tests {
         assert_eq!(parse_task_cursor(&task_cursor(Seq(255))).ok(), Some(Seq(255)));
         let id = FunctionId::from_u128(77);
         assert_eq!(parse_function_cursor(&function_cursor(id)).ok(), Some(id));
-        for text in ["", "t", "tzz", "fxyz", "255"] {
+        let map = MapId::of(id.as_uuid());
+        assert_eq!(parse_map_cursor(&map_cursor(map)).ok(), Some(map));
+        for text in ["", "t", "tzz", "fxyz", "mxyz", "255"] {
             assert!(parse_task_cursor(text).is_err() && parse_function_cursor(text).is_err(), "{text}");
+            assert!(parse_map_cursor(text).is_err(), "{text}");
         }
     }
 

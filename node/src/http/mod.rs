@@ -19,6 +19,7 @@ mod ids;
 mod leases;
 mod list;
 mod listen;
+mod maps;
 mod members;
 mod metrics;
 mod openapi;
@@ -81,6 +82,7 @@ fn payload_routes() -> OpenApiRouter<AppState> {
         .routes(routes!(functions::create, functions::list))
         .routes(routes!(submit::one, tasks::list))
         .routes(routes!(submit::batch))
+        .routes(routes!(maps::create, maps::list))
         .routes(routes!(leases::complete))
         .routes(routes!(leases::fail))
 }
@@ -98,6 +100,9 @@ fn plain_routes() -> OpenApiRouter<AppState> {
         .routes(routes!(explain::get))
         .routes(routes!(tasks::cancel))
         .routes(routes!(tasks::redrive))
+        .routes(routes!(maps::get))
+        .routes(routes!(maps::results))
+        .routes(routes!(maps::cancel))
         .routes(routes!(leases::acquire))
         .routes(routes!(leases::start))
         .routes(routes!(leases::heartbeat))

@@ -28,6 +28,7 @@ pub(super) struct Problems(Problem);
     tags(
         (name = "functions", description = "What can be run"),
         (name = "tasks", description = "What is to be run, runs, or has run"),
+        (name = "maps", description = "One function over many items, as one request"),
         (name = "leases", description = "For workers: take tasks, keep them, report on them"),
         (name = "workers", description = "Who runs tasks"),
         (name = "cluster", description = "The nodes"),

@@ -8,7 +8,7 @@ use raftwork_api::kernel::{
     Accepted, FunctionId, Language, Rule, Rules, Submit, SubmitUnder, TaskId, TaskOptions, WallTime, limits,
 };
 use raftwork_api::payload::{check_pickle, from_base64};
-use raftwork_api::tasks::{BatchAccepted, NewBatch, NewTask, SubmitOptions, TaskInfo};
+use raftwork_api::tasks::{BatchAccepted, BatchItem, NewBatch, NewTask, SubmitOptions, TaskInfo};
 use raftwork_api::{ErrorCode, Span, paths, rfc3339};
 use raftwork_kernel::Command;
 use serde::Deserialize;
@@ -93,7 +93,7 @@ pub(super) async fn submit(
     Ok(created)
 }
 
-fn options_of(options: &SubmitOptions) -> ApiResult<(TaskOptions, Rules)> {
+pub(super) fn options_of(options: &SubmitOptions) -> ApiResult<(TaskOptions, Rules)> {
     let task_options = TaskOptions {
         priority: options.priority.unwrap_or(limits::PRIORITY_DEFAULT),
         delay: options.delay.unwrap_or_default().0,
@@ -174,14 +174,17 @@ pub(super) async fn batch(
     let function = find_function(&state, &new.function_id).await?;
     let options = options_of(&new.options)?;
     let task_ids = ids.tasks(new.items.len())?;
-    let encode = |item: raftwork_api::tasks::BatchItem| {
-        encode_args(&function, item.payload.as_deref(), item.args, item.kwargs)
-    };
-    let args: Vec<Bytes> = new.items.into_iter().map(encode).collect::<ApiResult<_>>()?;
+    let args = encode_items(&function, new.items)?;
     let items: Vec<_> = task_ids.iter().copied().zip(args).collect();
     let created = if items.is_empty() { 0 } else { submit(&state, function.id, options, items).await? };
     let is_replay = ids.are_keyed() && created == 0 && !task_ids.is_empty();
     Ok(replayed(is_replay, json(StatusCode::CREATED, &BatchAccepted { task_ids, created })))
+}
+
+/// The arguments of each item.
+pub(super) fn encode_items(function: &Callee, items: Vec<BatchItem>) -> ApiResult<Vec<Bytes>> {
+    let encode = |item: BatchItem| encode_args(function, item.payload.as_deref(), item.args, item.kwargs);
+    items.into_iter().map(encode).collect()
 }
 
 /// Marks an answer to a request that was carried out before.

@@ -153,7 +153,7 @@ pub(super) fn task(
     id: TaskId,
     standing: &Standing,
 ) -> ApiResult<TaskInfo> {
-    let row = state.group.replica().rows().task(&id).ok_or_else(|| read::unknown_task(id))?;
+    let row = state.group.replica().task_row(&id).ok_or_else(|| read::unknown_task(id))?;
     let rules = rules_of(state, &id);
     Ok(match standing {
         Standing::Live { status, task } => {
@@ -183,7 +183,7 @@ fn progress_of(state: &AppState, task: TaskId, standing: &Task) -> Option<Progre
 
 /// The rules that a task was submitted under.
 pub(super) fn rules_of(state: &AppState, id: &TaskId) -> Rules {
-    state.group.replica().rows().rules(id).unwrap_or_default()
+    state.group.replica().rules(id)
 }
 
 /// The task that runs a failed one again, if there is one.
@@ -318,7 +318,7 @@ fn parse_value(id: TaskId, bytes: &[u8]) -> ApiResult<serde_json::Value> {
 /// How the arguments and the result of a task are written down.
 pub(super) fn language(state: &AppState, id: TaskId) -> ApiResult<Language> {
     let rows = state.group.replica().rows();
-    let row = rows.task(&id).ok_or_else(|| read::unknown_task(id))?;
+    let row = state.group.replica().task_row(&id).ok_or_else(|| read::unknown_task(id))?;
     let function = rows.function(&row.function).ok_or_else(|| read::unknown_task(id))?;
     Ok(function.spec.language)
 }

@@ -38,7 +38,10 @@ pub(super) fn check_size(command: &Command) -> Result<(), Rejection> {
         | Command::Cancel(_)
         | Command::Expire(_)
         | Command::Forget(_)
-        | Command::Redrive(_) => Ok(()),
+        | Command::Redrive(_)
+        | Command::CancelMap(_) => Ok(()),
+        Command::Store(store) => store.piece.check().map_err(Rejection::Invalid),
+        Command::Map(map) => map.rules.check().map_err(Rejection::Invalid),
     }
 }
 

@@ -7,6 +7,7 @@ mod daemon;
 mod documents;
 mod explain;
 mod leases;
+mod maps;
 mod several_nodes;
 mod stream;
 mod support;

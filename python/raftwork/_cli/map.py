@@ -5,9 +5,10 @@ import json
 import sys
 from typing import Any, Iterable, Iterator, List
 
-from ._common import DONE, FAILED, add_cluster_options, add_command, connect, print_json, reading, value_of, warn
+from ._common import DONE, FAILED, add_cluster_options, add_command, connect, reading, value_of, warn
 from ._errors import CommandError
-from .run import add_task_options, describe, with_task_options
+from .maps import print_result
+from .run import add_task_options, with_task_options
 
 _EXAMPLES = """\
   raftwork map job.py:square 1 2 3
@@ -71,17 +72,7 @@ def _run(arguments: argparse.Namespace) -> int:
             progress=not sys.stdout.isatty(),
         )
         results = submittable.map(inputs(arguments))
-        failed = sum(_print_one(value, arguments.json) for value in results)
+        failed = sum(print_result(value, arguments.json) for value in results)
     if failed:
         warn(f"{failed} of {results.submitted} tasks failed")
     return FAILED if failed else DONE
-
-
-def _print_one(value: Any, as_json: bool) -> int:
-    """Print a result; 1 if it is an exception."""
-    is_error = isinstance(value, BaseException)
-    if as_json:
-        print_json({"error": describe(value)} if is_error else {"result": value})
-    else:
-        print(f"{type(value).__name__}: {value}" if is_error else value)
-    return int(is_error)

@@ -19,6 +19,7 @@ pub(super) struct Job {
     pub(super) request: Fingerprint,
     pub(super) function: FunctionId,
     pub(super) options: Options,
+    /// 0: an item of a map that has had no turn.
     pub(super) seq: u64,
     pub(super) accepted: u64,
     pub(super) priority: u8,
@@ -35,6 +36,8 @@ pub(super) struct Job {
 
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum At {
+    /// An item of a map whose turn comes, not before a moment.
+    Unborn(u64),
     Pause(u64),
     Dated(u64),
     Ready,
@@ -56,7 +59,8 @@ impl Job {
     pub(super) fn deadline(&self) -> Option<u64> {
         let started = matches!(self.at, At::Held(..)) || self.attempts() > 0;
         let spans = [self.options.start_by_ms.filter(|_| !started), self.options.total_ms];
-        let spans = spans.into_iter().flatten().filter(|_| !matches!(self.at, At::Ended(..)));
+        // Time does nothing to what has had no turn.
+        let spans = spans.into_iter().flatten().filter(|_| !matches!(self.at, At::Unborn(_) | At::Ended(..)));
         spans.map(|span| self.accepted.saturating_add(span)).min()
     }
 
@@ -68,8 +72,8 @@ impl Job {
 
     pub(super) fn sight(&self) -> Sight {
         let (status, result) = match self.at {
-            At::Pause(_) | At::Dated(_) => (Status::Waiting, None),
-            At::Ready => (Status::Queued, None),
+            At::Unborn(0) | At::Ready => (Status::Queued, None),
+            At::Unborn(_) | At::Pause(_) | At::Dated(_) => (Status::Waiting, None),
             At::Held(..) => (Status::Running, None),
             At::Ended(status, result, _) => (status, result),
         };

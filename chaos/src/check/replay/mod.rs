@@ -1,6 +1,8 @@
 //! Replays the Raft log through a naive model, and notes what it implies for every task.
 
+mod attempts;
 mod job;
+mod maps;
 mod model;
 
 pub(crate) use self::model::Model;

@@ -6,16 +6,17 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use raftwork_api::kernel::{FunctionId, PythonVersion, RequestId, Status, TaskId, WorkerId};
 
-use super::job::{At, Job, PLACES, PRIORITY_MAX, pause_ms};
+use super::job::{At, Job, PLACES, PRIORITY_MAX};
+use super::maps::Maps;
 use crate::check::dossier::{Act, Fact, Moment, Saw};
 use crate::check::evidence::request_of;
 use crate::history::{FailureKind, Fingerprint, LogCommand, LogEntry, LogItem, Options, Refusal, Retry};
 
 /// Milliseconds that a worker has to report a missed deadline before the state machine acts itself.
-const RUN_GRACE_MS: u64 = 15_000;
+pub(super) const RUN_GRACE_MS: u64 = 15_000;
 /// Witnessed crashes, and lost workers, after which a task is parked.
-const CRASHES_MAX: u16 = 3;
-const LOSSES_MAX: u16 = 20;
+pub(super) const CRASHES_MAX: u16 = 3;
+pub(super) const LOSSES_MAX: u16 = 20;
 /// Most due tasks that one entry moves.
 const DUE_MAX: usize = 1024;
 /// Most tasks that one acquire hands out.
@@ -36,12 +37,12 @@ pub(crate) struct Told {
 }
 
 #[derive(Debug, Clone, PartialEq)]
-struct Function {
+pub(super) struct Function {
     code: Fingerprint,
     spec: Fingerprint,
     retry: Retry,
     run_max_ms: Option<u64>,
-    retention_ms: u64,
+    pub(super) retention_ms: u64,
     python: Option<PythonVersion>,
 }
 
@@ -54,24 +55,25 @@ enum Due {
 /// The state that the log implies.
 #[derive(Debug, Default)]
 pub(crate) struct Model {
-    now: u64,
+    pub(super) now: u64,
     /// What the calendar of the entry says.
-    calendar: u64,
+    pub(super) calendar: u64,
     tokens: u64,
     seqs: u64,
-    functions: HashMap<FunctionId, Function>,
-    jobs: HashMap<TaskId, Job>,
+    pub(super) functions: HashMap<FunctionId, Function>,
+    pub(super) jobs: HashMap<TaskId, Job>,
+    pub(super) maps: Maps,
     /// By the Python that they need: by priority and age.
     ready: BTreeMap<Option<PythonVersion>, BTreeSet<(u64, u64, TaskId)>>,
     /// By when; what has failed by then comes before what is due then.
     due: BTreeSet<(u64, Due, TaskId)>,
     dated: BTreeSet<(u64, TaskId)>,
     held: HashMap<(WorkerId, RequestId), BTreeSet<(u64, TaskId)>>,
-    touched: BTreeSet<TaskId>,
+    pub(super) touched: BTreeSet<TaskId>,
 }
 
 /// An answer: a status where it names one, or a refusal with the newest token where it names that.
-type Answer = Result<Option<Status>, (Refusal, Option<u64>)>;
+pub(super) type Answer = Result<Option<Status>, (Refusal, Option<u64>)>;
 
 fn saw(answer: Answer) -> Saw {
     match answer {
@@ -86,6 +88,7 @@ impl Model {
         let mut told = Told::default();
         let Some(log_ms) = entry.log_ms else { return told };
         self.advance(log_ms, entry.wall_ms);
+        self.begin_turns();
         for command in &entry.commands {
             self.carry_out(command, entry.index, &mut told);
         }
@@ -165,6 +168,18 @@ impl Model {
             }
             LogCommand::Redrive { task, into } => self.redrive(*task, *into),
             LogCommand::Forget { tasks } => tasks.iter().for_each(|task| self.forget(*task)),
+            LogCommand::Store { map, index, items } => self.store(*map, *index, items),
+            LogCommand::Map { map, function, options, pieces, digest } => {
+                let (tasks, answer) = self.map(*map, (*function, options.clone(), *pieces, *digest));
+                for (task, request) in tasks {
+                    note(task, Act::Submit { request, delay_ms: options.delay_ms() }, answer);
+                }
+            }
+            LogCommand::CancelMap { map } => {
+                for task in self.cancel_map(*map) {
+                    note(task, Act::Cancel, Ok(Some(Status::Cancelled)));
+                }
+            }
         }
     }
 
@@ -203,17 +218,54 @@ impl Model {
         spec: &Function,
         options: &Options,
     ) {
-        self.seqs = (self.seqs + 1).max(self.now.saturating_mul(PLACES));
         let at = match (options.run_at_ms, options.delay_ms()) {
             (Some(at), _) if at > self.calendar => At::Dated(at),
             (Some(_), _) | (None, 0) => At::Ready,
             (None, delay) => At::Pause(self.now.saturating_add(delay)),
         };
+        self.insert(task, request, function, spec, options);
+        self.take_place(task);
+        self.put(task, at);
+    }
+
+    /// The next place in the order of acceptance, which nothing else has.
+    pub(super) fn next_place(&mut self) -> u64 {
+        self.seqs = (self.seqs + 1).max(self.now.saturating_mul(PLACES));
+        self.seqs
+    }
+
+    /// Gives a job, which is on no list yet, its place.
+    pub(super) fn take_place(&mut self, task: TaskId) {
+        let place = self.next_place();
+        self.jobs.get_mut(&task).expect("only jobs that exist have a place").seq = place;
+    }
+
+    /// An item of a map: it stands, and its turn comes.
+    pub(super) fn accept_unborn(
+        &mut self,
+        task: TaskId,
+        request: Fingerprint,
+        function: FunctionId,
+        spec: &Function,
+        options: &Options,
+    ) {
+        self.insert(task, request, function, spec, options);
+        self.put(task, At::Unborn(options.delay_ms().max(options.run_at_ms.unwrap_or_default())));
+    }
+
+    fn insert(
+        &mut self,
+        task: TaskId,
+        request: Fingerprint,
+        function: FunctionId,
+        spec: &Function,
+        options: &Options,
+    ) {
         let job = Job {
             request,
             function,
             options: options.clone(),
-            seq: self.seqs,
+            seq: 0,
             accepted: self.now,
             priority: options.priority(),
             python: options.python.or(spec.python),
@@ -228,11 +280,10 @@ impl Model {
             at: At::Ended(Status::Waiting, None, u64::MAX),
         };
         self.jobs.insert(task, job);
-        self.put(task, at);
     }
 
     /// Moves a job; the ordered sets follow.
-    fn put(&mut self, task: TaskId, at: At) {
+    pub(super) fn put(&mut self, task: TaskId, at: At) {
         let job = self.jobs.get_mut(&task).expect("only jobs that exist are moved");
         let rank = (job.rank(), job.seq, task);
         job.deadline().map(|at| self.due.remove(&(at, Due::Deadline, task)));
@@ -254,7 +305,7 @@ impl Model {
                     self.held.remove(&(worker, request));
                 }
             }
-            At::Ended(..) => {}
+            At::Unborn(_) | At::Ended(..) => {}
         }
         job.at = at;
         self.due.extend(job.deadline().map(|at| (at, Due::Deadline, task)));
@@ -272,7 +323,7 @@ impl Model {
                 self.due.extend(until.map(|until| (until, Due::Phase, task)));
                 self.held.entry((worker, request)).or_default().insert((job.token, task));
             }
-            At::Ended(..) => {}
+            At::Unborn(_) | At::Ended(..) => {}
         }
         self.touched.insert(task);
     }
@@ -309,141 +360,6 @@ impl Model {
         granted
     }
 
-    /// Where the task stands, if the token is the newest of a task that has not ended; or the refusal.
-    fn newest(&self, task: TaskId, token: u64) -> Result<At, (Refusal, Option<u64>)> {
-        let job = self.jobs.get(&task).ok_or((Refusal::UnknownTask, None))?;
-        match job.at {
-            At::Ended(..) if job.token == token => Err((Refusal::AlreadyFinished, None)),
-            at if job.token == token && token != 0 => Ok(at),
-            At::Pause(_) | At::Dated(_) | At::Ready | At::Held(..) | At::Ended(..) => {
-                Err((Refusal::StaleLease, Some(job.token)))
-            }
-        }
-    }
-
-    /// How the task ended under this very token.
-    fn ended_under(&self, task: TaskId, token: u64) -> Option<Status> {
-        let job = self.jobs.get(&task).filter(|job| job.token == token)?;
-        match job.at {
-            At::Ended(status, ..) => Some(status),
-            At::Pause(_) | At::Dated(_) | At::Ready | At::Held(..) => None,
-        }
-    }
-
-    fn end(&mut self, task: TaskId, status: Status, result: Option<Fingerprint>) {
-        let expires = self.now.saturating_add(self.jobs[&task].retention_ms);
-        self.put(task, At::Ended(status, result, expires));
-    }
-
-    fn complete(&mut self, task: TaskId, token: u64, result: Fingerprint) -> Answer {
-        if self.ended_under(task, token) == Some(Status::Completed) {
-            return Ok(Some(Status::Completed));
-        }
-        self.newest(task, token)?;
-        self.end(task, Status::Completed, Some(result));
-        Ok(Some(Status::Completed))
-    }
-
-    fn fail(
-        &mut self,
-        task: TaskId,
-        token: u64,
-        kind: FailureKind,
-        classes: &[String],
-        retryable: bool,
-    ) -> Answer {
-        if let Some(status @ (Status::Failed | Status::Parked)) = self.ended_under(task, token) {
-            return Ok(Some(status));
-        }
-        if matches!(self.newest(task, token)?, At::Held(..)) {
-            let again = retryable && !self.jobs[&task].is_final(kind, classes);
-            self.charge(task, kind, again);
-        }
-        Ok(Some(match self.jobs[&task].at {
-            At::Ended(status, ..) => status,
-            At::Pause(_) | At::Dated(_) | At::Ready | At::Held(..) => Status::Waiting,
-        }))
-    }
-
-    fn charge(&mut self, task: TaskId, kind: FailureKind, retryable: bool) {
-        let job = self.jobs.get_mut(&task).expect("only jobs that exist are charged");
-        let pause = match kind {
-            FailureKind::WorkerLost => {
-                job.losses += 1;
-                if job.losses >= LOSSES_MAX { Err(Status::Parked) } else { Ok(0) }
-            }
-            FailureKind::Crash | FailureKind::OutOfMemory => {
-                job.crashes += 1;
-                let parked = job.crashes >= CRASHES_MAX;
-                if parked { Err(Status::Parked) } else { Ok(pause_ms(job.retry, task, job.crashes)) }
-            }
-            FailureKind::Exception
-            | FailureKind::Timeout
-            | FailureKind::Unserializable
-            | FailureKind::Load
-            | FailureKind::Expired => {
-                job.failures += 1;
-                let again = retryable && job.failures < job.retry.max_attempts;
-                if again { Ok(pause_ms(job.retry, task, job.failures)) } else { Err(Status::Failed) }
-            }
-        };
-        let end_by = job.options.total_ms.map(|total| job.accepted.saturating_add(total));
-        match pause {
-            Ok(pause) if end_by.is_some_and(|at| at <= self.now.saturating_add(pause)) => {
-                self.end(task, Status::Failed, None);
-            }
-            Ok(0) => self.put(task, At::Ready),
-            Ok(pause) => self.put(task, At::Pause(self.now.saturating_add(pause))),
-            Err(status) => self.end(task, status, None),
-        }
-    }
-
-    fn extend(&mut self, task: TaskId, token: u64, run_ms: u64) -> Answer {
-        let At::Held(worker, request, _) = self.newest(task, token)? else {
-            return Err((Refusal::StaleLease, Some(token)));
-        };
-        let until = self.now.saturating_add(run_ms).saturating_add(RUN_GRACE_MS);
-        self.put(task, At::Held(worker, request, Some(until)));
-        Ok(Some(Status::Running))
-    }
-
-    fn release(&mut self, task: TaskId, token: u64) -> Answer {
-        if matches!(self.newest(task, token)?, At::Held(..)) {
-            self.hand_back(task);
-        }
-        Ok(Some(Status::Queued))
-    }
-
-    /// A start that did not happen may have been due meanwhile.
-    fn hand_back(&mut self, task: TaskId) {
-        self.put(task, At::Ready);
-        if self.jobs[&task].deadline().is_some_and(|at| at <= self.now) {
-            self.end(task, Status::Failed, None);
-        }
-    }
-
-    fn cancel(&mut self, task: TaskId) -> Answer {
-        match self.jobs.get(&task).map(|job| job.at) {
-            None => Err((Refusal::UnknownTask, None)),
-            Some(At::Ended(Status::Cancelled, ..)) => Ok(Some(Status::Cancelled)),
-            Some(At::Ended(..)) => Err((Refusal::AlreadyFinished, None)),
-            Some(At::Pause(_) | At::Dated(_) | At::Ready | At::Held(..)) => {
-                self.end(task, Status::Cancelled, None);
-                Ok(Some(Status::Cancelled))
-            }
-        }
-    }
-
-    fn expire(&mut self, task: TaskId, token: u64, started: bool) -> bool {
-        let held = matches!(self.newest(task, token), Ok(At::Held(..)));
-        if held && started {
-            self.charge(task, FailureKind::WorkerLost, true);
-        } else if held {
-            self.hand_back(task);
-        }
-        held
-    }
-
     /// No submit asks for the same as a redrive, so its request is like no other.
     fn redrive(&mut self, task: TaskId, into: TaskId) {
         let Some(job) = self.jobs.get(&task) else { return };
@@ -459,6 +375,7 @@ impl Model {
     }
 
     fn forget(&mut self, task: TaskId) {
+        self.forget_map(task);
         let due = self
             .jobs
             .get(&task)

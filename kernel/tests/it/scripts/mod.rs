@@ -36,6 +36,8 @@ enum Line {
     Restart,
     /// `show a b`: all that is known of these tasks
     Show(Vec<Name>),
+    /// `show_map m`: where a map stands
+    ShowMap(Name),
     /// Numbers of the state.
     Count,
     /// `leases w1`: what the worker holds
@@ -81,6 +83,7 @@ impl goldenscript::Runner for Conversation {
             Line::Calendar(at) => self.epoch = i128::from(at.0) - i128::from(self.clock),
             Line::Restart => self.restart()?,
             Line::Show(tasks) => return Ok(self.show(tasks)),
+            Line::ShowMap(map) => return Ok(speech::map(&self.group, map.map())),
             Line::Count => return Ok(self.count()),
             Line::Leases(worker) => return Ok(self.leases(worker)),
             Line::Writes => return Ok(self.writes()),

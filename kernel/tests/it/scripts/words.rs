@@ -2,9 +2,10 @@
 
 use bytes::Bytes;
 use raftwork_kernel::{
-    Acquire, AcquireWith, Cancel, CodeHash, Command, Complete, Expire, Extend, Fail, FailureKind, Forget,
-    FunctionSpec, Language, Millis, Output, PythonVersion, Redrive, Register, Release, RetryPolicy, Rule,
-    Rules, Submit, SubmitUnder, Tags, TaskError, TaskId, TaskOptions, WallTime, limits,
+    Acquire, AcquireWith, Cancel, CancelMap, CodeHash, Command, Complete, Expire, Extend, Fail, FailureKind,
+    Forget, FunctionSpec, Language, Map, Millis, Output, Pack, Piece, PythonVersion, Redrive, Register,
+    Release, RetryPolicy, Rule, Rules, Store, Submit, SubmitUnder, Tags, TaskError, TaskId, TaskOptions,
+    WallTime, limits,
 };
 
 use crate::support::names::{Lease, Name, Span};
@@ -129,8 +130,52 @@ pub(super) enum Words {
         #[arg(key)]
         started: Option<bool>,
     },
-    /// `forget a b`
-    Forget(Vec<Name>),
+    /// `forget a b map=m`
+    Forget {
+        #[arg(optional)]
+        tasks: Vec<Name>,
+        #[arg(key)]
+        map: Option<Name>,
+    },
+    /// `store m 0 a b c`, or `store m 0 numbered=300`: a piece of the map `m`, of items with these arguments
+    Store {
+        map: Name,
+        index: u32,
+        #[arg(optional)]
+        items: Vec<String>,
+        #[arg(key)]
+        numbered: Option<u32>,
+        #[arg(key)]
+        bytes: Option<usize>,
+    },
+    /// `map m fn=f pieces=1 digest=1 priority=9 delay=5s attempts=3 tags="gpu,big" no_retry=ValueError start_by=5s total=9s run_at=30s`
+    Map {
+        map: Name,
+        #[arg(key = "fn")]
+        function: Name,
+        #[arg(key)]
+        pieces: Option<u32>,
+        #[arg(key)]
+        digest: Option<u8>,
+        #[arg(key)]
+        priority: Option<u8>,
+        #[arg(key)]
+        delay: Option<Span>,
+        #[arg(key)]
+        attempts: Option<u16>,
+        #[arg(key)]
+        tags: Option<String>,
+        #[arg(key)]
+        no_retry: Option<String>,
+        #[arg(key)]
+        start_by: Option<Span>,
+        #[arg(key)]
+        total: Option<Span>,
+        #[arg(key)]
+        run_at: Option<Span>,
+    },
+    /// `cancel_map m`
+    CancelMap(Name),
     /// `redrive a b`: the failed task `a` runs again as `b`
     Redrive { task: Name, into: Name },
 }
@@ -184,8 +229,9 @@ impl Words {
             | Self::Release(_)
             | Self::Cancel(_)
             | Self::Expire { .. }
-            | Self::Forget(_)
+            | Self::Forget { .. }
             | Self::Redrive { .. } => self.short_command(request),
+            Self::Store { .. } | Self::Map { .. } | Self::CancelMap(_) => self.map_command(),
         }
         .expect("each word has its command")
     }
@@ -219,14 +265,54 @@ impl Words {
             Self::Expire { leases, started } => Command::Expire(Expire {
                 leases: leases.iter().map(|Lease(lease)| (*lease, started.unwrap_or(true))).collect(),
             }),
-            Self::Forget(tasks) => Command::Forget(Forget { tasks: tasks.iter().map(Name::task).collect() }),
+            Self::Forget { tasks, map } => {
+                let map = map.iter().map(|map| TaskId::from(map.map().as_uuid()));
+                Command::Forget(Forget { tasks: tasks.iter().map(Name::task).chain(map).collect() })
+            }
             Self::Redrive { task, into } => {
                 Command::Redrive(Redrive { task: task.task(), into: into.task() })
             }
-            Self::Register { .. } | Self::Submit { .. } | Self::Many { .. } | Self::Fail { .. } => {
+            Self::Register { .. }
+            | Self::Submit { .. }
+            | Self::Many { .. }
+            | Self::Fail { .. }
+            | Self::Store { .. }
+            | Self::Map { .. }
+            | Self::CancelMap(_) => {
                 return None;
             }
         })
+    }
+
+    fn map_command(&self) -> Option<Command> {
+        if let Self::CancelMap(map) = self {
+            return Some(Command::CancelMap(CancelMap { map: map.map() }));
+        }
+        if let Self::Store { map, index, items, numbered, bytes } = self {
+            let each = (!items.is_empty())
+                .then(|| Pack::Each(items.iter().map(|item| payload(item, *bytes)).collect()));
+            let (head, tail) = (Bytes::from_static(b"<"), Bytes::from_static(b">"));
+            let numbered = numbered.map(|count| Pack::Numbered { head, tail, count });
+            let piece = Piece(each.into_iter().chain(numbered).collect());
+            return Some(Command::Store(Store { map: map.map(), index: *index, piece }));
+        }
+        let Self::Map { map, function, pieces, digest, priority, delay, attempts, .. } = self else {
+            return None;
+        };
+        let plain = TaskOptions::default();
+        Some(Command::Map(Map {
+            map: map.map(),
+            function: function.function(),
+            options: TaskOptions {
+                priority: priority.unwrap_or(plain.priority),
+                delay: delay.map_or(plain.delay, |delay| Millis(delay.0)),
+                retry: attempts.map(|max_attempts| RetryPolicy { max_attempts, ..RetryPolicy::default() }),
+                ..plain
+            },
+            rules: self.rules(),
+            pieces: pieces.unwrap_or(1),
+            digest: [digest.unwrap_or(1); 32],
+        }))
     }
 
     fn register(&self) -> Option<Register> {
@@ -288,7 +374,9 @@ impl Words {
         if let Self::Many { start_by, .. } = self {
             return start_by.iter().map(|span| Rule::StartBy(Millis(span.0))).collect();
         }
-        let Self::Submit { tags, no_retry, start_by, total, run_at, .. } = self else {
+        let (Self::Submit { tags, no_retry, start_by, total, run_at, .. }
+        | Self::Map { tags, no_retry, start_by, total, run_at, .. }) = self
+        else {
             return Rules::default();
         };
         let tags = tags.iter().map(|tags| Rule::Tags(tag_set(tags)));

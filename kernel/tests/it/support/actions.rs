@@ -6,10 +6,10 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use proptest::prelude::*;
 use raftwork_kernel::{
-    Accepted, Acquire, AcquireWith, Applied, Cancel, CodeHash, Command, Complete, Entry, Expire, Extend,
-    Fail, FailureKind, Forget, FunctionSpec, Language, LeaseRef, LogTime, Millis, Output, PythonVersion,
-    Redrive, Register, Rejection, Release, Reply, RetryPolicy, Rule, Rules, State, Submit, SubmitUnder, Tags,
-    TaskError, TaskId, TaskOptions, Token, WallTime,
+    Accepted, Acquire, AcquireWith, Applied, Cancel, CancelMap, CodeHash, Command, Complete, Entry, Expire,
+    Extend, Fail, FailureKind, Forget, FunctionSpec, Language, LeaseRef, LogTime, Map, Millis, Output, Pack,
+    Piece, PythonVersion, Redrive, Register, Rejection, Release, Reply, RetryPolicy, Rule, Rules, State,
+    Store, Submit, SubmitUnder, Tags, TaskError, TaskId, TaskOptions, Token, WallTime,
 };
 
 use super::group::Group;
@@ -42,6 +42,10 @@ pub(crate) enum Action {
         items: Vec<Item>,
         options: TaskOptions,
         rules: Rules,
+    },
+    /// As a client does whose answer was lost.
+    SubmitAgain {
+        back: u8,
     },
     Acquire {
         worker: u8,
@@ -80,6 +84,25 @@ pub(crate) enum Action {
     Redrive {
         task: u8,
         into: Option<u8>,
+    },
+    Store {
+        map: u8,
+        index: u32,
+        items: u32,
+        many: bool,
+    },
+    Map {
+        map: u8,
+        function: u8,
+        pieces: u32,
+        delay: u64,
+        rules: Rules,
+    },
+    CancelMap {
+        map: u8,
+    },
+    ForgetMap {
+        map: u8,
     },
 }
 
@@ -125,6 +148,7 @@ fn action() -> impl Strategy<Value = Action> {
     prop_oneof![
         2 => register(),
         4 => submit(),
+        1 => (0_u8..4).prop_map(|back| Action::SubmitAgain { back }),
         6 => (0_u8..3, worker_python(), offer(), 0_u16..4, prop::option::weighted(0.3, 0_u8..4))
             .prop_map(|(worker, python, tags, max, repeat)| Action::Acquire { worker, python, tags, max, repeat }),
         1 => (lease(), run_ms()).prop_map(|(lease, ms)| Action::Extend { lease, ms }),
@@ -136,6 +160,12 @@ fn action() -> impl Strategy<Value = Action> {
         2 => prop::collection::vec((lease(), any::<bool>()), 1..4).prop_map(|leases| Action::Expire { leases }),
         1 => prop::collection::vec(0_u8..12, 1..6).prop_map(|tasks| Action::Forget { tasks }),
         2 => (0_u8..12, prop::option::weighted(0.3, 0_u8..6)).prop_map(|(task, into)| Action::Redrive { task, into }),
+        4 => (0_u8..4, 0_u32..2, 1_u32..4, any::<u8>())
+            .prop_map(|(map, index, items, many)| Action::Store { map, index, items, many: many > 245 }),
+        4 => (0_u8..4, 0_u8..3, 0_u32..3, prop_oneof![4 => Just(0), 1 => 1_u64..3_000], rules())
+            .prop_map(|(map, function, pieces, delay, rules)| Action::Map { map, function, pieces, delay, rules }),
+        1 => (0_u8..4).prop_map(|map| Action::CancelMap { map }),
+        1 => (0_u8..4).prop_map(|map| Action::ForgetMap { map }),
     ]
 }
 
@@ -253,6 +283,7 @@ pub(crate) struct World {
     granted: Vec<LeaseRef>,
     held: Vec<LeaseRef>,
     acquires: Vec<Acquire>,
+    submits: Vec<Command>,
     redrives: BTreeMap<TaskId, TaskId>,
 }
 
@@ -283,17 +314,16 @@ impl World {
                 Command::Register(register_command(*function, *python, *retry, *run, *keep))
             }
             Action::Submit { function, items, options, rules } => {
-                let submit = Submit {
-                    function: function_name(*function).function(),
-                    options: options.clone(),
-                    items: items.iter().map(|item| self.item(item)).collect(),
-                };
-                if rules.is_empty() {
-                    Command::Submit(submit)
-                } else {
-                    Command::SubmitUnder(SubmitUnder { submit, rules: rules.clone() })
-                }
+                self.submit(*function, items, options, rules)
             }
+            Action::SubmitAgain { back } => from_newest(&self.submits, *back).cloned().unwrap_or_else(|| {
+                self.submit(
+                    0,
+                    &[Item { again: None, args: true }],
+                    &TaskOptions::default(),
+                    &Rules::default(),
+                )
+            }),
             Action::Acquire { worker, python, tags, max, repeat } => {
                 let acquire = self.acquire(*worker, *python, *max, *repeat);
                 if tags.is_empty() {
@@ -330,7 +360,61 @@ impl World {
                 let into = if let Some(back) = into { self.task(*back) } else { self.redrive_of(task) };
                 Command::Redrive(Redrive { task, into })
             }
+            Action::Store { .. }
+            | Action::Map { .. }
+            | Action::CancelMap { .. }
+            | Action::ForgetMap { .. } => self.map_command(action).expect("it is about a map"),
         }
+    }
+
+    fn map(&mut self, map: u8, function: u8, pieces: u32, delay: u64, rules: &Rules) -> Command {
+        let map = map_name(map).map();
+        // Tasks that other actions name: to be cancelled before their turn, or to be there before it.
+        if !self.tasks.contains(&map.item(0)) {
+            self.tasks.extend((0..3).map(|index| map.item(index)));
+        }
+        Command::Map(Map {
+            map,
+            function: function_name(function).function(),
+            options: TaskOptions { delay: Millis(delay), ..TaskOptions::default() },
+            rules: rules.clone(),
+            pieces,
+            digest: [0; 32],
+        })
+    }
+
+    fn map_command(&mut self, action: &Action) -> Option<Command> {
+        let named = |map: u8| map_name(map).map();
+        if let Action::Map { map, function, pieces, delay, rules } = action {
+            return Some(self.map(*map, *function, *pieces, *delay, rules));
+        }
+        if let Action::Store { map, index, items, many } = action {
+            return Some(Command::Store(Store {
+                map: named(*map),
+                index: *index,
+                piece: piece(*items, *many),
+            }));
+        }
+        if let Action::CancelMap { map } = action {
+            return Some(Command::CancelMap(CancelMap { map: named(*map) }));
+        }
+        let Action::ForgetMap { map } = action else { return None };
+        Some(Command::Forget(Forget { tasks: vec![named(*map).as_uuid().into()] }))
+    }
+
+    fn submit(&mut self, function: u8, items: &[Item], options: &TaskOptions, rules: &Rules) -> Command {
+        let submit = Submit {
+            function: function_name(function).function(),
+            options: options.clone(),
+            items: items.iter().map(|item| self.item(item)).collect(),
+        };
+        let command = if rules.is_empty() {
+            Command::Submit(submit)
+        } else {
+            Command::SubmitUnder(SubmitUnder { submit, rules: rules.clone() })
+        };
+        self.submits.push(command.clone());
+        command
     }
 
     fn item(&mut self, item: &Item) -> (TaskId, Bytes) {
@@ -387,6 +471,18 @@ impl World {
 fn from_newest<T>(all: &[T], back: u8) -> Option<&T> {
     let back = usize::from(back).checked_rem(all.len())?;
     all.get(all.len() - 1 - back)
+}
+
+fn map_name(map: u8) -> Name {
+    Name(format!("m{map}"))
+}
+
+fn piece(items: u32, many: bool) -> Piece {
+    let each = (0..items).map(|n| Bytes::from(n.to_string())).collect();
+    let numbered = Pack::Numbered { head: "<".into(), tail: ">".into(), count: 300 };
+    let mut packs = vec![Pack::Each(each)];
+    packs.extend(many.then_some(numbered));
+    Piece(packs)
 }
 
 fn function_name(function: u8) -> Name {
@@ -465,6 +561,11 @@ fn random_entries_meet_every_answer() {
         "Granted(0)",
         "Granted(some)",
         "Invalid",
+        "MapConflict",
+        "MapFinished",
+        "MapIncomplete",
+        "Mapped(false)",
+        "Mapped(true)",
         "NotRedrivable(Cancelled)",
         "NotRedrivable(Completed)",
         "NotRedrivable(Queued)",
@@ -476,10 +577,12 @@ fn random_entries_meet_every_answer() {
         "Registered",
         "Released",
         "StaleLease",
+        "Stored",
         "Submitted(0)",
         "Submitted(some)",
         "TaskConflict",
         "UnknownFunction",
+        "UnknownMap",
         "UnknownTask",
         "WillRetry",
     ];
@@ -501,6 +604,8 @@ fn kind_of_answer(reply: &Reply) -> String {
         Ok(Accepted::Expired(count)) => format!("Expired({})", some(*count as usize)),
         Ok(Accepted::Forgotten(count)) => format!("Forgotten({})", some(*count as usize)),
         Ok(Accepted::Redriven { created }) => format!("Redriven({created})"),
+        Ok(Accepted::Stored) => "Stored".to_owned(),
+        Ok(Accepted::Mapped { created, .. }) => format!("Mapped({created})"),
         Err(Rejection::UnknownFunction(_)) => "UnknownFunction".to_owned(),
         Err(Rejection::UnknownTask(_)) => "UnknownTask".to_owned(),
         Err(Rejection::FunctionConflict(_)) => "FunctionConflict".to_owned(),
@@ -510,5 +615,9 @@ fn kind_of_answer(reply: &Reply) -> String {
         Err(Rejection::OverLimit { .. }) => "OverLimit".to_owned(),
         Err(Rejection::Invalid(_)) => "Invalid".to_owned(),
         Err(Rejection::NotRedrivable { status, .. }) => format!("NotRedrivable({status:?})"),
+        Err(Rejection::UnknownMap(_)) => "UnknownMap".to_owned(),
+        Err(Rejection::MapConflict(_)) => "MapConflict".to_owned(),
+        Err(Rejection::MapIncomplete { .. }) => "MapIncomplete".to_owned(),
+        Err(Rejection::MapFinished(_)) => "MapFinished".to_owned(),
     }
 }

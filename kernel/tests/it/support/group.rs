@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use raftwork_kernel::{
-    Applied, Change, Entry, Function, FunctionId, Output, Record, Rows, Rules, State, Task, TaskId, TaskRow,
-    Token, decode, encode,
+    Applied, Change, Entry, Function, FunctionId, MapId, MapRow, MapStanding, Output, Piece, Record, Rows,
+    Rules, State, Task, TaskId, TaskRow, Token, Upload, decode, encode,
 };
 
 /// The rows that a node keeps on disk, as plain maps.
@@ -17,6 +17,10 @@ pub(crate) struct Store {
     pub(crate) records: BTreeMap<TaskId, Record>,
     pub(crate) rules: BTreeMap<TaskId, Rules>,
     pub(crate) outputs: BTreeMap<(TaskId, Token), Output>,
+    pub(crate) maps: BTreeMap<MapId, MapRow>,
+    pub(crate) map_standings: BTreeMap<MapId, MapStanding>,
+    pub(crate) uploads: BTreeMap<MapId, Upload>,
+    pub(crate) pieces: BTreeMap<(MapId, u32), Piece>,
 }
 
 impl Rows for Store {
@@ -35,13 +39,36 @@ impl Rows for Store {
     fn rules(&self, id: &TaskId) -> Option<Rules> {
         self.rules.get(id).cloned()
     }
+
+    fn map(&self, id: &MapId) -> Option<(MapRow, MapStanding)> {
+        Some((self.maps.get(id)?.clone(), self.map_standings.get(id)?.clone()))
+    }
+
+    fn live_maps(&self) -> Vec<(MapId, MapRow, MapStanding)> {
+        let live = self.map_standings.iter().rev().filter(|(_, standing)| standing.finished.is_none());
+        live.map(|(id, standing)| (*id, through_disk(&self.maps[id]), through_disk(standing))).collect()
+    }
+
+    fn uploads(&self) -> Vec<(MapId, Upload)> {
+        self.uploads.iter().rev().map(|(id, upload)| (*id, through_disk(upload))).collect()
+    }
+
+    fn piece(&self, map: &MapId, index: u32) -> Option<Piece> {
+        self.pieces.get(&(*map, index)).map(through_disk)
+    }
+}
+
+fn through_disk<T: serde::Serialize + serde::de::DeserializeOwned>(value: &T) -> T {
+    decode("row", &encode(value)).expect("a row survives the disk")
 }
 
 impl Store {
     /// Writes the changes of one entry; panics when one of them breaks a promise of [`Change`].
     fn write(&mut self, changes: &[Change]) {
         let mut live_written = BTreeSet::new();
+        let mut maps_written = BTreeSet::new();
         for change in changes {
+            self.write_map(change, &mut maps_written);
             match change.clone() {
                 Change::PutFunction { id, function, code } => {
                     assert_eq!(
@@ -71,6 +98,13 @@ impl Store {
                 Change::PutOutput { task, token, output } => {
                     self.outputs.insert((task, token), output);
                 }
+                Change::PutUpload { .. }
+                | Change::DeleteUpload { .. }
+                | Change::PutPiece { .. }
+                | Change::DeletePieces { .. }
+                | Change::PutMap { .. }
+                | Change::PutMapStanding { .. }
+                | Change::ForgetMap { .. } => {}
                 Change::Forget { id, row, record, ruled } => {
                     assert_eq!(
                         self.rules.remove(&id).is_some(),
@@ -80,6 +114,48 @@ impl Store {
                     self.forget(id, &row, &record);
                 }
             }
+        }
+    }
+
+    /// Writes a change that is about a map; others are none of its business.
+    fn write_map(&mut self, change: &Change, written: &mut BTreeSet<MapId>) {
+        match change.clone() {
+            Change::PutUpload { id, upload } => {
+                assert!(written.insert(id), "{id} was written twice in one entry");
+                self.uploads.insert(id, upload);
+            }
+            Change::DeleteUpload { id } => drop(self.uploads.remove(&id)),
+            Change::PutPiece { map, index, piece } => {
+                let before = self.pieces.insert((map, index), piece);
+                assert_eq!(before, None, "piece {index} of {map} was written twice");
+            }
+            Change::DeletePieces { map, from, to } => {
+                for index in from..to {
+                    self.pieces.remove(&(map, index));
+                }
+            }
+            Change::PutMap { id, row } => {
+                assert_eq!(self.maps.insert(id, row), None, "{id} was accepted twice");
+            }
+            Change::PutMapStanding { id, standing } => {
+                assert!(written.insert(id), "{id} was written twice in one entry");
+                self.map_standings.insert(id, standing);
+            }
+            Change::ForgetMap { id, expires } => {
+                let standing = self.map_standings.remove(&id).and_then(|standing| standing.finished);
+                assert_eq!(standing.map(|finished| finished.expires), Some(expires), "{id}");
+                assert!(self.maps.remove(&id).is_some(), "{id} was forgotten twice");
+                // Another may be made under its id.
+                written.remove(&id);
+            }
+            Change::PutFunction { .. }
+            | Change::PutTask { .. }
+            | Change::PutRules { .. }
+            | Change::PutLive { .. }
+            | Change::DeleteLive { .. }
+            | Change::PutRecord { .. }
+            | Change::PutOutput { .. }
+            | Change::Forget { .. } => {}
         }
     }
 
@@ -131,7 +207,25 @@ impl Group {
             assert!(task.is_none_or(|task| task.seq == row.seq), "{id} stands in two places");
         }
         assert!(self.store.rules.keys().all(|id| self.store.tasks.contains_key(id)), "rules of no task");
+        self.check_maps();
         let rows = self.store.tasks.len();
         assert_eq!(rows, self.state.live_len() + self.store.records.len(), "a task has no row");
+    }
+
+    fn check_maps(&self) {
+        let live = self.state.maps().map(|(id, row, standing)| (id, row.clone(), standing.clone()));
+        let mut rows = self.store.live_maps();
+        rows.reverse();
+        assert!(live.eq(rows), "the rows of maps are not the maps that live");
+        let uploads = self.state.uploads().map(|(id, upload)| (id, upload.clone()));
+        assert!(uploads.eq(self.store.uploads.clone()), "the rows of uploads are not the uploads");
+        assert!(self.store.maps.keys().eq(self.store.map_standings.keys()), "a map stands nowhere");
+        for (map, index) in self.store.pieces.keys() {
+            let is_sent = self.store.uploads.get(map).is_some_and(|upload| upload.pieces.contains_key(index));
+            let is_live = self.state.map(map).is_some_and(|(row, standing)| {
+                row.piece_of(standing.next).is_some_and(|(next, _)| *index >= next)
+            });
+            assert_ne!(is_sent, is_live, "piece {index} of {map} is of no use");
+        }
     }
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use raftwork_kernel::{FunctionId, LeaseRef, RequestId, TaskId, Token, WorkerId};
+use raftwork_kernel::{FunctionId, LeaseRef, MapId, RequestId, TaskId, Token, WorkerId};
 use uuid::Uuid;
 
 /// A name of up to 15 letters, as in `a`, `w1` or `tile-17`.
@@ -11,8 +11,14 @@ use uuid::Uuid;
 pub(crate) struct Name(pub(crate) String);
 
 impl Name {
+    /// A task; `m.0` is the first item of the map `m`.
     pub(crate) fn task(&self) -> TaskId {
-        self.uuid().into()
+        let item = self.0.split_once('.').and_then(|(map, index)| Some((map, index.parse().ok()?)));
+        item.map_or_else(|| self.uuid().into(), |(map, index)| Self(map.to_owned()).map().item(index))
+    }
+
+    pub(crate) fn map(&self) -> MapId {
+        MapId::from_u128(self.uuid().as_u128() << 32)
     }
 
     pub(crate) fn function(&self) -> FunctionId {
@@ -44,6 +50,13 @@ impl FromStr for Name {
 
 /// The name behind an id.
 pub(crate) fn name_of(uuid: Uuid) -> String {
+    // Letters are above 0x1f, so that no name looks like a place.
+    if let Some((map, index)) = TaskId::from(uuid).as_item()
+        && map.as_uuid() != Uuid::nil()
+        && index < 0x1f00_0000
+    {
+        return format!("{}.{index}", name_of(map.as_uuid()));
+    }
     uuid.as_bytes().iter().filter(|byte| **byte != 0).map(|byte| char::from(*byte)).collect()
 }
 

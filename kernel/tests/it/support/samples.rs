@@ -2,14 +2,16 @@
 
 use bytes::Bytes;
 use raftwork_kernel::{
-    Accepted, Acquire, AcquireWith, Cancel, CodeHash, Command, Complete, Counters, Deadlines, Entry, Expire,
-    Extend, Fail, FailureKind, Forget, Function, FunctionId, FunctionSpec, Grant, Language, Lease, LeaseRef,
-    LogTime, Millis, Outcome, Output, Phase, PythonVersion, Record, Redrive, Register, Rejection, Release,
-    Reply, RequestId, RetryPolicy, Rule, Rules, Scalars, Seq, Status, Submit, SubmitUnder, Tags, Task,
-    TaskError, TaskId, TaskOptions, TaskRow, Token, WallTime, WorkerId,
+    Accepted, Acquire, AcquireWith, Cancel, CancelMap, CodeHash, Command, Complete, Counters, Deadlines,
+    Ended, Entry, Expire, Extend, Fail, FailureKind, Forget, Function, FunctionId, FunctionSpec, Grant,
+    Language, Lease, LeaseRef, LogTime, Map, MapFinished, MapId, MapRow, MapStanding, Millis, Outcome,
+    Output, Pack, Phase, Piece, PythonVersion, Record, Redrive, Register, Rejection, Release, Reply,
+    RequestId, RetryPolicy, Rule, Rules, Scalars, Seq, Status, Store, Submit, SubmitUnder, Tags, Task,
+    TaskError, TaskId, TaskOptions, TaskRow, Token, Upload, WallTime, WorkerId,
 };
 
 const TASK: TaskId = TaskId::from_u128(0x0190_a5e4_7c3b_7cc1_8a54_2f6a_5d1b_9c3e);
+const MAP: MapId = MapId::from_u128(0x0190_a5e4_7c3b_7cc1_8a54_2f6a_0000_0000);
 const FUNCTION: FunctionId = FunctionId::from_u128(0xf1);
 const WORKER: WorkerId = WorkerId::from_u128(0xa1);
 const REQUEST: RequestId = RequestId::from_u128(0xe1);
@@ -63,7 +65,62 @@ pub(crate) fn later_commands() -> Vec<Command> {
         Command::SubmitUnder(SubmitUnder { submit, rules: rules() }),
         Command::AcquireWith(AcquireWith { acquire, tags: tags() }),
         Command::Redrive(Redrive { task: TASK, into: TaskId::from_u128(2) }),
+        Command::Store(Store { map: MAP, index: 7, piece: piece() }),
+        Command::Map(Map {
+            map: MAP,
+            function: FUNCTION,
+            options: options(),
+            rules: rules(),
+            pieces: 300,
+            digest: [9; 32],
+        }),
+        Command::CancelMap(CancelMap { map: MAP }),
     ]
+}
+
+pub(crate) fn piece() -> Piece {
+    Piece(vec![
+        Pack::Each(vec![bytes(b"arguments"), Bytes::new()]),
+        Pack::Numbered { head: bytes(b"head"), tail: bytes(b"tail"), count: 300 },
+    ])
+}
+
+pub(crate) fn map_row() -> MapRow {
+    MapRow {
+        function: FUNCTION,
+        options: options(),
+        rules: rules(),
+        pieces: vec![1, 300, 70_000],
+        digest: [9; 32],
+        seq: Seq(1_000_000),
+        submitted_wall: WallTime(1_795_000_000_000),
+        begins: LogTime(123_456),
+        python: Some(PYTHON),
+        retention: Millis(86_400_000),
+    }
+}
+
+pub(crate) fn map_standings() -> Vec<MapStanding> {
+    let ended = Ended { completed: 1_000, failed: 2, parked: 3, cancelled: 400 };
+    let finished = MapFinished { wall: WallTime(1_795_000_000_000), expires: LogTime(86_523_456) };
+    let live = MapStanding { next: 70_000, ended, ahead: [70_001, 70_002].into(), ..MapStanding::default() };
+    let ended = MapStanding {
+        cancelled_from: Some(70_000),
+        finished: Some(finished),
+        ahead: [].into(),
+        ..live.clone()
+    };
+    vec![live, ended]
+}
+
+pub(crate) fn upload() -> Upload {
+    Upload { pieces: [(0, 300), (7, 70_000)].into(), expires: LogTime(123_456) }
+}
+
+pub(crate) fn later_replies() -> Vec<Reply> {
+    let redriven = [true, false].map(|created| Ok(Accepted::Redriven { created }));
+    let mapped = [true, false].map(|created| Ok(Accepted::Mapped { items: 1_000_000, created }));
+    redriven.into_iter().chain([Ok(Accepted::Stored)]).chain(mapped).collect()
 }
 
 pub(crate) fn rules() -> Rules {
@@ -83,11 +140,11 @@ pub(crate) fn later_rejections() -> Vec<Rejection> {
     vec![
         Rejection::Invalid("'a b' is no tag".to_owned()),
         Rejection::NotRedrivable { task: TASK, status: Status::Running },
+        Rejection::UnknownMap(MAP),
+        Rejection::MapConflict(MAP),
+        Rejection::MapIncomplete { map: MAP, piece: 7 },
+        Rejection::MapFinished(MAP),
     ]
-}
-
-pub(crate) fn later_replies() -> Vec<Reply> {
-    [true, false].map(|created| Ok(Accepted::Redriven { created })).into()
 }
 
 fn bases() -> Vec<String> {

@@ -3,8 +3,8 @@
 use std::fmt::Display;
 
 use raftwork_kernel::{
-    Accepted, Change, Counters, Event, FailureKind, Grant, LeaseRef, LogTime, Outcome, Phase, Record, Reply,
-    State, Status, Task, TaskId, Token, WorkerId,
+    Accepted, Change, Counters, Event, FailureKind, Grant, LeaseRef, LogTime, MapId, Outcome, Phase, Record,
+    Reply, Rows, State, Status, Task, TaskId, Token, Unborn, WorkerId,
 };
 
 use super::group::Group;
@@ -33,6 +33,9 @@ fn accepted(accepted: &Accepted) -> String {
         Accepted::Forgotten(count) => format!("forgot {count}"),
         Accepted::Redriven { created: true } => "redriven".to_owned(),
         Accepted::Redriven { created: false } => "redriven before".to_owned(),
+        Accepted::Stored => "stored".to_owned(),
+        Accepted::Mapped { items, created: true } => format!("mapped: {items} items"),
+        Accepted::Mapped { items, created: false } => format!("mapped before: {items} items"),
     }
 }
 
@@ -47,6 +50,7 @@ pub(crate) fn event(event: &Event) -> String {
         Event::Revoked { task, token, worker } => {
             format!("{} must stop {}", worker_name(*worker), lease(*task, *token))
         }
+        Event::MapFinished { map } => format!("map {} has ended", name_of(map.as_uuid())),
     }
 }
 
@@ -60,6 +64,15 @@ pub(crate) fn change(change: &Change) -> String {
         Change::PutRecord { id, .. } => format!("put record {}", name(*id)),
         Change::PutOutput { task, token, .. } => format!("put output {}", lease(*task, *token)),
         Change::Forget { id, .. } => format!("forget {}", name(*id)),
+        Change::PutUpload { id, .. } => format!("put upload {}", name_of(id.as_uuid())),
+        Change::DeleteUpload { id } => format!("delete upload {}", name_of(id.as_uuid())),
+        Change::PutPiece { map, index, .. } => format!("put piece {index} of {}", name_of(map.as_uuid())),
+        Change::DeletePieces { map, from, to } => {
+            format!("delete pieces {from} to {to} of {}", name_of(map.as_uuid()))
+        }
+        Change::PutMap { id, .. } => format!("put map {}", name_of(id.as_uuid())),
+        Change::PutMapStanding { id, .. } => format!("put map standing {}", name_of(id.as_uuid())),
+        Change::ForgetMap { id, .. } => format!("forget map {}", name_of(id.as_uuid())),
     }
 }
 
@@ -68,7 +81,7 @@ pub(crate) fn standing(group: &Group, id: TaskId) -> String {
     let mut lines = vec![match (group.state.task(&id), group.store.records.get(&id)) {
         (Some(task), _) => format!("{}: {}", name(id), live(&group.state, id, &task)),
         (None, Some(record)) => format!("{}: {}", name(id), ended(record)),
-        (None, None) => format!("{}: unknown", name(id)),
+        (None, None) => format!("{}: {}", name(id), unborn(group, id)),
     }];
     for ((task, token), output) in group.store.outputs.range((id, Token(0))..=(id, Token(u64::MAX))) {
         lines.push(format!(
@@ -79,6 +92,51 @@ pub(crate) fn standing(group: &Group, id: TaskId) -> String {
         ));
     }
     lines.join("\n")
+}
+
+fn unborn(group: &Group, id: TaskId) -> &'static str {
+    let unborn = id.as_item().and_then(|(map, index)| {
+        let (row, standing) = group.store.map(&map)?;
+        standing.unborn(&row, index)
+    });
+    match unborn {
+        Some(Unborn::Queued) => "an item whose turn comes",
+        Some(Unborn::Cancelled(_)) => "an item that was cancelled before its turn",
+        None => "unknown",
+    }
+}
+
+/// Where a map stands.
+pub(crate) fn map(group: &Group, id: MapId) -> String {
+    let name = name_of(id.as_uuid());
+    let Some((row, standing)) = group.store.map(&id) else {
+        let upload = group.state.uploads().find(|(upload, _)| *upload == id);
+        return upload.map_or_else(
+            || format!("map {name}: unknown"),
+            |(_, upload)| {
+                format!(
+                    "map {name}: being sent, pieces {:?}, kept until {}",
+                    upload.pieces,
+                    moment(upload.expires)
+                )
+            },
+        );
+    };
+    let ended = standing.ended;
+    let live = group.state.maps().find(|(map, ..)| *map == id).is_some();
+    let mut text = format!(
+        "map {name}: {} of {} items had their turn; {} completed, {} failed, {} parked, {} cancelled",
+        standing.next,
+        row.items(),
+        ended.completed,
+        ended.failed,
+        ended.parked,
+        ended.cancelled
+    );
+    let kept = standing.finished.map(|finished| format!("; kept until {}", moment(finished.expires)));
+    assert!(live || kept.is_some(), "a map that has not ended lives");
+    text += &kept.unwrap_or_default();
+    text
 }
 
 fn live(state: &State, id: TaskId, task: &Task) -> String {

@@ -1,8 +1,8 @@
 //! Entries written as a script: what a failed random test prints, ready to become a file in `tests/scripts`.
 
 use raftwork_kernel::{
-    Acquire, Command, Entry, Fail, FailureKind, LeaseRef, Millis, PythonVersion, Register, Rule, Rules,
-    Submit, Tags,
+    Acquire, Command, Entry, Fail, FailureKind, LeaseRef, Map, MapId, Millis, Pack, PythonVersion, Register,
+    Rule, Rules, Store, Submit, Tags,
 };
 
 use super::names::{Lease, Span, name_of};
@@ -34,12 +34,18 @@ fn command(command: &Command) -> String {
         Command::Cancel(command) => format!("cancel {}", speech::name(command.task)),
         Command::Expire(command) => expire(&command.leases),
         Command::Forget(command) => {
-            let tasks: Vec<_> = command.tasks.iter().map(|task| speech::name(*task)).collect();
-            format!("forget {}", tasks.join(" "))
+            let named = command.tasks.iter().map(|task| {
+                let map = MapId::of(task.as_uuid()).as_uuid() == task.as_uuid();
+                format!("{}{}", if map { "map=" } else { "" }, speech::name(*task))
+            });
+            format!("forget {}", named.collect::<Vec<_>>().join(" "))
         }
         Command::Redrive(command) => {
             format!("redrive {} {}", speech::name(command.task), speech::name(command.into))
         }
+        Command::Store(command) => store(command),
+        Command::Map(command) => map(command),
+        Command::CancelMap(command) => format!("cancel_map {}", name_of(command.map.as_uuid())),
     }
 }
 
@@ -73,6 +79,32 @@ fn submit(command: &Submit) -> String {
         Span(options.delay.0),
         run(options.run_max),
         python(options.python)
+    )
+}
+
+fn store(command: &Store) -> String {
+    let packs = command.piece.0.iter().map(|pack| match pack {
+        Pack::Each(items) => {
+            speech::list(items.iter().map(|args| String::from_utf8_lossy(args).into_owned()))
+                .replace(", ", " ")
+        }
+        Pack::Numbered { count, .. } => format!("numbered={count}"),
+    });
+    let packs: Vec<_> = packs.collect();
+    format!("store {} {} {}", name_of(command.map.as_uuid()), command.index, packs.join(" "))
+}
+
+fn map(command: &Map) -> String {
+    let options = &command.options;
+    format!(
+        "map {} fn={} pieces={} digest={} priority={} delay={}{}",
+        name_of(command.map.as_uuid()),
+        name_of(command.function.as_uuid()),
+        command.pieces,
+        command.digest[0],
+        options.priority,
+        Span(options.delay.0),
+        rules(&command.rules)
     )
 }
 

@@ -28,11 +28,19 @@ pub(super) enum Column {
     Progress,
     /// Task id -> the rules under which it was submitted, if there were any.
     Rules,
+    /// Map id -> map row.
+    Maps,
+    /// Map id -> where it stands.
+    MapStandings,
+    /// Map id -> what is there of a map that is being sent.
+    Uploads,
+    /// Map id, place -> items of a map that have not become tasks.
+    Pieces,
 }
 
 impl Column {
     /// Every column family, in the order in which the digest reads them.
-    pub(super) const ALL: [Self; 10] = [
+    pub(super) const ALL: [Self; 14] = [
         Self::Functions,
         Self::Code,
         Self::Tasks,
@@ -43,6 +51,10 @@ impl Column {
         Self::ByExpiry,
         Self::Progress,
         Self::Rules,
+        Self::Maps,
+        Self::MapStandings,
+        Self::Uploads,
+        Self::Pieces,
     ];
 
     pub(super) const fn name(self) -> &'static str {
@@ -57,6 +69,10 @@ impl Column {
             Self::ByExpiry => "by_expiry",
             Self::Progress => "progress",
             Self::Rules => "rules",
+            Self::Maps => "maps",
+            Self::MapStandings => "map_standings",
+            Self::Uploads => "uploads",
+            Self::Pieces => "pieces",
         }
     }
 

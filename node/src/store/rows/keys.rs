@@ -1,6 +1,6 @@
 //! Every key of the row store. Numbers are big endian, so that the order of keys is the order of what they name.
 
-use raftwork_kernel::{LogTime, Seq, TaskId, Token};
+use raftwork_kernel::{LogTime, MapId, Seq, TaskId, Token};
 
 pub(super) fn output(task: TaskId, token: Token) -> [u8; 24] {
     joined(task.as_bytes(), &token.0.to_be_bytes())
@@ -12,6 +12,10 @@ pub(super) fn seq(seq: Seq) -> [u8; 8] {
 
 pub(super) fn expiry(expires: LogTime, task: TaskId) -> [u8; 24] {
     joined(&expires.0.to_be_bytes(), task.as_bytes())
+}
+
+pub(super) fn piece(map: MapId, index: u32) -> [u8; 20] {
+    joined(map.as_bytes(), &index.to_be_bytes())
 }
 
 /// The log time and the task of an expiry key.
@@ -41,6 +45,7 @@ mod tests {
         let task = TaskId::from_u128(7);
         assert!(expiry(LogTime(255), task) < expiry(LogTime(256), TaskId::from_u128(0)));
         assert!(output(task, Token(255)) < output(task, Token(256)));
+        assert!(piece(MapId::from_u128(7), 255) < piece(MapId::from_u128(7), 256));
         assert_eq!(parse_expiry(&expiry(LogTime(9), task)), Some((LogTime(9), task)));
         assert_eq!(parse_output_token(&output(task, Token(9))), Some(Token(9)));
     }

@@ -7,6 +7,7 @@
 pub(in crate::store) mod columns;
 mod digest;
 mod keys;
+mod maps;
 mod pages;
 mod progress;
 
@@ -16,8 +17,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use raftwork_kernel::mutants::mutant;
 use raftwork_kernel::{
-    Change, Function, FunctionId, Output, Record, Rows, Rules, Scalars, State, Task, TaskId, TaskRow, Token,
-    decode, encode,
+    Change, Function, FunctionId, MapId, MapRow, MapStanding, Output, Piece, Record, Rows, Rules, Scalars,
+    State, Task, TaskId, TaskRow, Token, Upload, decode, encode,
 };
 use serde::de::DeserializeOwned;
 
@@ -175,6 +176,13 @@ impl RowStore {
 
     fn stage(&self, batch: &mut dyn Batch, change: &Change) {
         match change {
+            Change::PutUpload { .. }
+            | Change::DeleteUpload { .. }
+            | Change::PutPiece { .. }
+            | Change::DeletePieces { .. }
+            | Change::PutMap { .. }
+            | Change::PutMapStanding { .. }
+            | Change::ForgetMap { .. } => Self::stage_map(batch, change),
             Change::PutFunction { id, function, code } => {
                 put(batch, Column::Functions, id.as_bytes(), &encode(function));
                 put(batch, Column::Code, id.as_bytes(), code);
@@ -291,5 +299,21 @@ impl Rows for RowStore {
 
     fn rules(&self, id: &TaskId) -> Option<Rules> {
         self.row(Column::Rules, "rules", id.as_bytes())
+    }
+
+    fn map(&self, id: &MapId) -> Option<(MapRow, MapStanding)> {
+        Some((self.map_row(id)?, self.map_standing(id)?))
+    }
+
+    fn live_maps(&self) -> Vec<(MapId, MapRow, MapStanding)> {
+        self.maps_that_live()
+    }
+
+    fn uploads(&self) -> Vec<(MapId, Upload)> {
+        self.all_uploads()
+    }
+
+    fn piece(&self, map: &MapId, index: u32) -> Option<Piece> {
+        self.piece_row(map, index)
     }
 }

@@ -45,7 +45,7 @@ impl RowStore {
             .collect()
     }
 
-    fn scan_back<const N: usize>(
+    pub(super) fn scan_back<const N: usize>(
         &self,
         column: Column,
         last: [u8; N],
