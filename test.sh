@@ -22,6 +22,7 @@ steps=(
   "local    full   local mode runs a function"
   "push     full   a short run of faults, workers in push mode"
   "pull     full   a short run of faults, workers in pull mode"
+  "checks   full   the checkers are silent over a million right operations"
   "chaos    full   every fault that needs no root, on a cluster of its own"
   "sims     full   simulated clusters survive their faults, the same way every time"
   "mutants  full   some planted bugs are caught in simulations"
@@ -56,6 +57,7 @@ step_pull() { on_cluster pull 2 3 break_things; }
 break_things() {
   "$root/target/debug/raftwork-chaos" attach --break workers,leader,all-workers,all-nodes --rounds 1 --period 2s --folder seen
 }
+step_checks() { cargo test --locked --workspace --test it -- --ignored a_million_operations; }
 step_chaos() {
   local folder
   folder="$(mktemp -d)"

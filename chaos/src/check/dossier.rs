@@ -144,6 +144,16 @@ pub(crate) struct Fact {
 }
 
 impl Dossier {
+    /// Adds a deed. Deeds are most of what is held of a long run, so room for more is made in small steps.
+    pub(crate) fn add(&mut self, deed: Deed) {
+        /// Most tasks know about so many at a time.
+        const STEP: usize = 2;
+        if self.deeds.len() == self.deeds.capacity() {
+            self.deeds.reserve_exact(STEP.max(self.deeds.len() / 2));
+        }
+        self.deeds.push(deed);
+    }
+
     /// What linearizable readers saw, with the deed.
     pub(crate) fn sights(&self) -> impl Iterator<Item = (&Deed, Sight)> {
         self.deeds.iter().filter_map(|deed| match deed.saw {

@@ -122,10 +122,30 @@ struct Open {
     invoke: Invoke,
 }
 
+/// Numbers of operations that were seen. They count up from 1 in a history of ours; what comes out of order is remembered one
+/// by one.
+#[derive(Default)]
+struct Numbers {
+    /// All up to this one were.
+    all_to: u64,
+    beyond: BTreeSet<u64>,
+}
+
+impl Numbers {
+    /// False if this one was seen before.
+    fn take(&mut self, number: u64) -> bool {
+        let is_new = number > self.all_to && self.beyond.insert(number);
+        while self.beyond.remove(&(self.all_to + 1)) {
+            self.all_to += 1;
+        }
+        is_new
+    }
+}
+
 struct Gatherer {
     evidence: Evidence,
     open: HashMap<u64, Open>,
-    last_op: BTreeSet<u64>,
+    numbers: Numbers,
     busy: HashMap<u64, u64>,
     retired: BTreeSet<u64>,
     /// First acquire under each request id.
@@ -153,7 +173,7 @@ impl Gatherer {
         Self {
             evidence,
             open: HashMap::new(),
-            last_op: BTreeSet::new(),
+            numbers: Numbers::default(),
             busy: HashMap::new(),
             retired: BTreeSet::new(),
             requests: HashMap::new(),
@@ -183,11 +203,9 @@ impl Gatherer {
 
     fn invoke(&mut self, at: u64, invoke: Invoke) -> Result<(), String> {
         let Invoke { op, process, .. } = invoke;
-        // Numbers count up from 1 in a history of ours; what comes out of order is remembered one by one.
-        if self.last_op.contains(&op) {
+        if !self.numbers.take(op) {
             return Err(format!("operation {op} is invoked a second time"));
         }
-        self.last_op.insert(op);
         if self.retired.contains(&process) {
             return Err(format!("process {process} asks again after an unknown outcome"));
         }
@@ -249,7 +267,7 @@ impl Gatherer {
                 for item in items {
                     let request = request_of(*function, options, item.args);
                     let act = Act::Submit { request, delay_ms: options.delay_ms() };
-                    self.dossier(item.task).deeds.push(deed(act));
+                    self.dossier(item.task).add(deed(act));
                 }
                 if let Some(key) = key {
                     let keyed = keyed(&deed(Act::Cancel), *function, options, items, known);
@@ -261,25 +279,25 @@ impl Gatherer {
                 if let Some(Outcome::Ok(Reply::Granted { grants })) = known {
                     for grant in grants {
                         let act = Act::Grant { token: grant.token.0, attempt: grant.attempt };
-                        self.dossier(grant.task).deeds.push(Deed { from, ..deed(act) });
+                        self.dossier(grant.task).add(Deed { from, ..deed(act) });
                     }
                 }
             }
             Call::Extend { task, token, .. } => {
-                self.dossier(*task).deeds.push(deed(Act::Extend { token: token.0 }));
+                self.dossier(*task).add(deed(Act::Extend { token: token.0 }));
             }
             Call::Complete { task, token, result } => {
-                self.dossier(*task).deeds.push(deed(Act::Complete { token: token.0, result: *result }));
+                self.dossier(*task).add(deed(Act::Complete { token: token.0, result: *result }));
             }
             Call::Fail { task, token, .. } => {
-                self.dossier(*task).deeds.push(deed(Act::Fail { token: token.0 }));
+                self.dossier(*task).add(deed(Act::Fail { token: token.0 }));
             }
             Call::Release { task, token } => {
-                self.dossier(*task).deeds.push(deed(Act::Release { token: token.0 }));
+                self.dossier(*task).add(deed(Act::Release { token: token.0 }));
             }
-            Call::Cancel { task } => self.dossier(*task).deeds.push(deed(Act::Cancel)),
+            Call::Cancel { task } => self.dossier(*task).add(deed(Act::Cancel)),
             Call::Status { task, stale } | Call::Result { task, stale } if known.is_some() => {
-                self.dossier(*task).deeds.push(deed(Act::Read { stale: *stale, index }));
+                self.dossier(*task).add(deed(Act::Read { stale: *stale, index }));
             }
             Call::Register { .. }
             | Call::Start { .. }
@@ -385,4 +403,17 @@ fn what_was_seen(call: &Call, outcome: Option<&Outcome>) -> Result<Saw, String> 
             return Err(format!("{reply:?} is no answer to {}", call.name()));
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_is_taken_once_whatever_the_order() {
+        let mut numbers = Numbers::default();
+        let taken = [2, 1, 2, 5, 3, 4, 1, 5, 6].map(|number| numbers.take(number));
+        assert_eq!(taken, [true, true, false, true, true, true, false, false, true]);
+        assert_eq!((numbers.all_to, numbers.beyond.len()), (6, 0));
+    }
 }

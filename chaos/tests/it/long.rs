@@ -145,7 +145,7 @@ fn a_clean_history_of_50_000_operations_is_silent() {
 }
 
 #[test]
-#[ignore = "takes a minute: run it alone after a change of the checkers"]
+#[ignore = "measures the memory of its process, and must be alone in it: test.sh runs it so"]
 fn a_clean_history_of_a_million_operations_is_silent_in_bounded_memory() {
     is_silent(200_000);
     // The file would have more than 700 MB, and its lines several times that in memory.
