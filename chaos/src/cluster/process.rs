@@ -5,12 +5,16 @@ use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::process::{Child, Command};
+use tokio::time::{Instant, sleep};
 
 /// How long a process that was asked to end may take: a hand-over, requests under way, a flush.
 const STOP_PATIENCE: Duration = Duration::from_secs(20);
+
+/// How long a process may take to stand still: its threads are told at once.
+const FREEZE_PATIENCE: Duration = Duration::from_secs(5);
 
 /// How to start a process.
 #[derive(Debug, Clone)]
@@ -156,6 +160,23 @@ impl Process {
         Ok(())
     }
 
+    /// `SIGSTOP`, if it runs, and waits until no thread of it can do anything more but end a system call.
+    ///
+    /// # Errors
+    /// When the system refuses, or it does not stand still.
+    pub(crate) async fn freeze(&mut self) -> anyhow::Result<()> {
+        if !self.is_running()? {
+            return Ok(());
+        }
+        self.pause()?;
+        let deadline = Instant::now() + FREEZE_PATIENCE;
+        while self.pid().is_some_and(is_at_work) {
+            ensure!(Instant::now() < deadline, "{} does not stand still after SIGSTOP", self.recipe.name);
+            sleep(Duration::from_millis(1)).await;
+        }
+        Ok(())
+    }
+
     /// `SIGCONT`, if it was paused.
     ///
     /// # Errors
@@ -175,6 +196,51 @@ impl Process {
     }
 }
 
+/// Whether some thread of a process is neither stopped nor asleep in a system call that no signal ends, which it does not come
+/// back from while it is to stop.
+fn is_at_work(pid: u32) -> bool {
+    let threads = std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    let stat = threads.filter_map(|thread| std::fs::read_to_string(thread.path().join("stat")).ok());
+    // "123 (name) T ...": the name may hold anything.
+    let state = |stat: &String| stat.rsplit_once(") ").and_then(|(_, rest)| rest.chars().next());
+    stat.map(|stat| state(&stat)).any(|state| !matches!(state, Some('T' | 't' | 'D' | 'Z' | 'X')))
+}
+
 fn gone(error: &std::io::Error) -> bool {
     error.kind() == std::io::ErrorKind::InvalidInput
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_frozen_process_does_nothing_until_it_is_resumed() {
+        let folder = tempfile::tempdir().unwrap();
+        let count = "while :; do echo; done".to_owned();
+        let recipe = Recipe {
+            name: "counter".to_owned(),
+            program: "sh".into(),
+            arguments: ["-c".to_owned(), count].map(Into::into).into(),
+            environment: Vec::new(),
+            log: folder.path().join("log"),
+            folder: folder.path().to_owned(),
+        };
+        let mut process = Process::new(recipe);
+        process.freeze().await.unwrap();
+        process.start().unwrap();
+        let written = || std::fs::metadata(folder.path().join("log")).map_or(0, |log| log.len());
+        while written() == 0 {
+            sleep(Duration::from_millis(1)).await;
+        }
+        process.freeze().await.unwrap();
+        let before = written();
+        sleep(Duration::from_millis(20)).await;
+        assert_eq!(written(), before);
+        process.resume().unwrap();
+        while written() == before {
+            sleep(Duration::from_millis(1)).await;
+        }
+        process.kill().await.unwrap();
+    }
 }

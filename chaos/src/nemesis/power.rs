@@ -41,14 +41,16 @@ impl Nemesis for Power {
         async move {
             let cluster = &scene.cluster;
             self.without = if self.all { cluster.ids() } else { vec![draw(random, &cluster.ids())] };
-            // All disks first: within milliseconds of one another, and no process outlives its disk for long.
+            // All at once, as far as that goes. No process outlives the power of its disk: see `Image::cut_power`.
             for id in &self.without {
                 let mut node = cluster.node(*id).await;
                 node.may_end = true;
-                node.image.as_ref().context("the node has no disk of its own")?.cut_power()?;
+                node.process.freeze().await?;
             }
             for id in &self.without {
-                cluster.node(*id).await.process.kill().await?;
+                let mut node = cluster.node(*id).await;
+                node.image.as_ref().context("the node has no disk of its own")?.cut_power()?;
+                node.process.kill().await?;
             }
             Ok(Deed::new(self.without.clone(), format!("no power for {}", named(&self.without))))
         }

@@ -40,6 +40,7 @@ fn installs(log: &Path) -> usize {
 /// What was not synced is gone; then the node starts again, as it must be able to.
 async fn lose_power(node: &mut Node) -> anyhow::Result<()> {
     let image = node.image.as_ref().context("the node has no disk of its own")?;
+    node.process.freeze().await?;
     image.cut_power()?;
     node.process.kill().await?;
     image.restore_power()?;
