@@ -75,11 +75,7 @@ fn an_item_that_ends_after_its_map_was_cancelled_is_noticed() {
     let mut script = accepted();
     script.grant(item(0), 1, 1);
     script.log(LogCommand::CancelMap { map: MAP });
-    script.log(LogCommand::Complete {
-        task: crate::script::task(item(0)),
-        token: Token(1),
-        result: result(item(0)),
-    });
+    script.log(LogCommand::Complete { task: task(item(0)), token: Token(1), result: result(item(0)) });
     script.read(item(0), Status::Completed, 1, 0);
     assert!(close(&mut script).judge().with(Verdict::Violated).count() > 0);
 }
