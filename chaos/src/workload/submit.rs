@@ -241,7 +241,10 @@ async fn submit(caller: &mut Caller, order: &Order) {
     }
     if rand::rng().random_ratio(1, 60) {
         let mut other = order.clone();
-        other.numbers[0] += 1;
+        // All of it: another map is refused as a whole, though some of its items be the same.
+        for number in &mut other.numbers {
+            *number += 1;
+        }
         send(caller, &other).await;
     }
 }
