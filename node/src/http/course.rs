@@ -70,7 +70,7 @@ pub(super) async fn execute_function(
 
 /// Where a task stands.
 #[utoipa::path(
-    get, path = paths::STATUS, tag = "course", params(("task_id" = String, Path, description = "The task")),
+    get, path = paths::STATUS, tag = "course", params(("task_id" = uuid::Uuid, Path, description = "The task")),
     responses((status = 200, description = "Its status", body = TaskStatus), Problems)
 )]
 pub(super) async fn status(State(state): State<AppState>, Id(id): Id<TaskId>) -> ApiResult<Response> {
@@ -81,7 +81,7 @@ pub(super) async fn status(State(state): State<AppState>, Id(id): Id<TaskId>) ->
 
 /// A task's result: the pickled value, the pickled exception of a failed task, or nothing yet.
 #[utoipa::path(
-    get, path = paths::RESULT, tag = "course", params(("task_id" = String, Path, description = "The task")),
+    get, path = paths::RESULT, tag = "course", params(("task_id" = uuid::Uuid, Path, description = "The task")),
     responses((status = 200, description = "Its status, and its result if it has ended", body = TaskResult), Problems)
 )]
 pub(super) async fn result(State(state): State<AppState>, Id(id): Id<TaskId>) -> ApiResult<Response> {

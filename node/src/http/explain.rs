@@ -23,7 +23,7 @@ const AHEAD_MAX: usize = 10_000;
 /// Why a task does not run, or what became of it.
 #[utoipa::path(
     get, path = paths::TASK_EXPLAIN, tag = "tasks",
-    params(("task_id" = String, Path, description = "The task")),
+    params(("task_id" = uuid::Uuid, Path, description = "The task")),
     responses((status = 200, description = "The reason, for people and for programs", body = Explanation), Problems)
 )]
 pub(super) async fn get(State(state): State<AppState>, Id(id): Id<TaskId>) -> ApiResult<Response> {

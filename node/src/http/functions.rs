@@ -105,7 +105,7 @@ pub(super) async fn register(state: &AppState, ids: &Ids, new: NewCode) -> ApiRe
 /// Register a function: source text with JSON arguments, or a pickle by dill.
 #[utoipa::path(
     post, path = paths::FUNCTIONS, tag = "functions", request_body = NewFunction,
-    params(("Idempotency-Key" = Option<String>, Header, description = "Repeat the request under the same key, and get the same function")),
+    params(("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255, description = "Repeat the request under the same key, and get the same function")),
     responses((status = 201, description = "Registered, durably", body = FunctionInfo), Problems)
 )]
 pub(super) async fn create(
@@ -121,7 +121,7 @@ pub(super) async fn create(
 /// A function.
 #[utoipa::path(
     get, path = paths::FUNCTION, tag = "functions",
-    params(("function_id" = String, Path, description = "The function"), FreshQuery),
+    params(("function_id" = uuid::Uuid, Path, description = "The function"), FreshQuery),
     responses((status = 200, description = "The function", body = FunctionInfo), Problems)
 )]
 pub(super) async fn get(
@@ -139,8 +139,10 @@ pub(super) async fn get(
 /// The code of a function: source text, or the pickle itself.
 #[utoipa::path(
     get, path = paths::FUNCTION_CODE, tag = "functions",
-    params(("function_id" = String, Path, description = "The function"), FreshQuery),
-    responses((status = 200, description = "The code", content_type = "application/octet-stream", body = Vec<u8>), Problems)
+    params(("function_id" = uuid::Uuid, Path, description = "The function"), FreshQuery),
+    responses((status = 200, description = "The code", content(
+        (Vec<u8> = "application/octet-stream"), (String = "text/x-python")
+    )), Problems)
 )]
 pub(super) async fn code(
     State(state): State<AppState>,
@@ -164,6 +166,7 @@ pub(super) async fn code(
 #[into_params(parameter_in = Query)]
 pub(super) struct ListQuery {
     /// Most functions in the answer, 1 to 1000; 100 if left out.
+    #[param(minimum = 1, maximum = 1000)]
     limit: Option<u16>,
     /// `next` of the page before.
     after: Option<String>,

@@ -24,7 +24,7 @@ use crate::replica::Standing;
 /// Submit one function over any number of items. It is accepted as a whole, at once; items become tasks as others end.
 #[utoipa::path(
     post, path = paths::MAPS, tag = "maps", request_body = NewMap,
-    params(("Idempotency-Key" = Option<String>, Header, description = "Repeat the request under the same key, and no second map is made")),
+    params(("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255, description = "Repeat the request under the same key, and no second map is made")),
     responses((status = 201, description = "Accepted, durably", body = MapInfo), Problems)
 )]
 pub(super) async fn create(
@@ -66,7 +66,7 @@ async fn store(state: &AppState, map: MapId, pieces: Vec<Piece>) -> ApiResult<()
 /// A map.
 #[utoipa::path(
     get, path = paths::MAP, tag = "maps",
-    params(("map_id" = String, Path, description = "The map"), ReadQuery),
+    params(("map_id" = uuid::Uuid, Path, description = "The map"), ReadQuery),
     responses((status = 200, description = "Where it stands", body = MapInfo), Problems)
 )]
 pub(super) async fn get(
@@ -85,7 +85,7 @@ pub(super) async fn get(
 /// End all items of a map before they end themselves. Those that have not become tasks never will.
 #[utoipa::path(
     post, path = paths::MAP_CANCEL, tag = "maps",
-    params(("map_id" = String, Path, description = "The map")),
+    params(("map_id" = uuid::Uuid, Path, description = "The map")),
     responses((status = 200, description = "No item of it will start (again)", body = MapInfo), Problems)
 )]
 pub(super) async fn cancel(State(state): State<AppState>, Id(id): Id<MapId>) -> ApiResult<Response> {
@@ -101,6 +101,7 @@ pub(super) async fn cancel(State(state): State<AppState>, Id(id): Id<MapId>) -> 
 #[into_params(parameter_in = Query)]
 pub(super) struct ListQuery {
     /// Most maps in the answer, 1 to 1000; 100 if left out.
+    #[param(minimum = 1, maximum = 1000)]
     limit: Option<u16>,
     /// `next` of the page before.
     after: Option<String>,
@@ -141,6 +142,7 @@ pub(super) struct ResultsQuery {
     #[serde(default)]
     from: u32,
     /// Most items in the answer, 1 to 1000; 100 if left out. With large results there are fewer.
+    #[param(minimum = 1, maximum = 1000)]
     limit: Option<u16>,
     /// How fresh the answer must be.
     #[serde(default)]
@@ -154,7 +156,7 @@ const PAGE_BYTES: usize = 16 << 20;
 /// The items of a map, in order, with the results of those that have ended.
 #[utoipa::path(
     get, path = paths::MAP_RESULTS, tag = "maps",
-    params(("map_id" = String, Path, description = "The map"), ResultsQuery),
+    params(("map_id" = uuid::Uuid, Path, description = "The map"), ResultsQuery),
     responses((status = 200, description = "One page", body = ItemPage), Problems)
 )]
 pub(super) async fn results(

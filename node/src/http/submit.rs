@@ -137,7 +137,7 @@ pub(super) struct WaitQuery {
     post, path = paths::TASKS, tag = "tasks", request_body = NewTask,
     params(
         WaitQuery,
-        ("Idempotency-Key" = Option<String>, Header, description = "Repeat the request under the same key, and no second task is made")
+        ("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255, description = "Repeat the request under the same key, and no second task is made")
     ),
     responses((status = 201, description = "Accepted, durably", body = TaskInfo), Problems)
 )]
@@ -163,7 +163,7 @@ pub(super) async fn one(
 /// Submit many tasks of one function, all or none.
 #[utoipa::path(
     post, path = paths::TASKS_BATCH, tag = "tasks", request_body = NewBatch,
-    params(("Idempotency-Key" = Option<String>, Header, description = "Names every item by its place in the batch")),
+    params(("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255, description = "Names every item by its place in the batch")),
     responses((status = 201, description = "Accepted, durably", body = BatchAccepted), Problems)
 )]
 pub(super) async fn batch(

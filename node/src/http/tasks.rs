@@ -23,7 +23,7 @@ use crate::replica::Standing;
 /// A task.
 #[utoipa::path(
     get, path = paths::TASK, tag = "tasks",
-    params(("task_id" = String, Path, description = "The task"), ReadQuery),
+    params(("task_id" = uuid::Uuid, Path, description = "The task"), ReadQuery),
     responses((status = 200, description = "Where it stands", body = TaskInfo), Problems)
 )]
 pub(super) async fn get(
@@ -42,7 +42,7 @@ pub(super) async fn get(
 /// The result of a task.
 #[utoipa::path(
     get, path = paths::TASK_RESULT, tag = "tasks",
-    params(("task_id" = String, Path, description = "The task"), ReadQuery),
+    params(("task_id" = uuid::Uuid, Path, description = "The task"), ReadQuery),
     responses((status = 200, description = "Its result if it has ended, and its status", body = ResultInfo), Problems)
 )]
 pub(super) async fn result(
@@ -60,7 +60,7 @@ pub(super) async fn result(
 /// What the attempts of a task printed.
 #[utoipa::path(
     get, path = paths::TASK_LOGS, tag = "tasks",
-    params(("task_id" = String, Path, description = "The task"), ReadQuery),
+    params(("task_id" = uuid::Uuid, Path, description = "The task"), ReadQuery),
     responses((status = 200, description = "Output of ended attempts", body = TaskLogs), Problems)
 )]
 pub(super) async fn logs(
@@ -82,7 +82,7 @@ fn attempt_log((token, output): (Token, Output)) -> AttemptLog {
 /// End a task before it ends itself.
 #[utoipa::path(
     post, path = paths::TASK_CANCEL, tag = "tasks",
-    params(("task_id" = String, Path, description = "The task")),
+    params(("task_id" = uuid::Uuid, Path, description = "The task")),
     responses((status = 200, description = "It will never start (again)", body = TaskInfo), Problems)
 )]
 pub(super) async fn cancel(State(state): State<AppState>, Id(id): Id<TaskId>) -> ApiResult<Response> {
@@ -100,7 +100,7 @@ pub(super) async fn cancel(State(state): State<AppState>, Id(id): Id<TaskId>) ->
 /// nothing. The old one stays as it is. Each task has one redrive: a repeat answers with the same new task.
 #[utoipa::path(
     post, path = paths::TASK_REDRIVE, tag = "tasks",
-    params(("task_id" = String, Path, description = "The task that failed")),
+    params(("task_id" = uuid::Uuid, Path, description = "The task that failed")),
     responses((status = 201, description = "The new task, accepted durably", body = TaskInfo), Problems)
 )]
 pub(super) async fn redrive(State(state): State<AppState>, Id(task): Id<TaskId>) -> ApiResult<Response> {
@@ -117,6 +117,7 @@ pub(super) async fn redrive(State(state): State<AppState>, Id(task): Id<TaskId>)
 #[into_params(parameter_in = Query)]
 pub(super) struct ListQuery {
     /// Most tasks in the answer, 1 to 1000; 100 if left out. A page can be shorter and still have a `next`.
+    #[param(minimum = 1, maximum = 1000)]
     limit: Option<u16>,
     /// `next` of the page before.
     after: Option<String>,
@@ -124,6 +125,7 @@ pub(super) struct ListQuery {
     #[param(value_type = Option<String>, example = "failed")]
     status: Option<Status>,
     /// Only tasks of this function.
+    #[param(value_type = Option<uuid::Uuid>)]
     function_id: Option<String>,
     /// How fresh the answer must be.
     #[serde(default)]

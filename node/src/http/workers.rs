@@ -26,7 +26,7 @@ pub(super) async fn list(State(state): State<AppState>) -> ApiResult<Response> {
 /// Let a worker finish what it has and take nothing more.
 #[utoipa::path(
     post, path = paths::WORKER_DRAIN, tag = "workers",
-    params(("worker_id" = String, Path, description = "The worker")),
+    params(("worker_id" = uuid::Uuid, Path, description = "The worker")),
     responses((status = 200, description = "It was told", body = WorkerInfo), Problems)
 )]
 pub(super) async fn drain(State(state): State<AppState>, Id(id): Id<WorkerId>) -> ApiResult<Response> {
