@@ -49,7 +49,8 @@ impl<R: Rows> Transition<'_, R> {
             self.expanded.bytes += args.len();
             self.give_turn(id, &row, &function.spec, args);
             taken += 1;
-            if self.expanded.bytes >= EXPANDED_BYTES_MAX {
+            // It has ended if this item ended at once, and all that come after it were cancelled before.
+            if self.expanded.bytes >= EXPANDED_BYTES_MAX || self.state.maps.get(&id).is_none() {
                 break;
             }
         }

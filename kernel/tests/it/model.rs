@@ -219,9 +219,12 @@ impl Model {
             let most = room.min(256).min(limits::EXPANDED_PER_ENTRY_MAX - self.turns);
             let run: Vec<Bytes> =
                 piece.expect("it has items left").iter().skip(offset).take(most).cloned().collect();
-            self.turns += run.len();
             for args in run {
+                self.turns += 1;
                 self.give_turn(m, args);
+                if !self.maps[m].lives() {
+                    break;
+                }
             }
             self.end_map(m);
         }
