@@ -2,7 +2,7 @@
 
 use raftwork_api::kernel::{MapId, Status, Token};
 use raftwork_chaos::check::Verdict;
-use raftwork_chaos::history::{Call, Fingerprint, LogCommand, Options, Outcome, Reply};
+use raftwork_chaos::history::{Call, Fingerprint, LogCommand, LogItem, Options, Outcome, Refusal, Reply};
 
 use crate::script::{FUNCTION, Script, args, result, task};
 
@@ -43,6 +43,24 @@ fn items_run_in_the_order_of_their_map_and_end_one_by_one() {
     script.grant(item(1), 2, 1).complete(item(1), 2).grant(item(2), 3, 1).complete(item(2), 3);
     // A repeat changes nothing.
     script.log(map()).read_result(item(2), result(item(2)));
+    let violated = close(&mut script).violated();
+    assert_eq!(violated, [], "{:#?}", script.judge().findings);
+}
+
+#[test]
+fn another_map_under_the_same_id_is_refused_for_the_items_that_are_the_same_too() {
+    let mut script = accepted();
+    let LogCommand::Map { map, function, options, pieces, .. } = map() else { unreachable!("it is one") };
+    script.log(LogCommand::Map { map, function, options, pieces, digest: Fingerprint(10) });
+    let other = [args(item(9)), args(item(1)), args(item(2))];
+    let items = (0..).zip(other).map(|(index, args)| LogItem { task: task(item(index)), args }).collect();
+    let results = (0..3).map(|index| result(item(index))).collect();
+    let call = Call::Submit { function: FUNCTION, key: None, options: Options::default(), items, results };
+    script.call(call, Outcome::Refused { code: Refusal::TaskConflict, current: None });
+    for index in 0..3 {
+        let token = u64::try_from(index + 1).expect("a small number");
+        script.grant(item(index), token, 1).complete(item(index), token);
+    }
     let violated = close(&mut script).violated();
     assert_eq!(violated, [], "{:#?}", script.judge().findings);
 }

@@ -86,9 +86,13 @@ impl Model {
             if count == 0 {
                 return;
             }
-            self.maps.turns += count;
             for _ in 0..count {
+                self.maps.turns += 1;
                 self.give_turn(map);
+                // It has ended if this item ended at once, and all that come after it were cancelled before.
+                if self.maps.charts[&map].expires.is_some() {
+                    break;
+                }
             }
         }
     }
@@ -124,15 +128,20 @@ impl Model {
         });
     }
 
-    /// The tasks of the map with their requests, and what the cluster should answer.
+    /// The tasks of the map with their requests, and what the cluster should answer. A map that is refused for another one
+    /// under its id is refused for each of its items, those among them that are the same in both.
     pub(super) fn map(
         &mut self,
         map: MapId,
         request: (FunctionId, Options, u32, Fingerprint),
     ) -> (Vec<(TaskId, Fingerprint)>, Answer) {
         if let Some(chart) = self.maps.charts.get(&map) {
-            let conflict = Err((Refusal::TaskConflict, None));
-            return (Vec::new(), if chart.request == request { Ok(None) } else { conflict });
+            if chart.request == request {
+                return (Vec::new(), Ok(None));
+            }
+            let tasks = (0..chart.items).map(|index| item(map, index));
+            let known = tasks.filter_map(|task| Some((task, self.jobs.get(&task)?.request)));
+            return (known.collect(), Err((Refusal::TaskConflict, None)));
         }
         let (function, options, count, _) = request.clone();
         let Some(spec) = self.functions.get(&function).cloned() else {
