@@ -136,12 +136,11 @@ impl Model {
         request: (FunctionId, Options, u32, Fingerprint),
     ) -> (Vec<(TaskId, Fingerprint)>, Answer) {
         if let Some(chart) = self.maps.charts.get(&map) {
-            if chart.request == request {
-                return (Vec::new(), Ok(None));
-            }
             let tasks = (0..chart.items).map(|index| item(map, index));
             let known = tasks.filter_map(|task| Some((task, self.jobs.get(&task)?.request)));
-            return (known.collect(), Err((Refusal::TaskConflict, None)));
+            // A repeat is answered for its items, too: as of its own entry, and not as of the first one's.
+            let answer = if chart.request == request { Ok(None) } else { Err((Refusal::TaskConflict, None)) };
+            return (known.collect(), answer);
         }
         let (function, options, count, _) = request.clone();
         let Some(spec) = self.functions.get(&function).cloned() else {
