@@ -16,7 +16,19 @@ PAGE = Path(__file__).resolve().parents[1] / "docs" / "api.md"
 #: Sections of the page: title, and names in the order of reading.
 SECTIONS: list[tuple[str, list[str]]] = [
     ("Clients", ["Client", "Function", "Handle", "MapResults", "Executor"]),
-    ("asyncio", ["AsyncClient", "AsyncFunction", "AsyncHandle", "AsyncMapResults"]),
+    ("Limits and schedules", ["Limits", "Schedules", "Schedule"]),
+    (
+        "asyncio",
+        [
+            "AsyncClient",
+            "AsyncFunction",
+            "AsyncHandle",
+            "AsyncMapResults",
+            "AsyncLimits",
+            "AsyncSchedules",
+            "AsyncSchedule",
+        ],
+    ),
     ("Inside a task", ["current_task", "Task", "TaskTimeout", "TaskCancelled"]),
 ]
 #: Methods that are for the package's own threads, though other modules of it call them.

@@ -28,6 +28,10 @@ pub enum ErrorCode {
     UnknownMap,
     /// No such worker is connected.
     UnknownWorker,
+    /// Nothing speaks of such a limit.
+    UnknownLimit,
+    /// No such schedule.
+    UnknownSchedule,
     /// The function id is taken by another function.
     FunctionConflict,
     /// The idempotency key or task id is taken by another submit.
@@ -68,7 +72,9 @@ impl ErrorCode {
             | Self::UnknownTask
             | Self::UnknownMap
             | Self::UnknownWorker
-            | Self::UnknownNode => 404,
+            | Self::UnknownNode
+            | Self::UnknownLimit
+            | Self::UnknownSchedule => 404,
             Self::MethodNotAllowed => 405,
             Self::FunctionConflict
             | Self::MapIncomplete
@@ -99,6 +105,8 @@ impl ErrorCode {
             Self::UnknownTask => "There is no such task",
             Self::UnknownMap => "There is no such map",
             Self::UnknownWorker => "There is no such worker",
+            Self::UnknownLimit => "There is no such limit",
+            Self::UnknownSchedule => "There is no such schedule",
             Self::FunctionConflict => "The function id is taken",
             Self::TaskConflict => "The task id or idempotency key is taken",
             Self::MapIncomplete => "Items of the map are missing",
@@ -189,6 +197,7 @@ impl From<raftwork_kernel::Rejection> for Problem {
         use raftwork_kernel::Rejection as R;
         let code = match &rejection {
             R::UnknownFunction(_) => ErrorCode::UnknownFunction,
+            R::UnknownSchedule(_) => ErrorCode::UnknownSchedule,
             R::UnknownTask(_) => ErrorCode::UnknownTask,
             R::FunctionConflict(_) => ErrorCode::FunctionConflict,
             R::TaskConflict(_) | R::MapConflict(_) => ErrorCode::TaskConflict,

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::Span;
+use crate::limits::LimitInfo;
 
 /// Why a task stands where it stands. Programs may depend on a reason: it never changes its meaning.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -20,6 +21,10 @@ pub enum Reason {
     NoWorker,
     /// Workers are connected, but none has the Python or the tags that it needs.
     NoSuitableWorker,
+    /// As many tasks under its concurrency key are leased as may be.
+    ConcurrencyLimit,
+    /// As many tasks under its rate key have started as may within the span.
+    RateLimit,
     /// It is an item of a map, of which a bounded number live as tasks at a time: others come before it.
     MapTurn,
     /// All slots of the workers that could run it are taken.
@@ -70,6 +75,9 @@ pub struct Explanation {
     /// For a queued task: what it waits for.
     #[serde(default, flatten, skip_serializing_if = "Option::is_none")]
     pub queue: Option<QueuePosition>,
+    /// The limit that holds it back, and who has the leases under it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<LimitInfo>,
     /// The worker that has it, or had it last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub worker_id: Option<String>,

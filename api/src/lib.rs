@@ -11,10 +11,12 @@ pub mod frame;
 pub mod functions;
 mod key;
 pub mod leases;
+pub mod limits;
 pub mod maps;
 pub mod paths;
 pub mod payload;
 pub mod rfc3339;
+pub mod schedules;
 mod span;
 pub mod stream;
 pub mod tasks;
@@ -29,11 +31,13 @@ pub mod kernel {
     pub use raftwork_kernel::limits;
     pub use raftwork_kernel::mutants;
     pub use raftwork_kernel::{
-        Accepted, Acquire, AcquireWith, Cancel, CancelMap, CodeHash, Command, Complete, Counters,
-        DecodeError, Ended, Entry, Exceptions, Expire, Extend, Fail, FailureKind, Forget, FunctionId,
-        FunctionSpec, Grant, Language, LeaseRef, LogTime, Map, MapId, Millis, Outcome, Output, Pack,
-        ParseIdError, Piece, PythonVersion, Record, Redrive, Register, Rejection, Release, Reply, RequestId,
-        RetryPolicy, Rule, Rules, Status, Store, Submit, SubmitUnder, Tags, TaskError, TaskId, TaskOptions,
-        Token, WallTime, WorkerId, decode, encode,
+        Accepted, Acquire, AcquireWith, Bound, Cancel, CancelMap, CatchUp, ChangeSchedule, CodeHash, Command,
+        Complete, Counters, DecodeError, Ended, Entry, Exceptions, Expire, Extend, Fail, FailureKind, Fire,
+        Firing, Forget, FunctionId, FunctionSpec, Grant, Language, LeaseRef, LimitKind, LimitName, LogTime,
+        Map, MapId, Millis, Outcome, Output, Overlap, Pack, ParseIdError, Piece, PutSchedule, PythonVersion,
+        Record, Redrive, Register, Rejection, Release, Reply, RequestId, RetryPolicy, Rule, Rules, Schedule,
+        ScheduleChange, ScheduleId, ScheduleSpec, SetLimit, Status, Store, Submit, SubmitUnder, Tags,
+        TaskError, TaskId, TaskOptions, Timing, Token, Trigger, WallTime, WorkerId, check_schedule_name,
+        decode, encode,
     };
 }

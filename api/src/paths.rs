@@ -62,6 +62,22 @@ pub const WORKERS: &str = "/v1/workers";
 /// Let a worker finish what it has and take nothing more.
 pub const WORKER_DRAIN: &str = "/v1/workers/{worker_id}/drain";
 
+/// Limits by key.
+pub const LIMITS: &str = "/v1/limits";
+/// One limit.
+pub const LIMIT: &str = "/v1/limits/{kind}/{key}";
+
+/// Schedules.
+pub const SCHEDULES: &str = "/v1/schedules";
+/// One schedule.
+pub const SCHEDULE: &str = "/v1/schedules/{name}";
+/// Let it fire for nothing.
+pub const SCHEDULE_PAUSE: &str = "/v1/schedules/{name}/pause";
+/// Let it fire again.
+pub const SCHEDULE_RESUME: &str = "/v1/schedules/{name}/resume";
+/// Submit one of its tasks now.
+pub const SCHEDULE_TRIGGER: &str = "/v1/schedules/{name}/trigger";
+
 /// State of the cluster.
 pub const CLUSTER: &str = "/v1/cluster";
 /// Digest of the applied state of the asked node.

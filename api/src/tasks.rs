@@ -6,6 +6,8 @@ use utoipa::ToSchema;
 
 use crate::Span;
 use crate::functions::Retry;
+use crate::limits::{Concurrency, Rate};
+use crate::schedules::Origin;
 
 /// What a submit may ask for beyond function and arguments.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -28,6 +30,12 @@ pub struct SubmitOptions {
     /// Only a worker that offers all of these tags may run it, as in `["gpu", "zone=eu"]`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tags: Vec<String>,
+    /// Most tasks under a key that are leased at a time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub concurrency: Option<Concurrency>,
+    /// Most tasks under a key that start within a span.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rate: Option<Rate>,
     /// Exceptions that are final, whatever the retry policy says: names of classes as in `["ValueError",
     /// "shop.errors.Broken"]`; those that are derived from them are as well.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -143,6 +151,15 @@ pub struct TaskInfo {
     /// Tags that its worker must offer.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tags: Vec<String>,
+    /// The concurrency limit that it was submitted under.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub concurrency: Option<Concurrency>,
+    /// The rate limit that it was submitted under.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rate: Option<Rate>,
+    /// The schedule that submitted it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schedule: Option<Origin>,
     /// Exceptions after which it is not tried again.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub no_retry: Vec<String>,

@@ -1,12 +1,15 @@
 //! Plain HTTP requests: what people and scripts ask, where one request at a time is enough.
 
+use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use raftwork_api::cluster::{ClusterInfo, DigestInfo};
 use raftwork_api::functions::FunctionPage;
-use raftwork_api::kernel::TaskId;
+use raftwork_api::kernel::{LimitKind, TaskId};
+use raftwork_api::limits::{LimitInfo, LimitPage, NewLimit};
+use raftwork_api::schedules::{NewSchedule, ScheduleInfo, SchedulePage};
 use raftwork_api::tasks::{ResultInfo, TaskInfo, TaskLogs, TaskPage};
 use raftwork_api::workers::WorkerList;
 use raftwork_api::{Problem, paths};
@@ -184,6 +187,101 @@ impl Rest {
         self.get(paths::WORKERS).await
     }
 
+    /// Limits by key, by kind and key; `query` as in `limit=100&after=...`, or empty.
+    ///
+    /// # Errors
+    /// See [`Rest::get`].
+    pub async fn limits(&self, query: &str) -> Result<LimitPage, RestError> {
+        self.get(&with_query(paths::LIMITS, query)).await
+    }
+
+    /// One limit, and who has the leases under it.
+    ///
+    /// # Errors
+    /// See [`Rest::get`].
+    pub async fn limit(&self, kind: LimitKind, key: &str) -> Result<LimitInfo, RestError> {
+        self.get(&of_limit(kind, key)).await
+    }
+
+    /// Sets a limit by hand.
+    ///
+    /// # Errors
+    /// See [`Rest::get`].
+    pub async fn set_limit(
+        &self,
+        kind: LimitKind,
+        key: &str,
+        limit: NewLimit,
+    ) -> Result<LimitInfo, RestError> {
+        let body = serde_json::to_vec(&limit).expect("a limit is plain data");
+        self.request(Method::PUT, &of_limit(kind, key), Some(body.into())).await?.decode()
+    }
+
+    /// Leaves a limit to what submits say.
+    ///
+    /// # Errors
+    /// See [`Rest::get`].
+    pub async fn unset_limit(&self, kind: LimitKind, key: &str) -> Result<(), RestError> {
+        self.request(Method::DELETE, &of_limit(kind, key), None).await?.check()
+    }
+
+    /// Schedules, by name; `query` as in `limit=100&after=...`, or empty.
+    ///
+    /// # Errors
+    /// See [`Rest::get`].
+    pub async fn schedules(&self, query: &str) -> Result<SchedulePage, RestError> {
+        self.get(&with_query(paths::SCHEDULES, query)).await
+    }
+
+    /// One schedule and its next times.
+    ///
+    /// # Errors
+    /// See [`Rest::get`].
+    pub async fn schedule(&self, name: &str) -> Result<ScheduleInfo, RestError> {
+        self.get(&of_schedule(paths::SCHEDULE, name)).await
+    }
+
+    /// Makes or replaces a schedule.
+    ///
+    /// # Errors
+    /// See [`Rest::get`].
+    pub async fn put_schedule(&self, name: &str, schedule: &NewSchedule) -> Result<ScheduleInfo, RestError> {
+        let body = serde_json::to_vec(schedule).expect("a schedule is plain data");
+        self.request(Method::PUT, &of_schedule(paths::SCHEDULE, name), Some(body.into())).await?.decode()
+    }
+
+    /// Pauses a schedule.
+    ///
+    /// # Errors
+    /// See [`Rest::get`].
+    pub async fn pause_schedule(&self, name: &str) -> Result<ScheduleInfo, RestError> {
+        self.request(Method::POST, &of_schedule(paths::SCHEDULE_PAUSE, name), None).await?.decode()
+    }
+
+    /// Lets a schedule fire again, for times from now on.
+    ///
+    /// # Errors
+    /// See [`Rest::get`].
+    pub async fn resume_schedule(&self, name: &str) -> Result<ScheduleInfo, RestError> {
+        self.request(Method::POST, &of_schedule(paths::SCHEDULE_RESUME, name), None).await?.decode()
+    }
+
+    /// Submits one of its tasks now.
+    ///
+    /// # Errors
+    /// See [`Rest::get`].
+    pub async fn trigger_schedule(&self, name: &str) -> Result<TaskInfo, RestError> {
+        self.request(Method::POST, &of_schedule(paths::SCHEDULE_TRIGGER, name), None).await?.decode()
+    }
+
+    /// Deletes a schedule.
+    ///
+    /// # Errors
+    /// See [`Rest::get`].
+    pub async fn delete_schedule(&self, name: &str) -> Result<(), RestError> {
+        self.request(Method::DELETE, &of_schedule(paths::SCHEDULE, name), None).await?.check()
+    }
+
     /// Registered functions, newest first; `query` as in `limit=100&after=...`, or empty.
     ///
     /// # Errors
@@ -231,10 +329,19 @@ impl Answer {
     /// # Errors
     /// [`RestError::Problem`] for an error status, [`RestError::Malformed`] for a body that is not in the contract.
     pub fn decode<T: DeserializeOwned>(&self) -> Result<T, RestError> {
+        self.check()?;
+        serde_json::from_slice(&self.body).map_err(|error| self.malformed(&error.to_string()))
+    }
+
+    /// Whether it is no error, whatever its body.
+    ///
+    /// # Errors
+    /// [`RestError::Problem`] for an error status.
+    pub fn check(&self) -> Result<(), RestError> {
         if self.status >= 400 {
             return Err(RestError::Problem(Box::new(self.problem())));
         }
-        serde_json::from_slice(&self.body).map_err(|error| self.malformed(&error.to_string()))
+        Ok(())
     }
 
     fn problem(&self) -> Problem {
@@ -257,6 +364,22 @@ fn with_query(path: &str, query: &str) -> String {
 
 fn of_task(path: &str, task: TaskId) -> String {
     path.replace("{task_id}", &task.to_string())
+}
+
+fn of_limit(kind: LimitKind, key: &str) -> String {
+    paths::LIMIT.replace("{kind}", kind.as_str()).replace("{key}", &escaped(key))
+}
+
+fn of_schedule(path: &str, name: &str) -> String {
+    path.replace("{name}", &escaped(name))
+}
+
+/// Text that people chose, as a part of a path: every byte of it may mean something in a URL.
+fn escaped(text: &str) -> String {
+    text.bytes().fold(String::new(), |mut path, byte| {
+        write!(path, "%{byte:02X}").expect("strings take everything");
+        path
+    })
 }
 
 fn is_transient(status: StatusCode) -> bool {

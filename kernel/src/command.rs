@@ -4,11 +4,13 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::function::{FunctionSpec, PythonVersion};
-use crate::ids::{FunctionId, MapId, RequestId, TaskId, Token, WorkerId};
+use crate::ids::{FunctionId, MapId, RequestId, ScheduleId, TaskId, Token, WorkerId};
+use crate::limit::{Bound, LimitName};
 use crate::pack::Piece;
 use crate::payload;
 use crate::record::{Output, TaskError};
 use crate::rules::{Rules, Tags};
+use crate::schedule::ScheduleSpec;
 use crate::task::TaskOptions;
 use crate::time::{LogTime, Millis, WallTime};
 
@@ -58,6 +60,16 @@ pub enum Command {
     Map(Map),
     /// End all items of a map before they end themselves.
     CancelMap(CancelMap),
+    /// Set a limit by hand, or leave it to submits again.
+    SetLimit(SetLimit),
+    /// Make a schedule, or replace it.
+    PutSchedule(PutSchedule),
+    /// Pause, resume or delete a schedule.
+    ChangeSchedule(ChangeSchedule),
+    /// Submit what schedules ask for.
+    Fire(Fire),
+    /// Submit a task of a schedule now.
+    Trigger(Trigger),
 }
 
 /// Make a function known.
@@ -113,6 +125,75 @@ pub struct AcquireWith {
     pub acquire: Acquire,
     /// What the worker offers.
     pub tags: Tags,
+}
+
+/// Set a limit by hand: it stands above what submits say, whenever they say it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SetLimit {
+    /// Which.
+    pub name: LimitName,
+    /// What holds from now on; `None`: what submits say. A bound of 0 holds all tasks back.
+    pub bound: Option<Bound>,
+}
+
+/// Make a schedule, or replace what it was.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PutSchedule {
+    /// Its name.
+    pub name: String,
+    /// What is wanted.
+    pub spec: ScheduleSpec,
+}
+
+/// Change whether a schedule fires.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChangeSchedule {
+    /// Its name.
+    pub name: String,
+    /// How.
+    pub change: ScheduleChange,
+}
+
+/// What becomes of a schedule.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ScheduleChange {
+    /// It fires for nothing until it is resumed.
+    Pause,
+    /// It fires for times from now on.
+    Resume,
+    /// It is no more; its tasks go on.
+    Delete,
+}
+
+/// Submit the tasks of nominal times that have come.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fire {
+    /// Each for one schedule; those that are not as of how it stands are left out.
+    pub firings: Vec<Firing>,
+}
+
+/// Nominal times of one schedule.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Firing {
+    /// The schedule's name.
+    pub name: String,
+    /// Its id.
+    pub schedule: ScheduleId,
+    /// The last nominal time that was dealt with, as the leader saw it: the firing is left out unless it still is.
+    pub after: WallTime,
+    /// Times up to this one are dealt with by this; not in the future.
+    pub until: WallTime,
+    /// Those of them to submit a task for, rising.
+    pub nominal: Vec<WallTime>,
+}
+
+/// Submit a task of a schedule now.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Trigger {
+    /// The schedule's name.
+    pub name: String,
+    /// The task; repeating it changes nothing.
+    pub task: TaskId,
 }
 
 /// Run a task that failed or was parked again, as a task of its own: its record stays what it is.

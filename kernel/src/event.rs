@@ -13,6 +13,11 @@ pub enum Event {
         /// How.
         status: Status,
     },
+    /// A schedule was made, changed, fired or deleted.
+    ScheduleChanged {
+        /// Its name.
+        name: String,
+    },
     /// A lease ended although its holder did not say so: tell the holder to stop.
     Revoked {
         /// Which task.

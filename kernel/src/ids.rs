@@ -137,6 +137,10 @@ impl fmt::Display for Token {
     }
 }
 
+/// One making of a schedule, counted in the whole cluster: one that is deleted and made again under its name is another.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct ScheduleId(pub u64);
+
 /// Order of acceptance in the whole cluster: rises with every accepted task, and never repeats.
 ///
 /// The upper bits are the log time of the acceptance in milliseconds, the lower [`COUNT_BITS`](Self::COUNT_BITS) tell tasks

@@ -26,6 +26,7 @@ mod event;
 mod excerpt;
 mod function;
 mod ids;
+mod limit;
 pub mod limits;
 mod live;
 mod map;
@@ -39,6 +40,7 @@ mod reply;
 mod retry;
 mod rows;
 mod rules;
+mod schedule;
 mod state;
 mod task;
 mod time;
@@ -46,12 +48,15 @@ mod time;
 pub use apply::Applied;
 pub use codec::{DecodeError, FORMAT, decode, decode_shared, encode};
 pub use command::{
-    Acquire, AcquireWith, Cancel, CancelMap, Command, Complete, Entry, Expire, Extend, Fail, Forget,
-    LeaseRef, Map, Redrive, Register, Release, Store, Submit, SubmitUnder,
+    Acquire, AcquireWith, Cancel, CancelMap, ChangeSchedule, Command, Complete, Entry, Expire, Extend, Fail,
+    Fire, Firing, Forget, LeaseRef, Map, PutSchedule, Redrive, Register, Release, ScheduleChange, SetLimit,
+    Store, Submit, SubmitUnder, Trigger,
 };
 pub use event::Event;
 pub use function::{CodeHash, Function, FunctionSpec, Language, ParsePythonVersionError, PythonVersion};
-pub use ids::{FunctionId, MapId, ParseIdError, RequestId, Seq, TaskId, Token, WorkerId};
+pub use ids::{FunctionId, MapId, ParseIdError, RequestId, ScheduleId, Seq, TaskId, Token, WorkerId};
+pub use limit::{Bound, Limit, LimitKind, LimitName, Starts};
+pub use live::LimitStanding;
 pub use map::{Ended, MapFinished, MapRow, MapStanding, Unborn, Upload};
 pub use pack::{Pack, Piece};
 pub use record::{FailureKind, Outcome, Output, Record, Status, TaskError};
@@ -59,6 +64,7 @@ pub use reply::{Accepted, Grant, Rejection, Reply};
 pub use retry::RetryPolicy;
 pub use rows::{Change, NoRows, Rows};
 pub use rules::{Exceptions, Rule, Rules, Tags};
+pub use schedule::{CatchUp, Overlap, Schedule, ScheduleSpec, Timing, check_schedule_name};
 pub use state::{Need, Scalars, State};
 pub use task::{Counters, Deadlines, Lease, Phase, Task, TaskOptions, TaskRow};
 pub use time::{LogTime, Millis, WallTime};

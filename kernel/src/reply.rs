@@ -75,6 +75,20 @@ pub enum Accepted {
         /// Whether this command made it; it was there before, identically, otherwise.
         created: bool,
     },
+    /// The limit is set, or left to submits.
+    LimitSet,
+    /// The schedule is as wanted.
+    SchedulePut {
+        /// Whether there was none of its name.
+        created: bool,
+    },
+    /// The schedule is paused, resumed or deleted.
+    ScheduleChanged,
+    /// So many tasks were submitted.
+    Fired {
+        /// How many.
+        submitted: u32,
+    },
 }
 
 /// A command that changed nothing, and why.
@@ -148,6 +162,9 @@ pub enum Rejection {
     /// The map had ended before.
     #[error("map {0} has already ended")]
     MapFinished(MapId),
+    /// No such schedule.
+    #[error("there is no schedule '{0}'")]
+    UnknownSchedule(String),
 }
 
 fn forgotten() -> String {

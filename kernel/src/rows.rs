@@ -7,10 +7,12 @@ use bytes::Bytes;
 
 use crate::function::Function;
 use crate::ids::{FunctionId, MapId, TaskId, Token};
+use crate::limit::{Limit, LimitName};
 use crate::map::{MapRow, MapStanding, Upload};
 use crate::pack::Piece;
 use crate::record::{Output, Record};
 use crate::rules::Rules;
+use crate::schedule::Schedule;
 use crate::task::{Task, TaskRow};
 use crate::time::LogTime;
 
@@ -26,6 +28,10 @@ pub trait Rows {
     fn record(&self, id: &TaskId) -> Option<Record>;
     /// The rules under which the task was submitted, if there were any: there from acceptance until it is forgotten.
     fn rules(&self, id: &TaskId) -> Option<Rules>;
+    /// Every limit that is stored: only a state that is rebuilt asks.
+    fn limits(&self) -> Vec<(LimitName, Limit)>;
+    /// Every schedule that is stored, by name: only a state that is rebuilt asks.
+    fn schedules(&self) -> Vec<(String, Schedule)>;
     /// The map's row and where it stands: there from acceptance until it is forgotten.
     fn map(&self, id: &MapId) -> Option<(MapRow, MapStanding)>;
     /// Every map that has not ended, in any order: asked when the state is rebuilt.
@@ -89,6 +95,30 @@ pub enum Change {
         token: Token,
         /// What it printed.
         output: Output,
+    },
+    /// A limit says something else, or counts other starts. At most one for each limit and entry.
+    PutLimit {
+        /// Which.
+        name: LimitName,
+        /// What is known of it.
+        limit: Limit,
+    },
+    /// Nothing speaks of a limit any more. There may be no row of it.
+    DeleteLimit {
+        /// Which.
+        name: LimitName,
+    },
+    /// A schedule stands elsewhere than before. At most one for each schedule and entry.
+    PutSchedule {
+        /// Its name.
+        name: String,
+        /// How it stands.
+        schedule: Schedule,
+    },
+    /// A schedule was deleted. There may be no row of it.
+    DeleteSchedule {
+        /// Its name.
+        name: String,
     },
     /// Task row, record, rules and outputs go.
     Forget {
@@ -173,6 +203,14 @@ impl Rows for NoRows {
 
     fn rules(&self, _: &TaskId) -> Option<Rules> {
         None
+    }
+
+    fn limits(&self) -> Vec<(LimitName, Limit)> {
+        Vec::new()
+    }
+
+    fn schedules(&self) -> Vec<(String, Schedule)> {
+        Vec::new()
     }
 
     fn map(&self, _: &MapId) -> Option<(MapRow, MapStanding)> {

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use crate::ids::TaskId;
+use crate::ids::{ScheduleId, TaskId};
+use crate::limit::{Bound, LimitKind, LimitName};
 use crate::limits::{EXCEPTION_NAME_BYTES_MAX, EXCEPTIONS_MAX, TAG_BYTES_MAX, TAGS_MAX};
 use crate::task::Deadlines;
 use crate::time::{LogTime, Millis, WallTime};
@@ -130,6 +131,31 @@ pub enum Rule {
     Total(Millis),
     /// The task waits until the calendar says so.
     RunAt(WallTime),
+    /// So many tasks under this key are leased at a time, at most.
+    Concurrency {
+        /// What they share.
+        key: String,
+        /// How many; at least 1.
+        max: u32,
+    },
+    /// So many tasks under this key start within any span of this length, at most.
+    Rate {
+        /// What they share.
+        key: String,
+        /// How many; at least 1.
+        max: u32,
+        /// The span, of log time.
+        per: Millis,
+    },
+    /// A schedule submitted the task; nobody else may say so.
+    Scheduled {
+        /// Its name.
+        name: String,
+        /// Its id.
+        schedule: ScheduleId,
+        /// For which nominal time.
+        nominal: WallTime,
+    },
 }
 
 impl Rule {
@@ -141,6 +167,9 @@ impl Rule {
             Self::StartBy(_) => 3,
             Self::Total(_) => 4,
             Self::RunAt(_) => 5,
+            Self::Concurrency { .. } => 6,
+            Self::Rate { .. } => 7,
+            Self::Scheduled { .. } => 8,
         }
     }
 
@@ -148,6 +177,12 @@ impl Rule {
         match self {
             Self::Tags(tags) if tags.is_empty() => Err("a rule of no tags says nothing".to_owned()),
             Self::Tags(tags) => tags.check(),
+            Self::Concurrency { max: 0, .. } | Self::Rate { max: 0, .. } => {
+                Err("a limit of a task is at least 1: a task that may never start is none".to_owned())
+            }
+            Self::Concurrency { .. } | Self::Rate { .. } => {
+                self.limit().map_or(Ok(()), |(name, bound)| name.check(Some(bound)))
+            }
             Self::NoRetry(names) if names.is_empty() => {
                 Err("a rule of no exceptions says nothing".to_owned())
             }
@@ -156,7 +191,20 @@ impl Rule {
             Self::Total(Millis(0)) => Err("a task that must end within 0 ms never could".to_owned()),
             Self::StartBy(_) | Self::Total(_) | Self::RunAt(_) => Ok(()),
             Self::RedriveOf(task) => Err(format!("only a redrive makes another try of task {task}")),
+            Self::Scheduled { .. } => Err("only a schedule says that it submitted a task".to_owned()),
         }
+    }
+
+    /// The limit that it names, and what it says of it.
+    fn limit(&self) -> Option<(LimitName, Bound)> {
+        let (kind, key, bound) = if let Self::Concurrency { key, max } = self {
+            (LimitKind::Concurrency, key, Bound { max: *max, per: Millis(0) })
+        } else if let Self::Rate { key, max, per } = self {
+            (LimitKind::Rate, key, Bound { max: *max, per: *per })
+        } else {
+            return None;
+        };
+        Some((LimitName { kind, key: key.clone() }, bound))
     }
 }
 
@@ -207,6 +255,19 @@ impl Rules {
     /// What the calendar must say before the task may start.
     pub fn run_at(&self) -> Option<WallTime> {
         self.find(|rule| if let Rule::RunAt(at) = rule { Some(*at) } else { None })
+    }
+
+    /// The limits that they name, and what they say of each.
+    pub fn limits(&self) -> impl Iterator<Item = (LimitName, Bound)> {
+        self.0.iter().filter_map(Rule::limit)
+    }
+
+    /// The schedule that submitted the task, and the nominal time that it was submitted for.
+    pub fn origin(&self) -> Option<(&str, ScheduleId, WallTime)> {
+        self.find(|rule| {
+            let Rule::Scheduled { name, schedule, nominal } = rule else { return None };
+            Some((name.as_str(), *schedule, *nominal))
+        })
     }
 
     fn find<'r, T>(&'r self, value: impl Fn(&'r Rule) -> Option<T>) -> Option<T> {

@@ -6,13 +6,15 @@ use serde::{Deserialize, Serialize};
 
 use crate::command::LeaseRef;
 use crate::function::PythonVersion;
-use crate::ids::{MapId, RequestId, Seq, TaskId, Token, WorkerId};
-use crate::live::{Cell, Live, Slot};
+use crate::ids::{MapId, RequestId, ScheduleId, Seq, TaskId, Token, WorkerId};
+use crate::limit::LimitName;
+use crate::live::{Cell, LimitStanding, Live, Slot};
 use crate::map::{MapRow, MapStanding, Unborn, Upload};
 use crate::maps::{LiveMap, Maps};
 use crate::record::Status;
 use crate::rows::Rows;
 use crate::rules::Tags;
+use crate::schedule::{Schedule, Schedules};
 use crate::task::{Lease, Phase, Task};
 use crate::time::{LogTime, WallTime};
 
@@ -30,6 +32,8 @@ pub struct Scalars {
     pub last_token: Token,
     /// The newest place in the order of acceptance.
     pub last_seq: Seq,
+    /// The newest schedule.
+    pub last_schedule: ScheduleId,
 }
 
 /// What a ready task needs of the worker that is to run it. Tasks with the same need wait in one queue.
@@ -53,25 +57,39 @@ impl Need {
 /// Invariants, checked by [`State::check_invariants`]:
 /// - every task is in exactly the indexes that its phase asks for, and no index names anything else;
 /// - no token is above `last_token`, no seq above `last_seq`, and no two tasks share a seq;
+/// - each schedule counts its live tasks;
 /// - a leased task has a token, and no two tasks that were ever granted share one.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct State {
     pub(crate) scalars: Scalars,
     pub(crate) live: Live,
+    pub(crate) schedules: Schedules,
     pub(crate) maps: Maps,
 }
 
 impl State {
-    /// Rebuilds the state from what the shell stored: its numbers, its live rows in any order, and their rules.
+    /// Rebuilds the state from what the shell stored: its numbers, its live rows in any order, their rules, and
+    /// the limits.
     pub fn restore(
         scalars: Scalars,
         live: impl IntoIterator<Item = (TaskId, Task)>,
         rows: &impl Rows,
     ) -> Self {
         let mut state = Self { scalars, ..Self::default() };
-        state.live.insert_all(live.into_iter().map(|(id, task)| (id, task, rows.rules(&id))));
+        state.live.insert_all(live.into_iter().map(|(id, task)| (id, task, rows.rules(&id))), rows.limits());
+        state.restore_schedules(rows);
         state.restore_maps(rows);
         state
+    }
+
+    fn restore_schedules(&mut self, rows: &impl Rows) {
+        for (name, schedule) in rows.schedules() {
+            self.schedules.restore(name, schedule);
+        }
+        let scheduled = self.live.slots().filter_map(|(slot, _)| self.live.terms(slot).schedule);
+        for schedule in scheduled {
+            self.schedules.count(schedule, true);
+        }
     }
 
     fn restore_maps(&mut self, rows: &impl Rows) {
@@ -129,9 +147,53 @@ impl State {
         self.ready_by_need().filter(fits).map(|(_, count)| count).sum()
     }
 
-    /// Number of ready tasks, by what they need.
+    /// Number of ready tasks, by what they need, those whose limits are reached included.
     pub fn ready_by_need(&self) -> impl Iterator<Item = (Need, usize)> {
         self.live.ready_by_need()
+    }
+
+    /// Number of tasks that could be granted now, by what they need: those whose limits are reached are left out. An upper
+    /// bound where many limits have room.
+    pub fn grantable_by_need(&self) -> impl Iterator<Item = (Need, usize)> {
+        self.live.grantable_by_need()
+    }
+
+    /// A limit that something speaks of.
+    pub fn limit(&self, name: &LimitName) -> Option<LimitStanding> {
+        self.live.limit(name)
+    }
+
+    /// Every limit that something speaks of, by kind and key.
+    pub fn limits(&self) -> impl Iterator<Item = LimitStanding> {
+        self.live.limits()
+    }
+
+    /// The limits that come after this one.
+    pub fn limits_after(&self, name: &LimitName) -> impl Iterator<Item = LimitStanding> {
+        self.live.limits_after(name)
+    }
+
+    /// The limits that a live task is under; none if it does not live.
+    pub fn limits_of(&self, id: &TaskId) -> impl Iterator<Item = LimitStanding> {
+        let names = self.live.find(id).into_iter().flat_map(|slot| self.live.limits_of(slot));
+        names.filter_map(|name| self.live.limit(name))
+    }
+
+    /// The leases of tasks under a limit, by worker and then by token. Looks at every lease.
+    pub fn leases_under_limit(&self, name: &LimitName) -> impl Iterator<Item = (WorkerId, LeaseRef)> {
+        let under = move |slot: &Slot| self.live.limits_of(*slot).any(|other| other == name);
+        let leases = self.live.leases().filter(move |(_, _, slot)| under(slot));
+        leases.map(|(worker, token, slot)| (worker, LeaseRef { task: self.live.cell(slot).id, token }))
+    }
+
+    /// A schedule, and how many of its tasks live.
+    pub fn schedule(&self, name: &str) -> Option<(&Schedule, u32)> {
+        self.schedules.get(name).map(|kept| (&kept.schedule, kept.live))
+    }
+
+    /// Every schedule by name, or those after this one; each with the number of its tasks that live.
+    pub fn schedules_after(&self, name: Option<&str>) -> impl Iterator<Item = (&str, &Schedule, u32)> {
+        self.schedules.after(name).map(|(name, kept)| (name, &kept.schedule, kept.live))
     }
 
     /// Items of maps that would become tasks in the next entry, by what they need; and for each need how many at most.
@@ -191,9 +253,8 @@ impl State {
 
     /// The next moment at which time alone would change something.
     pub fn next_due(&self) -> Option<LogTime> {
-        let task = self.live.next_due().map(|(due, ..)| due);
         let upload = self.maps.next_end().map(|(end, _)| end);
-        task.into_iter().chain(self.maps.next_start()).chain(upload).min()
+        self.live.next_change().into_iter().chain(self.maps.next_start()).chain(upload).min()
     }
 
     /// The next moment at which the calendar alone would change something.
@@ -248,6 +309,11 @@ impl State {
         self.scalars.last_seq
     }
 
+    pub(crate) const fn next_schedule(&mut self) -> ScheduleId {
+        self.scalars.last_schedule.0 = self.scalars.last_schedule.0.checked_add(1).expect(NEVER_USED_UP);
+        self.scalars.last_schedule
+    }
+
     pub(crate) const fn next_token(&mut self) -> Token {
         self.scalars.last_token.0 = self.scalars.last_token.0.checked_add(1).expect(NEVER_USED_UP);
         self.scalars.last_token
@@ -267,6 +333,11 @@ impl State {
             }
         }
         self.live.check()?;
+        let mut live = BTreeMap::new();
+        for schedule in self.live.slots().filter_map(|(slot, _)| self.live.terms(slot).schedule) {
+            *live.entry(schedule).or_default() += 1;
+        }
+        self.schedules.check(&live)?;
         self.maps.check(self.scalars.log_time)?;
         self.check_items()?;
         self.check_uniqueness()

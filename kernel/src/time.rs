@@ -28,7 +28,8 @@ impl Millis {
     }
 }
 
-/// A moment on the leader's wall clock, in milliseconds since 1970-01-01T00:00Z; for people, and for what people date.
+/// A moment on the leader's wall clock, in milliseconds since 1970-01-01T00:00Z; for people, for what people date, and
+/// for the nominal times of schedules, never for decisions about leases.
 ///
 /// A calendar may be set, forwards and backwards, and leaders' calendars differ. So what is due by it goes by what each
 /// entry says, not by the latest that was ever said: a calendar that was wrong for a while is wrong no longer than that.

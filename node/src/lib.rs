@@ -11,6 +11,7 @@ mod node;
 mod parts;
 pub mod raft;
 pub mod replica;
+mod schedule;
 pub mod store;
 pub mod telemetry;
 

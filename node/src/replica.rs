@@ -5,8 +5,9 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 use raftwork_kernel::mutants::mutant;
 use raftwork_kernel::{
-    Applied, Entry, LeaseRef, LogTime, MapId, MapRow, MapStanding, Need, Phase, PythonVersion, Record,
-    RequestId, Rows, Rules, State, Status, Tags, Task, TaskId, TaskRow, Token, Unborn, WallTime, WorkerId,
+    Applied, Entry, LeaseRef, LimitName, LimitStanding, LogTime, MapId, MapRow, MapStanding, Need, Phase,
+    PythonVersion, Record, RequestId, Rows, Rules, Schedule, State, Status, Tags, Task, TaskId, TaskRow,
+    Token, Unborn, WallTime, WorkerId,
 };
 
 use crate::store::log::Position;
@@ -190,10 +191,10 @@ impl Replica {
         [(Status::Waiting, waiting as u64), (Status::Queued, queued), (Status::Running, leased as u64)].into()
     }
 
-    /// Ready tasks by what they need, and items of maps that the next entry will make ready.
+    /// Tasks that could be granted now, by what they need, and items of maps that the next entry will make ready.
     pub fn grantable_by_need(&self) -> Vec<(Need, usize)> {
         let inner = self.read();
-        inner.state.ready_by_need().chain(inner.state.expandable_by_need()).collect()
+        inner.state.grantable_by_need().chain(inner.state.expandable_by_need()).collect()
     }
 
     /// Ready tasks by what they need.
@@ -204,6 +205,41 @@ impl Replica {
     /// Number of ready tasks that a worker with this Python and these tags may run.
     pub fn ready_len_for(&self, python: PythonVersion, tags: &Tags) -> usize {
         self.read().state.ready_len_for(python, tags)
+    }
+
+    /// A limit that something speaks of, and up to so many of the leases under it.
+    pub fn limit(&self, name: &LimitName, most: usize) -> Option<(LimitStanding, Vec<(WorkerId, TaskId)>)> {
+        let inner = self.read();
+        let standing = inner.state.limit(name)?;
+        let most = most.min(standing.held as usize);
+        let leases = inner.state.leases_under_limit(name).take(most);
+        Some((standing, leases.map(|(worker, lease)| (worker, lease.task)).collect()))
+    }
+
+    /// Up to so many limits, by kind and key, those after this one.
+    pub fn limits_after(&self, name: Option<&LimitName>, most: usize) -> Vec<LimitStanding> {
+        let inner = self.read();
+        match name {
+            None => inner.state.limits().take(most).collect(),
+            Some(name) => inner.state.limits_after(name).take(most).collect(),
+        }
+    }
+
+    /// The limits that a live task is under.
+    pub fn limits_of(&self, id: &TaskId) -> Vec<LimitStanding> {
+        self.read().state.limits_of(id).collect()
+    }
+
+    /// A schedule, and how many of its tasks live.
+    pub fn schedule(&self, name: &str) -> Option<(Schedule, u32)> {
+        self.read().state.schedule(name).map(|(schedule, live)| (schedule.clone(), live))
+    }
+
+    /// Up to so many schedules, by name, those after this one; each with the number of its tasks that live.
+    pub fn schedules_after(&self, name: Option<&str>, most: usize) -> Vec<(String, Schedule, u32)> {
+        let inner = self.read();
+        let found = inner.state.schedules_after(name).take(most);
+        found.map(|(name, schedule, live)| (name.to_owned(), schedule.clone(), live)).collect()
     }
 
     /// What a live task needs of its worker.

@@ -28,12 +28,16 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ._async import AsyncClient, AsyncFunction, AsyncHandle, AsyncMapResults
+    from ._async_limits import AsyncLimits
+    from ._async_schedules import AsyncSchedule, AsyncSchedules
     from ._client import Client
     from ._context import Task, TaskCancelled, TaskTimeout, current_task
     from ._executor import Executor
     from ._function import Function
     from ._handle import Handle
+    from ._limits import Limits
     from ._map import MapResults
+    from ._schedules import Schedule, Schedules
     from .errors import (
         AlreadyFinished,
         ClientClosed,
@@ -59,7 +63,9 @@ if TYPE_CHECKING:
         TooLarge,
         Unavailable,
         UnknownFunction,
+        UnknownLimit,
         UnknownMap,
+        UnknownSchedule,
         UnknownTask,
         WorkerFailure,
         WorkerLost,
@@ -67,11 +73,15 @@ if TYPE_CHECKING:
 
 _PLACES: dict[str, list[str]] = {
     "._async": ["AsyncClient", "AsyncFunction", "AsyncHandle", "AsyncMapResults"],
+    "._async_limits": ["AsyncLimits"],
+    "._async_schedules": ["AsyncSchedule", "AsyncSchedules"],
     "._client": ["Client"],
     "._context": ["Task", "TaskCancelled", "TaskTimeout", "current_task"],
     "._executor": ["Executor"],
     "._function": ["Function"],
     "._handle": ["Handle"],
+    "._limits": ["Limits"],
+    "._schedules": ["Schedule", "Schedules"],
     "._map": ["MapResults"],
     ".errors": [
         "AlreadyFinished",
@@ -98,6 +108,8 @@ _PLACES: dict[str, list[str]] = {
         "TooLarge",
         "Unavailable",
         "UnknownFunction",
+        "UnknownLimit",
+        "UnknownSchedule",
         "UnknownMap",
         "UnknownTask",
         "WorkerFailure",
@@ -111,7 +123,10 @@ __all__ = [
     "AsyncClient",
     "AsyncFunction",
     "AsyncHandle",
+    "AsyncLimits",
     "AsyncMapResults",
+    "AsyncSchedule",
+    "AsyncSchedules",
     "Client",
     "ClientClosed",
     "ClusterError",
@@ -120,6 +135,7 @@ __all__ = [
     "Function",
     "Handle",
     "LargePayloadWarning",
+    "Limits",
     "MapResults",
     "MissingModuleWarning",
     "NoWorkerWarning",
@@ -128,6 +144,8 @@ __all__ = [
     "RaftworkWarning",
     "Rejected",
     "RemoteTraceback",
+    "Schedule",
+    "Schedules",
     "SerializationError",
     "Task",
     "TaskCancelled",
@@ -143,7 +161,9 @@ __all__ = [
     "TooLarge",
     "Unavailable",
     "UnknownFunction",
+    "UnknownLimit",
     "UnknownMap",
+    "UnknownSchedule",
     "UnknownTask",
     "WorkerFailure",
     "WorkerLost",

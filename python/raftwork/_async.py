@@ -14,6 +14,7 @@ from typing import (
     Iterable,
     Iterator,
     List,
+    Mapping,
     Optional,
     Sequence,
     TypeVar,
@@ -23,6 +24,8 @@ from typing import (
 )
 
 from ._arrivals import Arrivals
+from ._async_limits import AsyncLimits
+from ._async_schedules import AsyncSchedule, AsyncSchedules
 from ._batcher import Batcher, Item
 from ._client import Client
 from ._core import new_task_ids
@@ -80,6 +83,8 @@ class AsyncClient:
         total_timeout: Optional[Span] = None,
         retention: Optional[Span] = None,
         tags: Sequence[str] = (),
+        concurrency: Optional[Mapping[str, Any]] = None,
+        rate: Optional[Mapping[str, Any]] = None,
         include: Optional[Sequence[str]] = None,
         requirements: Sequence[str] = (),
     ) -> "Callable[[Callable[P, R]], AsyncFunction[P, R]]": ...
@@ -139,6 +144,22 @@ class AsyncClient:
     async def rest(self, method: str, path: str, body: Any = None) -> Any:
         """Send a plain HTTP request to whichever node answers, JSON in and out."""
         return await self._ask(self._client.rest, method, path, body)
+
+    @property
+    def limits(self) -> "AsyncLimits":
+        """The limits of the cluster: how many tasks under a key may be leased, or start."""
+        return AsyncLimits(self)
+
+    @property
+    def schedules(self) -> "AsyncSchedules":
+        """The schedules of the cluster."""
+        return AsyncSchedules(self)
+
+    async def schedule(self, name: str, function: Callable[..., Any], *arguments: Any, **when: Any) -> "AsyncSchedule":
+        """Submit a task again and again; see ``Client.schedule``."""
+        plain = self._function_of(function)
+        schedule = await self._ask(lambda: self._client.schedule(name, plain, *arguments, **when))
+        return AsyncSchedule(self, schedule)
 
     async def register_function(self, function: Callable[..., Any]) -> str:
         """Register a function and return its id; see ``Client.register_function``."""

@@ -3,14 +3,28 @@
 import json
 import uuid
 import weakref
-from typing import TYPE_CHECKING, Any, Callable, Iterable, Iterator, Optional, Sequence, TypeVar, Union, overload
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Callable,
+    Iterable,
+    Iterator,
+    Mapping,
+    Optional,
+    Sequence,
+    TypeVar,
+    Union,
+    overload,
+)
 
 from . import errors
 from ._core import Core
 from ._function import Function, FunctionOptions, Functions, P, retry_policy
 from ._handle import Handle
+from ._limits import Limits, concurrency_of, rate_of
 from ._names import Exceptions, exception_names
 from ._results import Results, Waiter
+from ._schedules import Schedule, Schedules
 from ._span import Span, milliseconds, optional_milliseconds
 from ._urls import node_urls
 
@@ -55,6 +69,8 @@ class Client:
         total_timeout: Optional[Span] = None,
         retention: Optional[Span] = None,
         tags: Sequence[str] = (),
+        concurrency: Optional[Mapping[str, Any]] = None,
+        rate: Optional[Mapping[str, Any]] = None,
         include: Optional[Sequence[str]] = None,
         requirements: Sequence[str] = (),
     ) -> "Callable[[Callable[P, R]], Function[P, R]]": ...
@@ -73,6 +89,8 @@ class Client:
         total_timeout: Optional[Span] = None,
         retention: Optional[Span] = None,
         tags: Sequence[str] = (),
+        concurrency: Optional[Mapping[str, Any]] = None,
+        rate: Optional[Mapping[str, Any]] = None,
         include: Optional[Sequence[str]] = None,
         requirements: Sequence[str] = (),
     ) -> Any:
@@ -85,10 +103,12 @@ class Client:
         ``total_timeout``: one that has not ended so long after its submit has failed, be it waiting, running or
         between two tries. ``retention``: how long its tasks and results are kept once they have ended (24 hours by
         default). Spans are seconds, or as in ``"30s"``. ``tags``: what a worker must offer to run it, as in ``["gpu",
-        "zone=eu"]``. ``include``: modules of this machine to ship along, by name or path; ``[]`` if workers have them
-        all. ``requirements``: packages as pip names them, as in ``["numpy==2.1"]``; a worker that has not seen the
-        list before installs them into an environment that it keeps. That is part of the first task's run, and its
-        timeout.
+        "zone=eu"]``. ``concurrency``: most tasks under a key, of any function, that are leased at a time, as in
+        ``{"key": "tenant-7", "max": 3}``. ``rate``: most that start within any span of a length, as in
+        ``{"key": "api.example.com", "max": 100, "per": "1m"}``. ``include``: modules of this machine to ship along, by
+        name or path; ``[]`` if workers have them all. ``requirements``: packages as pip names them, as in
+        ``["numpy==2.1"]``; a worker that has not seen the list before installs them into an environment that it keeps.
+        That is part of the first task's run, and its timeout.
         """
         retry = retry_policy(retries, retry_delay, retry_delay_max)
         options = FunctionOptions(
@@ -98,6 +118,8 @@ class Client:
             retention_ms=optional_milliseconds(retention),
             include=include,
             tags=tuple(tags),
+            concurrency=concurrency_of(concurrency),
+            rate=rate_of(rate),
             requirements=tuple(requirements),
             no_retry=tuple(exception_names(no_retry)),
             start_by_ms=optional_milliseconds(start_by),
@@ -152,6 +174,51 @@ class Client:
         from ._executor import Executor
 
         return Executor(self, max_workers)
+
+    @property
+    def limits(self) -> Limits:
+        """The limits of the cluster: how many tasks under a key may be leased, or start."""
+        return Limits(self)
+
+    @property
+    def schedules(self) -> Schedules:
+        """The schedules of the cluster."""
+        return Schedules(self)
+
+    def schedule(
+        self,
+        name: str,
+        function: Callable[..., Any],
+        args: Sequence[Any] = (),
+        kwargs: Optional[Mapping[str, Any]] = None,
+        *,
+        cron: Optional[str] = None,
+        every: Optional[Span] = None,
+        time_zone: Optional[str] = None,
+        catch_up: str = "latest",
+        catch_up_max: Optional[int] = None,
+        overlap: str = "allow",
+    ) -> Schedule:
+        """Submit a task of ``function`` at every time that ``cron`` names in ``time_zone``, or ``every`` so often.
+
+        A schedule of this name is replaced; the same one again changes nothing, so that a program may say what it wants
+        each time it starts. Each nominal time is dealt with once, over any fail-over. ``catch_up``: of times that were
+        missed, fire for the ``"latest"``, for ``"all"`` (the latest ``catch_up_max`` of them, 100), or, with
+        ``"skip"``, for none over a minute late. ``overlap``: while a task of it has not ended, ``"allow"`` another,
+        ``"skip"`` the time, or ``"queue"`` one. Options of the tasks are those of the function.
+        """
+        return self.schedules.put(
+            name,
+            function,
+            args,
+            kwargs,
+            cron=cron,
+            every=every,
+            time_zone=time_zone,
+            catch_up=catch_up,
+            catch_up_max=catch_up_max,
+            overlap=overlap,
+        )
 
     def register_function(self, function: Callable[..., Any]) -> str:
         """Register a function and return its id, for ``run``. The name and form are those of Globus Compute."""
@@ -229,6 +296,8 @@ _PROBLEMS = {
     "unknown_map": errors.UnknownMap,
     "unknown_task": errors.UnknownTask,
     "unknown_function": errors.UnknownFunction,
+    "unknown_limit": errors.UnknownLimit,
+    "unknown_schedule": errors.UnknownSchedule,
     "already_finished": errors.AlreadyFinished,
     "not_redrivable": errors.NotRedrivable,
     "function_conflict": errors.Conflict,

@@ -47,6 +47,8 @@ class Core:
         start_by_ms: Optional[int] = None,
         total_ms: Optional[int] = None,
         run_at_ms: Optional[int] = None,
+        concurrency: Optional[Tuple[str, int]] = None,
+        rate: Optional[Tuple[str, int, int]] = None,
     ) -> int: ...
     def map(
         self,
@@ -63,6 +65,8 @@ class Core:
         start_by_ms: Optional[int] = None,
         total_ms: Optional[int] = None,
         run_at_ms: Optional[int] = None,
+        concurrency: Optional[Tuple[str, int]] = None,
+        rate: Optional[Tuple[str, int, int]] = None,
     ) -> int: ...
     def cancel_map(self, id: bytes) -> None: ...
     def watch(self, ids: Sequence[bytes]) -> None: ...

@@ -15,6 +15,7 @@ from typing import (
     Generic,
     Iterable,
     List,
+    Mapping,
     NamedTuple,
     Optional,
     Sequence,
@@ -26,6 +27,7 @@ from typing import (
 from ._core import new_task_ids
 from ._dates import Moment, optional_moment
 from ._handle import Handle
+from ._limits import Concurrency, Rate, concurrency_of, rate_of
 from ._names import Exceptions, exception_names
 from ._results import Waiter
 from ._serialize import LARGE, dump_arguments, dump_function
@@ -72,6 +74,8 @@ class FunctionOptions(NamedTuple):
     """Names of exceptions that are final."""
     start_by_ms: Optional[int] = None
     total_ms: Optional[int] = None
+    concurrency: Optional[Concurrency] = None
+    rate: Optional[Rate] = None
 
 
 class TaskOptions(NamedTuple):
@@ -86,6 +90,8 @@ class TaskOptions(NamedTuple):
     start_by_ms: Optional[int] = None
     total_ms: Optional[int] = None
     run_at_ms: Optional[int] = None
+    concurrency: Optional[Concurrency] = None
+    rate: Optional[Rate] = None
 
 
 class MapOptions(NamedTuple):
@@ -123,6 +129,8 @@ class Function(Generic[P, R]):
             no_retry=list(options.no_retry) or None,
             start_by_ms=options.start_by_ms,
             total_ms=options.total_ms,
+            concurrency=options.concurrency,
+            rate=options.rate,
         )
         self._map_options = MapOptions()
         self._registration = _Registration(client, function, options)
@@ -188,6 +196,8 @@ class Function(Generic[P, R]):
         start_by: Optional[Span] = None,
         total_timeout: Optional[Span] = None,
         tags: Optional[Sequence[str]] = None,
+        concurrency: Optional[Mapping[str, Any]] = None,
+        rate: Optional[Mapping[str, Any]] = None,
         in_flight: Optional[int] = None,
         ordered: Optional[bool] = None,
         return_exceptions: Optional[bool] = None,
@@ -197,18 +207,27 @@ class Function(Generic[P, R]):
 
         ``priority`` is 0 to 9 (5 by default; each level is worth an hour of waiting). ``delay`` holds the task back;
         ``run_at`` does until a date, a ``datetime`` with a zone or text as in ``"2026-12-24T18:00:00+01:00"``.
-        ``retries``, ``no_retry``, ``timeout``, ``start_by``, ``total_timeout`` and ``tags`` replace those of the
-        function. For ``map``: ``in_flight`` bounds the tasks submitted and not yet taken; ``ordered=False`` gives
-        results as they come; ``return_exceptions=True`` gives exceptions as results; ``progress=True`` draws a bar on
-        standard error, if that is a terminal.
+        ``retries``, ``no_retry``, ``timeout``, ``start_by``, ``total_timeout``, ``tags``, ``concurrency`` and ``rate``
+        replace those of the function. For ``map``: ``in_flight`` bounds the tasks submitted and not yet taken;
+        ``ordered=False`` gives results as they come; ``return_exceptions=True`` gives exceptions as results;
+        ``progress=True`` draws a bar on standard error, if that is a terminal.
         """
         other = copy.copy(self)
         retry = retry_policy(retries, retry_delay)
         needed = None if tags is None else list(tags)
-        final = None if no_retry is None else exception_names(no_retry)
-        run, start, total = (optional_milliseconds(span) for span in (timeout, start_by, total_timeout))
-        moment = optional_moment(run_at)
-        given = (priority, optional_milliseconds(delay), retry, run, needed, final, start, total, moment)
+        given = TaskOptions(
+            priority=priority,
+            delay_ms=optional_milliseconds(delay),
+            retry=retry,
+            run_max_ms=optional_milliseconds(timeout),
+            tags=needed,
+            no_retry=None if no_retry is None else exception_names(no_retry),
+            start_by_ms=optional_milliseconds(start_by),
+            total_ms=optional_milliseconds(total_timeout),
+            run_at_ms=optional_moment(run_at),
+            concurrency=concurrency_of(concurrency),
+            rate=rate_of(rate),
+        )
         other._task_options = TaskOptions(*(_first(new, old) for new, old in zip(given, self._task_options)))
         mapping = (in_flight, ordered, return_exceptions, progress)
         other._map_options = MapOptions(*(_first(new, old) for new, old in zip(mapping, self._map_options)))

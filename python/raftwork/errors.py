@@ -36,6 +36,14 @@ class UnknownFunction(Rejected, LookupError):
     """There is no such function."""
 
 
+class UnknownLimit(Rejected, LookupError):
+    """No task names such a limit, and nobody set it."""
+
+
+class UnknownSchedule(Rejected, LookupError):
+    """There is no schedule of this name."""
+
+
 class AlreadyFinished(Rejected):
     """The task had ended before."""
 

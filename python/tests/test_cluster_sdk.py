@@ -324,3 +324,27 @@ def test_a_task_goes_to_a_worker_that_offers_its_tags(cluster: Cluster, connecte
     finally:
         worker.terminate()
         worker.wait(60)
+
+
+def test_no_more_tasks_under_a_key_run_than_its_limit(cluster: Cluster, connected: Client, tmp_path: Path) -> None:
+    @connected.function(concurrency={"key": "one at a time", "max": 1})
+    def alone(folder: str) -> None:
+        mark = os.path.join(folder, "mark")
+        os.close(os.open(mark, os.O_CREAT | os.O_EXCL))
+        time.sleep(0.02)
+        os.unlink(mark)
+
+    assert list(alone.map([str(tmp_path)] * 20)) == [None] * 20
+    connected.limits.set("one at a time", max=0)
+    held = alone.submit(str(tmp_path))
+    wait_until(lambda: held.explain()["reason"] == "concurrency_limit")
+    assert "0 of at most 0" in cluster.run("tasks", "explain", held.id)
+    assert "one at a time" in cluster.run("limits") and "hand" in cluster.run("limits", "show", "one at a time")
+    cluster.run("limits", "unset", "one at a time")
+    assert held.result(60) is None
+
+
+def test_limits_of_a_name_that_nobody_knows(cluster: Cluster, connected: Client) -> None:
+    with pytest.raises(raftwork.UnknownLimit):
+        connected.limits.get("no such key")
+    assert cluster.process("limits", "show", "no such key").returncode == 4

@@ -6,7 +6,7 @@ import itertools
 import pickle
 import uuid
 import weakref
-from typing import Iterator
+from typing import Any, Dict, Iterator
 
 import pytest
 from fake_core import FakeCore, some_id
@@ -77,6 +77,32 @@ def test_tags_are_the_function_s_or_the_submit_s(client: Client, core: FakeCore)
     f.options(tags=["zone=eu", "gpu"]).submit()
     f.options(tags=[]).submit()
     assert [options["tags"] for _, options in core.submits] == [["gpu"], ["zone=eu", "gpu"], []]
+
+
+def test_limits_are_the_function_s_or_the_submit_s(client: Client, core: FakeCore) -> None:
+    @client.function(concurrency={"key": "k", "max": 3}, rate={"key": "r", "max": 10, "per": "1m"})
+    def f() -> None: ...
+
+    f.submit()
+    f.options(concurrency={"key": "other", "max": 1}, priority=9).submit()
+    limits = [(options["concurrency"], options["rate"]) for _, options in core.submits]
+    assert limits == [(("k", 3), ("r", 10, 60_000)), (("other", 1), ("r", 10, 60_000))]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"concurrency": {"key": "k"}},
+        {"concurrency": ("k", 3)},
+        {"concurrency": {"key": "k", "max": 0}},
+        {"concurrency": {"key": "k", "max": 1.5}},
+        {"rate": {"key": "k", "max": 3}},
+        {"rate": {"key": "k", "max": 3, "per": "soon"}},
+    ],
+)
+def test_a_limit_that_makes_no_sense_is_told_at_once(client: Client, options: Dict[str, Any]) -> None:
+    with pytest.raises((TypeError, ValueError)):
+        client.function(**options)(abs)
 
 
 def test_a_recursive_function_takes_its_plain_self_along(client: Client, core: FakeCore) -> None:

@@ -3,11 +3,13 @@
 use raftwork_api::kernel::{FunctionId, Status, TaskId};
 
 use super::verdict::{Step, seconds};
-use crate::history::{Fingerprint, Refusal};
+use crate::history::{Concurrency, Fingerprint, Refusal};
 
 /// All that a history says of one task.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Dossier {
+    /// The limit that it was submitted under.
+    pub(crate) limit: Option<Concurrency>,
     /// What clients and workers did to it, in the order of invocation.
     pub(crate) deeds: Vec<Deed>,
     /// Where the log left it after each entry that moved it, by the replay.

@@ -17,10 +17,12 @@ use crate::history::{
 
 /// Fingerprint of what makes two submits of a task the same request.
 pub(crate) fn request_of(function: FunctionId, options: &Options, args: Fingerprint) -> Fingerprint {
-    let Options { retry, run_max_ms, python, no_retry, start_by_ms, total_ms, run_at_ms, .. } = options;
+    let Options {
+        concurrency, retry, run_max_ms, python, no_retry, start_by_ms, total_ms, run_at_ms, ..
+    } = options;
     let (priority, delay) = (options.priority(), options.delay_ms());
     let plain = format!("{function} {args} {priority} {delay} {retry:?} {run_max_ms:?} {python:?}");
-    let text = format!("{plain} {no_retry:?} {start_by_ms:?} {total_ms:?} {run_at_ms:?}");
+    let text = format!("{plain} {no_retry:?} {start_by_ms:?} {total_ms:?} {run_at_ms:?} {concurrency:?}");
     Fingerprint::of(text.as_bytes())
 }
 
@@ -265,6 +267,9 @@ impl Gatherer {
                     }
                 }
                 for item in items {
+                    if let Some(limit) = options.concurrency {
+                        self.dossier(item.task).limit = Some(limit);
+                    }
                     let request = request_of(*function, options, item.args);
                     let act = Act::Submit { request, delay_ms: options.delay_ms() };
                     self.dossier(item.task).add(deed(act));

@@ -11,6 +11,7 @@ mod evidence;
 mod fencing;
 mod forward;
 mod keys;
+mod limits;
 mod linear;
 mod liveness;
 mod one_ending;
@@ -102,6 +103,7 @@ fn examine(invariant: Invariant, evidence: &Evidence) -> Finding {
         Invariant::Coverage => coverage::check(evidence),
         Invariant::Results => results::check(evidence),
         Invariant::Reruns => reruns::check(evidence),
+        Invariant::Limits => limits::check(evidence),
         Invariant::Witness => witness::check(evidence),
         Invariant::Linearizable => linear::check(evidence),
     }

@@ -97,6 +97,8 @@ invariants! {
     Results = "I15", "results", "what completes has the result of its function for its arguments";
     /// `check/reruns.rs`
     Reruns = "I16", "reruns", "no task is run again whose worker lived and could be heard";
+    /// `check/limits.rs`
+    Limits = "I17", "limits", "no more tasks under a key are leased at a time than its limit";
     /// `check/witness.rs`
     Witness = "W", "witness", "every answer is the one that the log implies, in an order that agrees with real time";
     /// `check/linear/`

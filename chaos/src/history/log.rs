@@ -174,10 +174,23 @@ pub struct LogItem {
     pub args: Fingerprint,
 }
 
+/// So many tasks under a key are leased at a time, at most.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Concurrency {
+    /// Of the key.
+    pub key: Fingerprint,
+    /// How many.
+    pub max: u32,
+}
+
 /// Options of a submit.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Options {
+    /// The limit that the tasks are under.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub concurrency: Option<Concurrency>,
     /// 0 to 9; 5 if left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub priority: Option<u8>,

@@ -8,10 +8,11 @@ use std::path::Path;
 
 use anyhow::{Context, ensure};
 use raftwork_api::kernel::{
-    self, Command, Entry, Language, LeaseRef, Map, RetryPolicy, Rule, Rules, Store, Submit, TaskOptions,
+    self, Command, Entry, Language, LeaseRef, Map, Register, RetryPolicy, Rule, Rules, Store, Submit,
+    TaskOptions,
 };
 
-use crate::history::{FailureKind, Fingerprint, LogCommand, LogEntry, LogItem, Options, Retry};
+use crate::history::{Concurrency, FailureKind, Fingerprint, LogCommand, LogEntry, LogItem, Options, Retry};
 
 /// Length and checksum before every record.
 const HEAD: usize = 8;
@@ -79,18 +80,7 @@ fn entry(index: u64, term: u64, bytes: &[u8], nodes: Vec<u64>) -> anyhow::Result
 
 fn command(command: &Command) -> anyhow::Result<LogCommand> {
     Ok(match command {
-        Command::Register(register) => {
-            let spec = &register.spec;
-            LogCommand::Register {
-                function: register.function,
-                code: Fingerprint::of(&register.code),
-                spec: Fingerprint::of(format!("{}\n{}", spec.name, language(spec.language)).as_bytes()),
-                retry: retry(spec.retry),
-                run_max_ms: spec.run_max.map(|run_max| run_max.0),
-                retention_ms: spec.retention.0,
-                python: spec.python,
-            }
-        }
+        Command::Register(register) => registered(register),
         Command::Submit(plain) => submit(plain, options(&plain.options)),
         Command::SubmitUnder(under) => {
             let options = ruled(options(&under.submit.options), &under.rules)?;
@@ -131,7 +121,27 @@ fn command(command: &Command) -> anyhow::Result<LogCommand> {
         Command::CancelMap(cancel) => LogCommand::CancelMap { map: cancel.map },
         Command::Redrive(redrive) => LogCommand::Redrive { task: redrive.task, into: redrive.into },
         Command::AcquireWith(_) => anyhow::bail!(TAGS),
+        Command::SetLimit(_)
+        | Command::PutSchedule(_)
+        | Command::ChangeSchedule(_)
+        | Command::Fire(_)
+        | Command::Trigger(_) => {
+            anyhow::bail!("the checks do not know {command:?}, and their load asks for none")
+        }
     })
+}
+
+fn registered(register: &Register) -> LogCommand {
+    let spec = &register.spec;
+    LogCommand::Register {
+        function: register.function,
+        code: Fingerprint::of(&register.code),
+        spec: Fingerprint::of(format!("{}\n{}", spec.name, language(spec.language)).as_bytes()),
+        retry: retry(spec.retry),
+        run_max_ms: spec.run_max.map(|run_max| run_max.0),
+        retention_ms: spec.retention.0,
+        python: spec.python,
+    }
 }
 
 fn submit(submit: &Submit, options: Options) -> LogCommand {
@@ -150,6 +160,12 @@ fn ruled(mut options: Options, rules: &Rules) -> anyhow::Result<Options> {
             Rule::RunAt(at) => options.run_at_ms = Some(at.0),
             Rule::Tags(_) => anyhow::bail!(TAGS),
             Rule::RedriveOf(task) => anyhow::bail!("a submit calls itself a redrive of task {task}"),
+            Rule::Concurrency { key, max } => {
+                options.concurrency = Some(Concurrency { key: Fingerprint::of(key.as_bytes()), max: *max });
+            }
+            Rule::Rate { .. } | Rule::Scheduled { .. } => {
+                anyhow::bail!("the checks do not know {rule:?}, and their load asks for none")
+            }
         }
     }
     Ok(options)

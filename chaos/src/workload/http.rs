@@ -174,6 +174,8 @@ const fn refusal(code: ErrorCode) -> Option<Refusal> {
         | ErrorCode::UnknownNode
         | ErrorCode::UnusableNode
         | ErrorCode::UnsafeChange
+        | ErrorCode::UnknownLimit
+        | ErrorCode::UnknownSchedule
         | ErrorCode::NotRedrivable
         | ErrorCode::UnknownMap
         | ErrorCode::MapIncomplete

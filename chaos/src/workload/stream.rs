@@ -118,7 +118,8 @@ fn refused(rejection: &Rejection) -> Outcome {
         | Rejection::UnknownMap(_)
         | Rejection::MapConflict(_)
         | Rejection::MapIncomplete { .. }
-        | Rejection::MapFinished(_) => return Outcome::Fail { why: rejection.to_string() },
+        | Rejection::MapFinished(_)
+        | Rejection::UnknownSchedule(_) => return Outcome::Fail { why: rejection.to_string() },
     };
     Outcome::Refused { code, current }
 }

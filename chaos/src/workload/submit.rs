@@ -13,7 +13,7 @@ use super::caller::Caller;
 use super::functions::{Functions, result_of};
 use super::http::Ask;
 use super::shared::Stage;
-use crate::history::{Call, Fingerprint, LogItem, Options, Outcome, Reply, Retry};
+use crate::history::{Call, Concurrency, Fingerprint, LogItem, Options, Outcome, Reply, Retry};
 
 /// Live tasks above which submitters wait: what they submit is to be run while the run lasts.
 const LIVE_MAX: u64 = 600;
@@ -21,6 +21,9 @@ const LIVE_MAX: u64 = 600;
 pub(super) const FINAL: &str = "LookupError";
 /// Times that an unanswered submit is sent again.
 const REPEATS: u32 = 4;
+/// The key that some tasks are under, and how many of them may be leased at a time.
+const LIMIT_KEY: &str = "three at a time";
+const LIMIT_MAX: u32 = 3;
 /// Pause before a submit that must be acknowledged is sent again: short, for the time until then is measured.
 const AGAIN: Duration = Duration::from_millis(10);
 /// Largest argument: its square must be exact in JSON.
@@ -72,6 +75,9 @@ impl Order {
                 initial_ms: 20,
                 max_ms: 200,
             }),
+            concurrency: random
+                .random_ratio(1, 4)
+                .then(|| Concurrency { key: Fingerprint::of(LIMIT_KEY.as_bytes()), max: LIMIT_MAX }),
             ..Options::default()
         };
         let options = Self::draw_rules(options);
@@ -157,6 +163,9 @@ impl Order {
         body.extend(
             self.options.run_at_ms.map(|at| ("run_at".to_owned(), rfc3339::format(WallTime(at)).into())),
         );
+        if let Some(limit) = self.options.concurrency {
+            body.insert("concurrency".to_owned(), json!({"key": LIMIT_KEY, "max": limit.max}));
+        }
         let path = match self.form {
             Form::Single => paths::TASKS,
             Form::Batch => paths::TASKS_BATCH,

@@ -5,8 +5,8 @@ use std::io::{BufReader, Read};
 use raftwork_api::kernel::{RequestId, Status, TaskId, Token};
 use raftwork_chaos::check::{Verdict, check};
 use raftwork_chaos::history::{
-    Call, Event, Grant, Invoke, Line, LogCommand, LogEntry, NodeDigest, Options, Outcome, Phase, Reader,
-    Reply, Return,
+    Call, Concurrency, Event, Fingerprint, Grant, Invoke, Line, LogCommand, LogEntry, NodeDigest, Options,
+    Outcome, Phase, Reader, Reply, Return,
 };
 
 use crate::script::{FUNCTION, WORKER, acquire, args, items, register, result, run, task};
@@ -39,6 +39,11 @@ impl<I: Iterator<Item = Line>> Read for Lines<I> {
     }
 }
 
+/// Every task is under one key, and each has ended before the next is leased.
+fn options() -> Options {
+    Options { concurrency: Some(Concurrency { key: Fingerprint(15), max: 1 }), ..Options::default() }
+}
+
 fn operation(n: u64, step: u64) -> (Call, Outcome) {
     let (id, token) = (task(u128::from(n)), Token(n));
     let seen =
@@ -48,7 +53,7 @@ fn operation(n: u64, step: u64) -> (Call, Outcome) {
             let call = Call::Submit {
                 function: FUNCTION,
                 key: Some(format!("key {n}")),
-                options: Options::default(),
+                options: options(),
                 items: items(u128::from(n)),
                 results: vec![result(u128::from(n))],
             };
@@ -91,11 +96,8 @@ fn log(tasks: u64) -> impl Iterator<Item = LogEntry> {
         log_ms: Some(index),
         commands: vec![command],
     };
-    let submit = |n: u64| LogCommand::Submit {
-        function: FUNCTION,
-        options: Options::default(),
-        items: items(u128::from(n)),
-    };
+    let submit =
+        |n: u64| LogCommand::Submit { function: FUNCTION, options: options(), items: items(u128::from(n)) };
     let complete = |n: u64| LogCommand::Complete {
         task: TaskId::from_u128(u128::from(n)),
         token: Token(n),

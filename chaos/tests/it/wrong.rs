@@ -2,9 +2,11 @@
 
 use raftwork_api::kernel::{Status, Token};
 use raftwork_chaos::check::{Invariant, Verdict};
-use raftwork_chaos::history::{Call, Event, LogCommand, Options, Outcome, Phase, Refusal, Reply, Wanted};
+use raftwork_chaos::history::{
+    Call, Concurrency, Event, Fingerprint, LogCommand, Options, Outcome, Phase, Refusal, Reply, Wanted,
+};
 
-use crate::script::{CALENDAR, FUNCTION, Script, args, clean, end, items, result, task};
+use crate::script::{CALENDAR, FUNCTION, Script, acquire, args, clean, end, items, result, task};
 
 /// A history of a task that ends well, with room for something wrong before the end.
 fn ended() -> Script {
@@ -90,7 +92,7 @@ fn i4_by_the_log_alone_a_report_under_an_old_token_that_is_accepted() {
     let mut script = clean();
     script.submit(3).grant(3, 4, 1);
     // The second grant went to a worker that nobody records.
-    script.log(LogCommand::Release { task: task(3), token: Token(4) }).log(crate::script::acquire(77));
+    script.log(LogCommand::Release { task: task(3), token: Token(4) }).log(acquire(77));
     script.log(LogCommand::Complete { task: task(3), token: Token(4), result: result(3) });
     script.told_complete(3, 4);
     expect(end(&mut script), Invariant::Fencing);
@@ -101,6 +103,33 @@ fn i5_a_number_of_attempts_that_falls() {
     let mut script = clean();
     script.submit(3).read(3, Status::Queued, 0, 2).read(3, Status::Queued, 0, 1);
     expect(end(&mut script), Invariant::Forward);
+}
+
+#[test]
+fn i17_more_leases_under_a_key_than_its_limit() {
+    let mut script = clean();
+    let options =
+        Options { concurrency: Some(Concurrency { key: Fingerprint(15), max: 1 }), ..Options::default() };
+    script.submit_with(3, &options).submit_with(4, &options);
+    // The log grants the first, and its worker goes on; a server that lost count grants the second.
+    script.grant(3, 4, 1);
+    let (task, token, run_ms) = (task(3), Token(4), 60_000);
+    script.log(LogCommand::Extend { task, token, run_ms });
+    script.call(Call::Extend { task, token, run_ms }, Outcome::Ok(Reply::Done { status: None }));
+    script.told_grant(4, 5, 1);
+    expect(end(&mut script), Invariant::Limits);
+}
+
+#[test]
+fn i17_a_lease_that_expires_and_is_granted_again_by_one_entry_has_ended() {
+    let mut script = clean();
+    let options =
+        Options { concurrency: Some(Concurrency { key: Fingerprint(15), max: 1 }), ..Options::default() };
+    script.submit_with(3, &options).submit_with(4, &options).grant(3, 4, 1);
+    script.log(LogCommand::Expire { leases: vec![(task(3), Token(4), false)] });
+    script.entries().last_mut().unwrap().commands.push(acquire(77));
+    script.told_grant(3, 5, 1).complete(3, 5).grant(4, 6, 1).complete(4, 6);
+    assert_eq!(end(&mut script).violated(), []);
 }
 
 #[test]

@@ -20,6 +20,11 @@ use crate::convert::{self, PackOrItem, RetryTuple};
 use crate::errors::{IntoPython, closed, forked};
 use crate::wait::wait;
 
+/// A key and how many tasks under it may be leased at a time.
+type Concurrency = (String, u32);
+/// A key, how many tasks under it may start, and within how many milliseconds.
+type Rate = (String, u32, u64);
+
 /// A connection to a cluster; see `raftwork._core` for the methods.
 #[pyclass(frozen, module = "raftwork._core")]
 pub(crate) struct Core {
@@ -129,7 +134,7 @@ impl Core {
         Ok(PyBytes::new(py, id.as_bytes()))
     }
 
-    #[pyo3(signature = (function, ids, args, *, watch=true, priority=None, delay_ms=None, retry=None, run_max_ms=None, tags=None, no_retry=None, start_by_ms=None, total_ms=None, run_at_ms=None))]
+    #[pyo3(signature = (function, ids, args, *, watch=true, priority=None, delay_ms=None, retry=None, run_max_ms=None, tags=None, no_retry=None, start_by_ms=None, total_ms=None, run_at_ms=None, concurrency=None, rate=None))]
     #[expect(clippy::too_many_arguments, reason = "keyword arguments, as Python has them")]
     fn submit(
         &self,
@@ -147,6 +152,8 @@ impl Core {
         start_by_ms: Option<u64>,
         total_ms: Option<u64>,
         run_at_ms: Option<u64>,
+        concurrency: Option<Concurrency>,
+        rate: Option<Rate>,
     ) -> PyResult<u32> {
         let inner = self.inner()?;
         if ids.len() != args.len() {
@@ -159,12 +166,12 @@ impl Core {
         let options = options(priority, delay_ms, retry, run_max_ms);
         let submit = Submit { function, options, items };
         let watcher = watch.then_some(&inner.watcher);
-        let rules = rules(tags, no_retry, (start_by_ms, total_ms), run_at_ms);
+        let rules = rules(tags, no_retry, (start_by_ms, total_ms), run_at_ms, (concurrency, rate));
         let answer = wait(py, &inner.runtime, inner.client.submit_under(submit, rules, watcher))?;
         answer.map_err(|error| error.into_python(py))
     }
 
-    #[pyo3(signature = (function, id, packs, *, priority=None, delay_ms=None, retry=None, run_max_ms=None, tags=None, no_retry=None, start_by_ms=None, total_ms=None, run_at_ms=None))]
+    #[pyo3(signature = (function, id, packs, *, priority=None, delay_ms=None, retry=None, run_max_ms=None, tags=None, no_retry=None, start_by_ms=None, total_ms=None, run_at_ms=None, concurrency=None, rate=None))]
     #[expect(clippy::too_many_arguments, reason = "keyword arguments, as Python has them")]
     fn map(
         &self,
@@ -181,13 +188,15 @@ impl Core {
         start_by_ms: Option<u64>,
         total_ms: Option<u64>,
         run_at_ms: Option<u64>,
+        concurrency: Option<Concurrency>,
+        rate: Option<Rate>,
     ) -> PyResult<u32> {
         let inner = self.inner()?;
         let map = NewMap {
             id: convert::map_id(id)?,
             function: convert::function_id(function)?,
             options: options(priority, delay_ms, retry, run_max_ms),
-            rules: rules(tags, no_retry, (start_by_ms, total_ms), run_at_ms),
+            rules: rules(tags, no_retry, (start_by_ms, total_ms), run_at_ms, (concurrency, rate)),
             packs: packs.into_iter().map(PackOrItem::into_pack).collect(),
         };
         let answer = wait(py, &inner.runtime, inner.client.map(map))?;
@@ -292,6 +301,7 @@ fn rules(
     no_retry: Option<Vec<String>>,
     (start_by_ms, total_ms): (Option<u64>, Option<u64>),
     run_at_ms: Option<u64>,
+    (concurrency, rate): (Option<Concurrency>, Option<Rate>),
 ) -> Rules {
     let some = |names: &Vec<String>| !names.is_empty();
     let tags = tags.filter(some).map(|tags| Rule::Tags(tags.into_iter().collect()));
@@ -299,5 +309,7 @@ fn rules(
     let start_by = convert::millis(start_by_ms).map(Rule::StartBy);
     let total = convert::millis(total_ms).map(Rule::Total);
     let run_at = run_at_ms.map(|at| Rule::RunAt(WallTime(at)));
-    tags.into_iter().chain(no_retry).chain(start_by).chain(total).chain(run_at).collect()
+    let concurrency = concurrency.map(|(key, max)| Rule::Concurrency { key, max });
+    let rate = rate.map(|(key, max, per)| Rule::Rate { key, max, per: Millis(per) });
+    [tags, no_retry, start_by, total, run_at, concurrency, rate].into_iter().flatten().collect()
 }

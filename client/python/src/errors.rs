@@ -19,6 +19,7 @@ fn raise(py: Python<'_>, class: &str, message: String) -> PyErr {
 fn rejected(py: Python<'_>, rejection: &Rejection) -> PyErr {
     let class = match rejection {
         Rejection::UnknownFunction(_) => "UnknownFunction",
+        Rejection::UnknownSchedule(_) => "UnknownSchedule",
         Rejection::UnknownTask(_) => "UnknownTask",
         Rejection::UnknownMap(_) => "UnknownMap",
         Rejection::FunctionConflict(_) | Rejection::TaskConflict(_) | Rejection::MapConflict(_) => "Conflict",

@@ -130,6 +130,10 @@ fn encode_rows(queue: &mut Queue) -> Job {
                 | Change::DeleteLive { .. }
                 | Change::PutRecord { .. }
                 | Change::PutOutput { .. }
+                | Change::PutLimit { .. }
+                | Change::DeleteLimit { .. }
+                | Change::PutSchedule { .. }
+                | Change::DeleteSchedule { .. }
                 | Change::Forget { .. }
                 | Change::PutUpload { .. }
                 | Change::DeleteUpload { .. }

@@ -1,7 +1,8 @@
 //! The rows of a shell that has registered one function and finished nothing: what they cost is not the kernel's.
 
 use raftwork_kernel::{
-    Function, FunctionId, MapId, MapRow, MapStanding, Piece, Record, Rows, Rules, TaskId, TaskRow, Upload,
+    Function, FunctionId, Limit, LimitName, MapId, MapRow, MapStanding, Piece, Record, Rows, Rules, Schedule,
+    TaskId, TaskRow, Upload,
 };
 
 pub(crate) struct OneFunction(pub(crate) Function);
@@ -21,6 +22,14 @@ impl Rows for OneFunction {
 
     fn rules(&self, _: &TaskId) -> Option<Rules> {
         None
+    }
+
+    fn limits(&self) -> Vec<(LimitName, Limit)> {
+        Vec::new()
+    }
+
+    fn schedules(&self) -> Vec<(String, Schedule)> {
+        Vec::new()
     }
 
     fn map(&self, _: &MapId) -> Option<(MapRow, MapStanding)> {

@@ -55,6 +55,7 @@ impl<R: Rows> Transition<'_, R> {
             standing.token = token;
             standing.phase = Phase::Leased(Box::new(lease));
         });
+        self.state.live.start(slot, now);
         self.touch(slot);
         self.describe(slot)
     }

@@ -15,7 +15,9 @@ impl<R: Rows> Transition<'_, R> {
         scalars.log_time = scalars.log_time.max(entry.log_time);
         scalars.wall_time = scalars.wall_time.max(entry.wall_time);
         self.calendar = entry.wall_time;
-        self.state.maps.begin(self.now());
+        let now = scalars.log_time;
+        self.state.live.relax_limits(now, DUE_PER_ENTRY_MAX);
+        self.state.maps.begin(now);
         self.forget_uploads();
         let left = self.do_what_is_due(DUE_PER_ENTRY_MAX);
         for _ in 0..left {

@@ -36,6 +36,7 @@ impl<R: Rows> Transition<'_, R> {
         let row = MapRow::new(command, pieces, &function.spec, seq, times);
         let items = row.items();
         self.accept_map(command.map, row);
+        self.declare(&command.rules);
         Ok(Accepted::Mapped { items, created: true })
     }
 

@@ -5,17 +5,21 @@ mod advance;
 mod bounds;
 mod cancel;
 mod cancel_map;
+mod change_schedule;
 mod complete;
 mod deadline;
 mod expand;
 mod expire;
 mod extend;
 mod fail;
+mod fire;
 mod forget;
 mod map;
+mod put_schedule;
 mod redrive;
 mod register;
 mod release;
+mod set_limit;
 mod store;
 mod submit;
 mod transition;
@@ -71,6 +75,11 @@ impl<R: Rows> Transition<'_, R> {
             Command::Cancel(command) => self.cancel(command),
             Command::Expire(command) => Ok(self.expire(command)),
             Command::Forget(command) => Ok(self.forget(command)),
+            Command::SetLimit(command) => self.set_limit(command),
+            Command::PutSchedule(command) => self.put_schedule(command),
+            Command::ChangeSchedule(command) => self.change_schedule(command),
+            Command::Fire(command) => Ok(self.fire(command)),
+            Command::Trigger(command) => self.trigger(command),
             Command::Redrive(command) => self.redrive(command),
             Command::Store(command) => self.store(command),
             Command::Map(command) => self.map(command),

@@ -9,7 +9,8 @@ use super::transition::Transition;
 use crate::command::{Submit, SubmitUnder};
 use crate::function::FunctionSpec;
 use crate::ids::{TaskId, Token};
-use crate::limits::{ARGS_BYTES_MAX, PRIORITY_MAX, SUBMIT_ITEMS_MAX, TAG_SETS_MAX};
+use crate::limit::LimitName;
+use crate::limits::{ARGS_BYTES_MAX, LIMIT_KEYS_MAX, PRIORITY_MAX, SUBMIT_ITEMS_MAX, TAG_SETS_MAX};
 use crate::reply::{Accepted, Rejection, Reply};
 use crate::rows::Rows;
 use crate::rules::Rules;
@@ -35,16 +36,42 @@ impl<R: Rows> Transition<'_, R> {
         for (id, args) in &fresh {
             self.accept(*id, command, rules, &function.spec, (self.now(), (*args).clone()));
         }
+        if !fresh.is_empty() {
+            self.declare(rules);
+        }
         Ok(Accepted::Submitted { created: u32::try_from(fresh.len()).expect("bounded by SUBMIT_ITEMS_MAX") })
     }
 
-    /// An acquire looks at each set of tags, so their number is bounded.
-    pub(super) fn check_room_for(&self, rules: &Rules) -> Result<(), Rejection> {
-        if self.state.live.has_room_for(rules.tags()) {
-            return Ok(());
+    /// What the newest submit says of a limit holds for all tasks that name it, unless it is set by hand.
+    pub(super) fn declare(&mut self, rules: &Rules) {
+        let now = self.now();
+        for (name, bound) in rules.limits() {
+            self.state.live.change_limit(&name, now, |limit| limit.declared = Some(bound));
         }
-        let what = "the number of different sets of tags that live tasks need";
-        within(what, TAG_SETS_MAX + 1, TAG_SETS_MAX)
+    }
+
+    /// What a task was submitted with holds again if no other says anything: it may have been submitted long ago, as the
+    /// items of maps and the tasks that are redriven were, and the limit forgotten since.
+    fn declare_again(&mut self, rules: &Rules) {
+        let now = self.now();
+        for (name, bound) in rules.limits() {
+            self.state.live.change_limit(&name, now, |limit| {
+                limit.declared.get_or_insert(bound);
+            });
+        }
+    }
+
+    /// An acquire looks at each set of tags, and each limit takes memory, so their numbers are bounded.
+    pub(super) fn check_room_for(&self, rules: &Rules) -> Result<(), Rejection> {
+        if !self.state.live.has_room_for(rules.tags()) {
+            let what = "the number of different sets of tags that live tasks need";
+            within(what, TAG_SETS_MAX + 1, TAG_SETS_MAX)?;
+        }
+        let limits: Vec<LimitName> = rules.limits().map(|(name, _)| name).collect();
+        if !self.state.live.has_room_for_limits(&limits) {
+            within("the number of limits", LIMIT_KEYS_MAX + 1, LIMIT_KEYS_MAX)?;
+        }
+        Ok(())
     }
 
     /// The items that are not there yet, in the order given, or the first one whose id is taken by another request.
@@ -120,6 +147,10 @@ impl<R: Rows> Transition<'_, R> {
             rules,
         );
         self.touch(slot);
+        self.declare_again(rules);
+        if let Some(schedule) = self.state.live.terms(slot).schedule {
+            self.state.schedules.count(schedule, true);
+        }
     }
 }
 

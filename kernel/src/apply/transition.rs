@@ -79,6 +79,19 @@ impl<'a, R: Rows> Transition<'a, R> {
                 None => Change::DeleteLive { id },
             });
         }
+        self.changes.extend(self.state.live.take_changed_limits().into_iter().map(
+            |(name, limit)| match limit {
+                Some(limit) => Change::PutLimit { name, limit },
+                None => Change::DeleteLimit { name },
+            },
+        ));
+        for (name, schedule) in self.state.schedules.take_changed() {
+            self.events.push(Event::ScheduleChanged { name: name.clone() });
+            self.changes.push(match schedule {
+                Some(schedule) => Change::PutSchedule { name, schedule },
+                None => Change::DeleteSchedule { name },
+            });
+        }
         for id in self.touched_uploads {
             let upload = self.state.maps.upload(&id).cloned();
             self.changes.extend(upload.map(|upload| Change::PutUpload { id, upload }));
@@ -259,7 +272,11 @@ impl<'a, R: Rows> Transition<'a, R> {
     pub(super) fn end(&mut self, slot: Slot, outcome: Outcome) {
         self.touch(slot);
         let id = self.state.live.cell(slot).id;
+        let schedule = self.state.live.terms(slot).schedule;
         let task = self.state.live.remove(slot);
+        if let Some(schedule) = schedule {
+            self.state.schedules.count(schedule, false);
+        }
         self.put_record(id, outcome, &task);
     }
 

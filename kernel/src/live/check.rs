@@ -2,9 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::limited::LimitedLane;
 use super::ready::{Lane, lane};
 use super::{Live, Terms, dates};
 use crate::ids::{Seq, TaskId, Token, WorkerId};
+use crate::limit::LimitName;
 use crate::rules::Tags;
 use crate::task::Phase;
 use crate::time::{LogTime, WallTime};
@@ -19,6 +21,9 @@ struct Orders {
     leases: BTreeMap<(WorkerId, Token), TaskId>,
     terms: BTreeMap<Terms, u32>,
     tags: BTreeMap<Tags, u32>,
+    limited: BTreeMap<LimitedLane, BTreeSet<Seq>>,
+    /// By limit: live tasks that name it, and those of them that are leased.
+    limits: BTreeMap<LimitName, (u32, u32)>,
 }
 
 impl Live {
@@ -31,6 +36,7 @@ impl Live {
             }
         }
         self.check_queues()?;
+        self.limited.check(&self.cells)?;
         if self.orders_of_tasks() == self.orders_as_kept() {
             return Ok(());
         }
@@ -57,6 +63,11 @@ impl Live {
             if let Some(tags) = terms.tags {
                 *orders.tags.entry(self.tags.get(tags).clone()).or_default() += 1;
             }
+            for name in self.limits_of(slot) {
+                let (tasks, held) = orders.limits.entry(name.clone()).or_default();
+                *tasks += 1;
+                *held += u32::from(matches!(cell.standing.phase, Phase::Leased(_)));
+            }
             let next = self.deadlines(slot).and_then(|deadlines| dates::next(deadlines, cell));
             orders.dates.extend(next.map(|at| (at, cell.id)));
             match &cell.standing.phase {
@@ -64,7 +75,12 @@ impl Live {
                     orders.due.insert((*due, cell.id));
                 }
                 Phase::Ready => {
-                    orders.ready.entry(lane(&terms)).or_default().insert(cell.seq);
+                    let (needed, rank) = lane(&terms);
+                    let seqs = match terms.gate {
+                        None => orders.ready.entry((needed, rank)).or_default(),
+                        Some(gate) => orders.limited.entry((needed, gate, rank)).or_default(),
+                    };
+                    seqs.insert(cell.seq);
                 }
                 Phase::Leased(lease) => {
                     orders.leases.insert((lease.worker, cell.standing.token), cell.id);
@@ -90,6 +106,12 @@ impl Live {
             leases: self.leases.iter().map(|(key, slot)| (*key, self.cell(*slot).id)).collect(),
             terms: self.terms.counts(),
             tags: self.tags.counts(),
+            limited: self.limited.listing(&self.cells),
+            limits: self
+                .limits()
+                .filter(|limit| limit.tasks > 0)
+                .map(|limit| (limit.name, (limit.tasks, limit.held)))
+                .collect(),
         }
     }
 }

@@ -8,6 +8,8 @@ mod cell;
 mod check;
 mod dates;
 mod interned;
+mod limited;
+mod limits;
 mod ready;
 mod slab;
 mod terms;
@@ -18,12 +20,15 @@ use self::by_id::ById;
 pub(crate) use self::cell::{Cell, Standing};
 use self::dates::Dates;
 use self::interned::Interned;
-use self::ready::{Head, Ready, lane};
+pub use self::limited::LimitStanding;
+use self::limited::Limited;
+use self::ready::{Head, Needed, Ready, lane};
 use self::slab::Slab;
 pub(crate) use self::slab::Slot;
 pub(crate) use self::terms::Terms;
 use crate::function::PythonVersion;
 use crate::ids::{Seq, TaskId, Token, WorkerId};
+use crate::limit::{Limit, LimitName};
 use crate::limits::TAG_SETS_MAX;
 use crate::rules::{Rules, Tags};
 use crate::state::Need;
@@ -35,7 +40,7 @@ use crate::time::{LogTime, WallTime};
 /// Invariants, checked by [`Live::check`]:
 /// - every task is found by its id, and is in exactly the orders that its phase asks for; nothing else is in them;
 /// - the list of a ready queue rises, and no queue is empty;
-/// - terms and sets of tags are counted as often as tasks have them.
+/// - terms, sets of tags and keys of limits are counted as often as tasks have them.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Live {
     cells: Slab<Cell>,
@@ -43,6 +48,7 @@ pub(crate) struct Live {
     terms: Interned<Terms>,
     tags: Interned<Tags>,
     ready: Ready,
+    limited: Limited,
     /// What time alone will change, earliest first.
     due: BTreeMap<(LogTime, TaskId), Slot>,
     dates: Dates,
@@ -95,12 +101,20 @@ impl Live {
         slot
     }
 
-    /// Takes in tasks in any order.
-    pub(crate) fn insert_all(&mut self, tasks: impl IntoIterator<Item = (TaskId, Task, Option<Rules>)>) {
+    /// Takes in tasks and limits in any order.
+    pub(crate) fn insert_all(
+        &mut self,
+        tasks: impl IntoIterator<Item = (TaskId, Task, Option<Rules>)>,
+        limits: impl IntoIterator<Item = (LimitName, Limit)>,
+    ) {
         let mut add = |(id, task, rules): (TaskId, Task, Option<Rules>)| {
             (task.seq, self.add(id, task, rules.as_ref().unwrap_or(Rules::NONE)))
         };
         let mut added: Vec<(Seq, Slot)> = tasks.into_iter().map(&mut add).collect();
+        // After the tasks that name them, which keep them.
+        for (name, limit) in limits {
+            self.limited.restore(&name, limit);
+        }
         // In the order of acceptance, so that ready tasks join the ends of their lists.
         added.sort_unstable_by_key(|(seq, _)| *seq);
         for (_, slot) in added {
@@ -112,7 +126,8 @@ impl Live {
         assert!(self.find(&id).is_none(), "task {id} was inserted twice");
         let tags = rules.tags();
         let tags = (!tags.is_empty()).then(|| self.tags.intern(tags.clone()));
-        let terms = self.terms.intern(Terms::of(&task, tags, rules));
+        let gate = if rules.is_empty() { None } else { self.limited.enter(rules) };
+        let terms = self.terms.intern(Terms::of(&task, tags, gate, rules));
         let deadlines = task.deadlines.as_deref().copied();
         let slot = self.cells.insert(Cell::new(id, task, terms));
         if let Some(deadlines) = deadlines {
@@ -130,6 +145,9 @@ impl Live {
         self.terms.release(place);
         if let Some(tags) = terms.tags {
             self.tags.release(tags);
+        }
+        if let Some(gate) = terms.gate {
+            self.limited.leave(gate);
         }
         let deadlines = if terms.dated { self.dates.take(slot) } else { None };
         assemble(seq, standing, &terms, deadlines.as_ref())
@@ -152,12 +170,19 @@ impl Live {
                 self.due.insert((*due, *id), slot);
             }
             Phase::Ready => {
-                let lane = lane(self.terms.get(*terms));
-                self.ready.insert(&mut self.cells, lane, slot);
+                let terms = self.terms.get(*terms);
+                let (needed, rank) = lane(terms);
+                match terms.gate {
+                    None => self.ready.insert(&mut self.cells, (needed, rank), slot),
+                    Some(gate) => self.limited.insert(&mut self.cells, (needed, gate, rank), slot),
+                }
             }
             Phase::Leased(lease) => {
                 self.leases.insert((lease.worker, standing.token), slot);
                 self.due.extend(lease.run_until.map(|until| ((until, *id), slot)));
+                if let Some(gate) = self.terms.get(*terms).gate {
+                    self.limited.hold(gate, true);
+                }
             }
             Phase::Scheduled { at } => {
                 self.calendar.insert((*at, *id), slot);
@@ -175,19 +200,32 @@ impl Live {
                 self.due.remove(&(*due, *id));
             }
             Phase::Ready => {
-                let lane = lane(self.terms.get(*terms));
-                self.ready.remove(&mut self.cells, lane, slot);
+                let terms = self.terms.get(*terms);
+                let (needed, rank) = lane(terms);
+                match terms.gate {
+                    None => self.ready.remove(&mut self.cells, (needed, rank), slot),
+                    Some(gate) => self.limited.remove(&mut self.cells, (needed, gate, rank), slot),
+                }
             }
             Phase::Leased(lease) => {
                 self.leases.remove(&(lease.worker, standing.token));
                 if let Some(until) = lease.run_until {
                     self.due.remove(&(until, *id));
                 }
+                if let Some(gate) = self.terms.get(*terms).gate {
+                    self.limited.hold(gate, false);
+                }
             }
             Phase::Scheduled { at } => {
                 self.calendar.remove(&(*at, *id));
             }
         }
+    }
+
+    /// When log time alone will change something.
+    pub(crate) fn next_change(&self) -> Option<LogTime> {
+        let task = self.next_due().map(|(due, ..)| due);
+        task.into_iter().chain(self.limited.next_due()).min()
     }
 
     /// The first task that time alone will change, when, and how. Of one moment, what is missed comes first.
@@ -203,19 +241,46 @@ impl Live {
     }
 
     /// The ready task that a worker with this Python and these tags should run next.
-    pub(crate) fn best_for(&self, python: PythonVersion, tags: &Tags) -> Option<Slot> {
+    pub(crate) fn best_for(&mut self, python: PythonVersion, tags: &Tags) -> Option<Slot> {
+        let plain = self.best_unlimited_for(python, tags);
+        if self.limited.is_empty() {
+            return plain.map(|head| head.slot);
+        }
+        let sets = self.tags.iter().filter(|(needed, _)| needed.are_in(tags)).map(|(_, slot)| Some(slot));
+        let sets: Vec<Option<Slot>> = sets.chain([None]).collect();
+        let needs = sets.iter().flat_map(|tags| [(*tags, Some(python)), (*tags, None)]);
+        let limited = needs.filter_map(|needed| self.limited.best_for(&self.cells, needed));
+        limited.chain(plain).min_by_key(Head::place).map(|head| head.slot)
+    }
+
+    fn best_unlimited_for(&self, python: PythonVersion, tags: &Tags) -> Option<Head> {
         let plain = self.ready.best_for(&self.cells, python, None);
         if tags.is_empty() {
-            return plain.map(|head| head.slot);
+            return plain;
         }
         let needed = self.tags.iter().filter(|(needed, _)| needed.are_in(tags));
         let tagged = needed.filter_map(|(_, slot)| self.ready.best_for(&self.cells, python, Some(slot)));
-        tagged.chain(plain).min_by_key(Head::place).map(|head| head.slot)
+        tagged.chain(plain).min_by_key(Head::place)
     }
 
     pub(crate) fn ready_by_need(&self) -> impl Iterator<Item = (Need, usize)> {
-        let need = |((tags, python), count)| (Need { python, tags: self.tags_of(tags).clone() }, count);
-        self.ready.by_need().into_iter().map(need)
+        let mut numbers = self.ready.by_need();
+        for (needed, count) in self.limited.ready() {
+            *numbers.entry(needed).or_default() += count;
+        }
+        numbers.into_iter().map(|(needed, count)| (self.needing(needed), count))
+    }
+
+    pub(crate) fn grantable_by_need(&self) -> impl Iterator<Item = (Need, usize)> {
+        let mut numbers = self.ready.by_need();
+        for (needed, count) in self.limited.grantable() {
+            *numbers.entry(needed).or_default() += count;
+        }
+        numbers.into_iter().map(|(needed, count)| (self.needing(needed), count))
+    }
+
+    fn needing(&self, (tags, python): Needed) -> Need {
+        Need { python, tags: self.tags_of(tags).clone() }
     }
 
     pub(crate) fn need(&self, slot: Slot) -> Need {
@@ -234,9 +299,11 @@ impl Live {
 
     pub(crate) fn ahead_of(&self, slot: Slot, most: usize) -> Option<usize> {
         let cell = self.cell(slot);
-        let lane = lane(self.terms(slot));
-        matches!(cell.standing.phase, Phase::Ready)
-            .then(|| self.ready.ahead_of(&self.cells, lane, cell.seq, most))
+        let (needed, rank) = lane(self.terms(slot));
+        matches!(cell.standing.phase, Phase::Ready).then(|| match self.terms(slot).gate {
+            None => self.ready.ahead_of(&self.cells, (needed, rank), cell.seq, most),
+            Some(gate) => self.limited.ahead_of(&self.cells, (needed, gate, rank), cell.seq, most),
+        })
     }
 
     /// Every lease, by worker and then by token.
@@ -264,10 +331,14 @@ pub(crate) enum Due {
 impl PartialEq for Live {
     fn eq(&self, other: &Self) -> bool {
         let same = |(slot, cell): (Slot, &Cell)| {
-            let same = |there| other.task(there) == self.task(slot) && other.need(there) == self.need(slot);
+            let same = |there| {
+                other.task(there) == self.task(slot)
+                    && other.need(there) == self.need(slot)
+                    && other.limits_of(there).eq(self.limits_of(slot))
+            };
             other.find(&cell.id).is_some_and(same)
         };
-        self.len() == other.len() && self.slots().all(same)
+        self.len() == other.len() && self.slots().all(same) && self.limits().eq(other.limits())
     }
 }
 
@@ -345,7 +416,7 @@ mod tests {
     #[test]
     fn a_table_that_was_filled_in_another_order_is_equal() {
         let mut one = Live::default();
-        one.insert_all(many().into_iter().map(|(id, task)| (id, task, None)));
+        one.insert_all(many().into_iter().map(|(id, task)| (id, task, None)), []);
         let mut other = Live::default();
         for (id, task) in many().into_iter().rev() {
             other.insert(id, task, Rules::NONE);

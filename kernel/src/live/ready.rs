@@ -1,5 +1,6 @@
-//! Ready tasks, in the order in which they are granted: the order of acceptance, in which each level of priority is worth an
-//! hour. Since all tasks age alike, the order of two never changes, and nothing is sorted anew as time passes.
+//! Ready tasks without limits, in the order in which they are granted: the order of acceptance, in which each level of
+//! priority is worth an hour. Since all tasks age alike, the order of two never changes, and nothing is sorted anew as time
+//! passes.
 //!
 //! Tasks become ready in the order of acceptance, but for the few that waited or came back. So a queue is a list through
 //! the tasks themselves, which costs nothing to extend, and a tree of those that belong somewhere in its midst.
@@ -33,7 +34,7 @@ pub(super) struct Ready {
 
 /// Ready tasks in the order of acceptance.
 #[derive(Debug, Clone, Default)]
-struct Queue {
+pub(super) struct Queue {
     /// Ends of a list with rising seqs, linked by `ready_before` and `ready_after`.
     ends: Option<(Slot, Slot)>,
     listed: usize,
@@ -97,18 +98,15 @@ impl Ready {
 
     /// Every queue, each as the seqs of its list and its tree.
     pub(super) fn listing(&self, cells: &Slab<Cell>) -> BTreeMap<Lane, (Vec<Seq>, Vec<Seq>)> {
-        let of_queue = |(lane, queue): (&Lane, &Queue)| {
-            (*lane, (queue.list(cells), queue.returned.keys().copied().collect()))
-        };
-        self.queues.iter().map(of_queue).collect()
+        self.queues.iter().map(|(lane, queue)| (*lane, queue.listing(cells))).collect()
     }
 }
 
 /// A task at the head of its queue.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Head {
-    rank: u8,
-    seq: Seq,
+    pub(super) rank: u8,
+    pub(super) seq: Seq,
     pub(super) slot: Slot,
 }
 
@@ -120,35 +118,35 @@ impl Head {
 }
 
 /// Where a task would stand if all had the best rank.
-const fn aged(seq: Seq, rank: u8) -> Seq {
+pub(super) const fn aged(seq: Seq, rank: u8) -> Seq {
     seq.after(handicap(rank))
 }
 
 /// How much later than it was accepted a task of this rank counts as accepted.
-const fn handicap(rank: u8) -> Millis {
+pub(super) const fn handicap(rank: u8) -> Millis {
     Millis(rank as u64 * PRIORITY_LEVEL.0)
 }
 
 impl Queue {
     /// Number of tasks that were accepted before `seq`, counted up to `most`.
-    fn before(&self, cells: &Slab<Cell>, seq: Seq, most: usize) -> usize {
+    pub(super) fn before(&self, cells: &Slab<Cell>, seq: Seq, most: usize) -> usize {
         let returned = self.returned.range(..seq).take(most).count();
         let first = self.ends.map(|(first, _)| first);
         let slots = core::iter::successors(first, |slot| cells.get(*slot).ready_after);
         returned + slots.take(most).take_while(|slot| cells.get(*slot).seq < seq).count()
     }
 
-    fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.listed + self.returned.len()
     }
 
-    fn head(&self, cells: &Slab<Cell>) -> Option<(Seq, Slot)> {
+    pub(super) fn head(&self, cells: &Slab<Cell>) -> Option<(Seq, Slot)> {
         let listed = self.ends.map(|(first, _)| (cells.get(first).seq, first));
         let returned = self.returned.first_key_value().map(|(seq, slot)| (*seq, *slot));
         listed.into_iter().chain(returned).min_by_key(|(seq, _)| *seq)
     }
 
-    fn insert(&mut self, cells: &mut Slab<Cell>, slot: Slot) {
+    pub(super) fn insert(&mut self, cells: &mut Slab<Cell>, slot: Slot) {
         let seq = cells.get(slot).seq;
         match self.ends {
             Some((_, last)) if seq < cells.get(last).seq => {
@@ -165,7 +163,7 @@ impl Queue {
         self.listed += 1;
     }
 
-    fn remove(&mut self, cells: &mut Slab<Cell>, slot: Slot) {
+    pub(super) fn remove(&mut self, cells: &mut Slab<Cell>, slot: Slot) {
         if !self.returned.is_empty() && self.returned.remove(&cells.get(slot).seq).is_some() {
             return;
         }
@@ -182,6 +180,11 @@ impl Queue {
         let last = if last == slot { before } else { Some(last) };
         self.ends = first.zip(last);
         self.listed -= 1;
+    }
+
+    /// Its list and its tree, as seqs.
+    pub(super) fn listing(&self, cells: &Slab<Cell>) -> (Vec<Seq>, Vec<Seq>) {
+        (self.list(cells), self.returned.keys().copied().collect())
     }
 
     fn list(&self, cells: &Slab<Cell>) -> Vec<Seq> {

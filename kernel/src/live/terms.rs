@@ -2,6 +2,7 @@
 
 use super::slab::Slot;
 use crate::function::PythonVersion;
+use crate::ids::ScheduleId;
 use crate::retry::RetryPolicy;
 use crate::rules::Rules;
 use crate::task::Task;
@@ -17,6 +18,10 @@ pub(crate) struct Terms {
     pub(crate) retention: Millis,
     /// Tags that a worker must offer, where they are interned.
     pub(super) tags: Option<Slot>,
+    /// Keys of limits, where they are interned.
+    pub(super) gate: Option<Slot>,
+    /// The schedule that submitted it.
+    pub(crate) schedule: Option<ScheduleId>,
     /// Whether the rules name exceptions that are final: they are looked up when it comes to that.
     pub(crate) no_retry: bool,
     /// Whether the task has deadlines, which are in a table of their own.
@@ -24,7 +29,7 @@ pub(crate) struct Terms {
 }
 
 impl Terms {
-    pub(super) fn of(task: &Task, tags: Option<Slot>, rules: &Rules) -> Self {
+    pub(super) fn of(task: &Task, tags: Option<Slot>, gate: Option<Slot>, rules: &Rules) -> Self {
         Self {
             priority: task.priority,
             python: task.python,
@@ -32,6 +37,8 @@ impl Terms {
             run_max: task.run_max,
             retention: task.retention,
             tags,
+            gate,
+            schedule: rules.origin().map(|(_, schedule, _)| schedule),
             no_retry: rules.no_retry().is_some(),
             dated: task.deadlines.is_some(),
         }

@@ -80,10 +80,15 @@ fn the_entry_has_every_command() {
         Command::Store(_) => 13,
         Command::Map(_) => 14,
         Command::CancelMap(_) => 15,
+        Command::SetLimit(_) => 16,
+        Command::PutSchedule(_) => 17,
+        Command::ChangeSchedule(_) => 18,
+        Command::Fire(_) => 19,
+        Command::Trigger(_) => 20,
     };
     let commands = [samples::entry().commands, samples::later_commands()].concat();
     let there: BTreeSet<_> = commands.iter().map(number).collect();
-    assert_eq!(there, (0..16).collect());
+    assert_eq!(there, (0..21).collect());
 }
 
 #[test]
@@ -93,6 +98,8 @@ fn rows_keep_their_meaning() {
     check("tasks", &samples::tasks());
     check("records", &samples::records());
     check("rules", &samples::rules());
+    check("limits", &samples::limits());
+    check("schedule", &samples::schedule());
     check("output", &samples::output());
     check("scalars", &samples::scalars());
     check("piece", &samples::piece());

@@ -1,14 +1,15 @@
 //! The kernel against a naive model: one list of jobs, scanned from end to end for everything.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::panic::AssertUnwindSafe;
 
 use bytes::Bytes;
 use proptest::prelude::*;
 use raftwork_kernel::{
-    Accepted, Acquire, Command, Ended, Entry, Event, Fail, FailureKind, FunctionId, FunctionSpec, Grant,
-    LeaseRef, LogTime, Map, MapId, Millis, Piece, Redrive, Rejection, Reply, RequestId, RetryPolicy, Rule,
-    Rules, Status, Store, Submit, Tags, TaskId, TaskOptions, Token, WorkerId, limits,
+    Accepted, Acquire, Bound, Command, Ended, Entry, Event, Fail, FailureKind, Firing, FunctionId,
+    FunctionSpec, Grant, LeaseRef, LimitKind, LimitName, LogTime, Map, MapId, Millis, Overlap, Piece,
+    PutSchedule, Redrive, Rejection, Reply, RequestId, RetryPolicy, Rule, Rules, Schedule, ScheduleChange,
+    ScheduleId, Status, Store, Submit, Tags, TaskId, TaskOptions, Token, WallTime, WorkerId, limits,
 };
 
 use crate::support::actions::{Step, World, steps};
@@ -46,11 +47,55 @@ struct Model {
     jobs: Vec<Job>,
     seqs: u64,
     events: Vec<Event>,
+    limits: BTreeMap<LimitName, Known>,
+    wall: WallTime,
+    schedules: BTreeMap<String, Schedule>,
+    changed: BTreeSet<String>,
+    /// Schedules ever made.
+    made: u64,
     maps: Vec<Many>,
     /// Pieces of maps that are being sent, and when they are forgotten.
     uploads: BTreeMap<MapId, (BTreeMap<u32, Piece>, u64)>,
     /// Items that this entry has turned into jobs.
     turns: usize,
+}
+
+/// What is known of a limit.
+#[derive(Debug, Clone, Default)]
+struct Known {
+    declared: Option<Bound>,
+    by_hand: Option<Bound>,
+    /// When tasks started that count, each as late as it may have been when the span last changed.
+    starts: Vec<u64>,
+}
+
+impl Known {
+    fn bound(&self) -> Option<Bound> {
+        self.by_hand.or(self.declared)
+    }
+
+    fn per(&self) -> u64 {
+        self.bound().map_or(0, |bound| bound.per.0)
+    }
+
+    fn change(&mut self, now: u64, change: impl FnOnce(&mut Self)) {
+        let per = self.per();
+        change(self);
+        if self.per() != per {
+            self.starts.iter_mut().for_each(|start| *start = latest(*start, per).min(now));
+        }
+    }
+
+    /// When each of its starts counts no more.
+    fn expiries(&self) -> impl Iterator<Item = u64> {
+        self.starts.iter().map(|start| latest(*start, self.per()).saturating_add(self.per()))
+    }
+}
+
+/// The last moment of the part of a span in which a start was made.
+fn latest(start: u64, per: u64) -> u64 {
+    let width = per.div_ceil(64).max(1);
+    (start / width).saturating_mul(width).saturating_add(width - 1)
 }
 
 /// A map: what it is made of, and what became of its items.
@@ -150,6 +195,14 @@ impl Job {
             && self.request.3.tags().iter().all(|needed| tags.iter().any(|offered| offered == needed))
     }
 
+    const fn lives(&self) -> bool {
+        !matches!(self.at, At::Done(..))
+    }
+
+    fn names(&self, limit: &LimitName) -> bool {
+        self.request.3.limits().any(|(name, _)| name == *limit)
+    }
+
     /// Whether it must not be tried again after this. The random names have no modules that could be left out.
     fn is_final(&self, kind: FailureKind, bases: &[String]) -> bool {
         let named =
@@ -176,6 +229,8 @@ impl Job {
 impl Model {
     fn apply(&mut self, entry: &Entry) -> Vec<Reply> {
         self.now = self.now.max(entry.log_time.0);
+        self.wall = self.wall.max(entry.wall_time);
+        self.relax();
         while let Some(i) = self.first_due() {
             if matches!(self.jobs[i].due(), Some((_, false))) {
                 self.give_up(i);
@@ -187,6 +242,7 @@ impl Model {
                 self.charge(i, FailureKind::Timeout, retryable);
             }
         }
+        self.relax();
         self.calendar = entry.wall_time.0;
         // A single entry has never more to do than it may.
         for job in &mut self.jobs {
@@ -197,7 +253,76 @@ impl Model {
         self.uploads.retain(|_, (_, end)| *end > self.now);
         self.turns = 0;
         self.give_turns();
-        entry.commands.iter().map(|command| self.command(command)).collect()
+        self.relax();
+        let reply = |command| {
+            let reply = self.command(command);
+            self.relax();
+            reply
+        };
+        let replies = entry.commands.iter().map(reply).collect();
+        let changed = std::mem::take(&mut self.changed);
+        self.events.extend(changed.into_iter().map(|name| Event::ScheduleChanged { name }));
+        replies
+    }
+
+    /// Forgets starts that count no more, and limits of which nothing speaks.
+    fn relax(&mut self) {
+        let (now, jobs) = (self.now, &self.jobs);
+        self.limits.retain(|name, known| {
+            let per = known.per();
+            known.starts.retain(|start| latest(*start, per).saturating_add(per) > now);
+            let named = jobs.iter().any(|job| job.lives() && job.names(name));
+            named || known.by_hand.is_some() || !known.starts.is_empty()
+        });
+    }
+
+    /// Whether a limit of the job is reached.
+    fn is_held_back(&self, job: &Job) -> bool {
+        job.request.3.limits().any(|(name, _)| {
+            let known = &self.limits[&name];
+            let max = known.bound().map_or(u32::MAX, |bound| bound.max) as usize;
+            self.used(&name, known) >= max
+        })
+    }
+
+    fn used(&self, name: &LimitName, known: &Known) -> usize {
+        match name.kind {
+            LimitKind::Rate => known.starts.len(),
+            LimitKind::Concurrency => self.held_under(name),
+        }
+    }
+
+    fn held_under(&self, name: &LimitName) -> usize {
+        let held = |job: &&Job| matches!(job.at, At::Held(..)) && job.names(name);
+        self.jobs.iter().filter(held).count()
+    }
+
+    /// When time alone changes something of a limit.
+    fn limits_due(&self) -> Option<u64> {
+        let due = |(name, known): (&LimitName, &Known)| {
+            let max = known.bound().map_or(u32::MAX, |bound| bound.max) as usize;
+            match name.kind {
+                LimitKind::Concurrency => None,
+                LimitKind::Rate if known.starts.len() >= max => known.expiries().min(),
+                LimitKind::Rate => known.expiries().max(),
+            }
+        };
+        self.limits.iter().filter_map(due).min()
+    }
+
+    fn declare(&mut self, rules: &Rules) {
+        for (name, bound) in rules.limits() {
+            self.limits.entry(name).or_default().change(self.now, |known| known.declared = Some(bound));
+        }
+    }
+
+    /// What the job was submitted with long ago holds if no other says anything.
+    fn declare_again(&mut self, rules: &Rules) {
+        for (name, bound) in rules.limits() {
+            self.limits.entry(name).or_default().change(self.now, |known| {
+                known.declared.get_or_insert(bound);
+            });
+        }
     }
 
     /// Of the map with the fewest live items first, a run of at most 256 out of one piece, 1024 in one entry.
@@ -253,7 +378,10 @@ impl Model {
         }
         (job.accepted, job.seq) = (accepted, self.next_seq());
         let late = job.deadline().is_some_and(|at| at <= self.now);
+        let rules = job.request.3.clone();
+        self.relax();
         self.jobs.push(job);
+        self.declare_again(&rules);
         if late && !cancelled {
             self.give_up(self.jobs.len() - 1);
         }
@@ -321,6 +449,8 @@ impl Model {
         self.next_seq();
         self.end_map(self.maps.len() - 1);
         self.give_turns();
+        self.relax();
+        self.declare(&one.rules);
         Ok(Accepted::Mapped { items: u32::try_from(items).expect("a short map"), created: true })
     }
 
@@ -382,15 +512,7 @@ impl Model {
             }
             Command::Acquire(one) => Ok(Accepted::Granted(self.acquire(one, &Tags::default()))),
             Command::AcquireWith(one) => Ok(Accepted::Granted(self.acquire(&one.acquire, &one.tags))),
-            Command::Extend(one) => {
-                let i = self.newest(one.lease)?;
-                let At::Held(worker, request, _) = self.jobs[i].at else {
-                    return Err(self.stale(i, one.lease));
-                };
-                let until = self.now.saturating_add(one.run.0).saturating_add(limits::RUN_GRACE.0);
-                self.jobs[i].at = At::Held(worker, request, Some(until));
-                Ok(Accepted::Extended { run_until: LogTime(until) })
-            }
+            Command::Extend(one) => self.extend(one.lease, one.run),
             Command::Complete(one) => match self.newest(one.lease) {
                 Ok(i) => {
                     self.end(i, Status::Completed);
@@ -420,11 +542,42 @@ impl Model {
                 let after = self.jobs.len() + self.maps.len();
                 Ok(Accepted::Forgotten(u32::try_from(before - after).expect("a short list")))
             }
+            Command::PutSchedule(one) => self.put_schedule(one),
+            Command::ChangeSchedule(one) => self.change_schedule(&one.name, one.change),
+            Command::Fire(one) => {
+                Ok(Accepted::Fired { submitted: one.firings.iter().map(|one| self.fire(one)).sum() })
+            }
+            Command::Trigger(one) => self.trigger(&one.name, one.task),
+            Command::SetLimit(one) => {
+                let known = self.limits.entry(one.name.clone()).or_default();
+                known.change(self.now, |known| known.by_hand = one.bound);
+                Ok(Accepted::LimitSet)
+            }
             Command::Redrive(one) => self.redrive(*one),
             Command::Store(one) => self.store(one),
             Command::Map(one) => self.map(one),
             Command::CancelMap(one) => self.cancel_map(one.map),
         }
+    }
+
+    fn extend(&mut self, lease: LeaseRef, run: Millis) -> Reply {
+        let i = self.newest(lease)?;
+        let At::Held(worker, request, _) = self.jobs[i].at else {
+            return Err(self.stale(i, lease));
+        };
+        let until = self.now.saturating_add(run.0).saturating_add(limits::RUN_GRACE.0);
+        self.jobs[i].at = At::Held(worker, request, Some(until));
+        Ok(Accepted::Extended { run_until: LogTime(until) })
+    }
+
+    fn trigger(&mut self, name: &str, task: TaskId) -> Reply {
+        let Some(schedule) = self.schedules.get(name).cloned() else {
+            return Err(Rejection::UnknownSchedule(name.to_owned()));
+        };
+        if self.jobs.iter().any(|job| job.id == task) {
+            return Ok(Accepted::Submitted { created: 0 });
+        }
+        self.submit_scheduled(name, &schedule, WallTime(self.calendar), task)
     }
 
     fn register(&mut self, id: FunctionId, spec: &FunctionSpec) -> Reply {
@@ -460,7 +613,109 @@ impl Model {
             job.seq = self.next_seq();
         }
         self.jobs = jobs;
+        if created > 0 {
+            self.declare(rules);
+        }
         Ok(Accepted::Submitted { created })
+    }
+
+    fn put_schedule(&mut self, one: &PutSchedule) -> Reply {
+        let has_key = one.spec.rules.limits().any(|(name, _)| name.kind == LimitKind::Concurrency);
+        if one.spec.overlap == Overlap::Queue && has_key {
+            let text = "overlap 'queue' is a concurrency limit of its own: leave the other out";
+            return Err(Rejection::Invalid(text.to_owned()));
+        }
+        let function = one.spec.function;
+        if !self.functions.iter().any(|(known, _)| *known == function) {
+            return Err(Rejection::UnknownFunction(function));
+        }
+        let (wall, now) = (self.wall, WallTime(self.calendar));
+        let created = !self.schedules.contains_key(&one.name);
+        self.made += u64::from(created);
+        let id = ScheduleId(self.made);
+        let schedule = self.schedules.entry(one.name.clone()).or_insert_with(|| Schedule {
+            id,
+            spec: one.spec.clone(),
+            last: now,
+            paused: false,
+            fired: 0,
+            skipped: 0,
+            made_wall: wall,
+        });
+        if created || schedule.spec != one.spec {
+            self.changed.insert(one.name.clone());
+        }
+        if schedule.spec.timing != one.spec.timing {
+            schedule.last = now;
+        }
+        schedule.spec = one.spec.clone();
+        Ok(Accepted::SchedulePut { created })
+    }
+
+    fn change_schedule(&mut self, name: &str, change: ScheduleChange) -> Reply {
+        let Some(schedule) = self.schedules.get_mut(name) else {
+            return Err(Rejection::UnknownSchedule(name.to_owned()));
+        };
+        let pauses = change == ScheduleChange::Pause;
+        if change == ScheduleChange::Delete {
+            self.schedules.remove(name);
+        } else if schedule.paused == pauses {
+            return Ok(Accepted::ScheduleChanged);
+        } else {
+            schedule.paused = pauses;
+            if !pauses {
+                schedule.last = schedule.last.max(WallTime(self.calendar));
+            }
+        }
+        self.changed.insert(name.to_owned());
+        Ok(Accepted::ScheduleChanged)
+    }
+
+    fn fire(&mut self, one: &Firing) -> u32 {
+        let now = WallTime(self.calendar);
+        let Some(schedule) = self.schedules.get_mut(&one.name) else { return 0 };
+        let times = [vec![one.after], one.nominal.clone()].concat();
+        let in_order = times.is_sorted_by(|one, next| one < next) && times.last() <= Some(&one.until);
+        let is_next = schedule.id == one.schedule && schedule.last == one.after && !schedule.paused;
+        if !is_next || !in_order || one.until <= one.after || one.until > now {
+            return 0;
+        }
+        schedule.last = one.until;
+        self.changed.insert(one.name.clone());
+        let mut submitted = 0;
+        for nominal in &one.nominal {
+            let schedule = self.schedules[&one.name].clone();
+            let of_it = |job: &&Job| job.request.3.origin().is_some_and(|(_, id, _)| id == schedule.id);
+            let live = self.jobs.iter().filter(|job| job.lives()).filter(of_it).count();
+            let may = match schedule.spec.overlap {
+                Overlap::Allow => true,
+                Overlap::Skip => live == 0,
+                Overlap::Queue => live < 2,
+            };
+            let task = schedule.task(*nominal);
+            let done = may && self.submit_scheduled(&one.name, &schedule, *nominal, task).is_ok();
+            let schedule = self.schedules.get_mut(&one.name).expect("it was just there");
+            schedule.fired += u64::from(done);
+            schedule.skipped += u64::from(!done);
+            submitted += u32::from(done);
+        }
+        submitted
+    }
+
+    fn submit_scheduled(
+        &mut self,
+        name: &str,
+        schedule: &Schedule,
+        nominal: WallTime,
+        task: TaskId,
+    ) -> Reply {
+        let spec = &schedule.spec;
+        let queue = Rule::Concurrency { key: format!("schedule: {name}"), max: 1 };
+        let queue = (spec.overlap == Overlap::Queue).then_some(queue);
+        let from = Rule::Scheduled { name: name.to_owned(), schedule: schedule.id, nominal };
+        let rules: Rules = spec.rules.iter().cloned().chain(queue).chain([from]).collect();
+        let items = vec![(task, spec.args.clone())];
+        self.submit(&Submit { function: spec.function, options: spec.options.clone(), items }, &rules)
     }
 
     fn job(&self, id: TaskId, request: (FunctionId, TaskOptions, Bytes, Rules), spec: FunctionSpec) -> Job {
@@ -497,7 +752,9 @@ impl Model {
         let rules = kept.chain([Rule::RedriveOf(task)]).collect();
         let mut job = self.job(into, (function, options, args, rules), old.spec.clone());
         job.seq = self.next_seq();
+        let rules = job.request.3.clone();
         self.jobs.push(job);
+        self.declare_again(&rules);
         Ok(Accepted::Redriven { created: true })
     }
 
@@ -511,7 +768,8 @@ impl Model {
         let mut grants = Vec::new();
         while grants.len() < usize::from(one.max) {
             let ready = (0..self.jobs.len())
-                .filter(|i| self.jobs[*i].at == At::Ready && self.jobs[*i].suits(one, tags));
+                .filter(|i| self.jobs[*i].at == At::Ready && self.jobs[*i].suits(one, tags))
+                .filter(|i| !self.is_held_back(&self.jobs[*i]));
             // A level less is an hour later.
             let place = |i: &usize| {
                 let levels = u64::from(limits::PRIORITY_MAX - self.jobs[*i].request.1.priority);
@@ -524,6 +782,10 @@ impl Model {
                 .map(|run| self.now.saturating_add(run.0).saturating_add(limits::RUN_GRACE.0));
             self.jobs[i].token = self.grants;
             self.jobs[i].at = At::Held(one.worker, one.request, until);
+            for (name, _) in self.jobs[i].request.3.limits().filter(|(name, _)| name.kind == LimitKind::Rate)
+            {
+                self.limits.get_mut(&name).expect("a live job names it").starts.push(self.now);
+            }
             grants.push(self.jobs[i].grant());
         }
         grants
@@ -680,8 +942,11 @@ impl Model {
             self.maps.iter().filter(|map| map.lives() && map.begins > self.now).map(|map| map.begins);
         let ends = self.uploads.values().map(|(_, end)| *end);
         let jobs = self.jobs.iter().filter_map(Job::due).map(|(at, _)| at);
-        assert_eq!(group.state.next_due().map(|due| due.0), jobs.chain(starts).chain(ends).min());
+        let due = jobs.chain(starts).chain(ends).chain(self.limits_due()).min();
+        assert_eq!(group.state.next_due().map(|due| due.0), due);
         self.compare_maps(group);
+        self.compare_limits(group);
+        assert_eq!(group.store.schedules, self.schedules);
         for job in &self.jobs {
             let counters = if let At::Done(status, expires) = job.at {
                 let record = &group.store.records[&job.id];
@@ -705,6 +970,21 @@ impl Model {
 }
 
 impl Model {
+    fn compare_limits(&self, group: &Group) {
+        for (standing, (name, known)) in group.state.limits().zip(&self.limits) {
+            assert_eq!((&standing.name, standing.limit.bound()), (name, known.bound()));
+            assert_eq!(standing.held as usize, self.held_under(name), "leases under {name}");
+            assert_eq!(
+                standing.limit.starts_at(LogTime(self.now)),
+                known.starts.len() as u64,
+                "starts of {name}"
+            );
+            let max = known.bound().map_or(u32::MAX, |bound| bound.max) as usize;
+            assert_eq!(standing.room == 0, self.used(name, known) >= max, "whether {name} is reached");
+        }
+        assert_eq!(group.state.limits().count(), self.limits.len());
+    }
+
     fn compare_maps(&self, group: &Group) {
         assert_eq!(group.store.maps.len(), self.maps.len());
         for map in &self.maps {

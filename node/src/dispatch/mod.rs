@@ -319,12 +319,18 @@ fn becoming_ready(command: &Command) -> usize {
         | Command::Forget(_)
         | Command::Store(_)
         | Command::Map(_)
-        | Command::CancelMap(_) => 0,
+        | Command::CancelMap(_)
+        | Command::SetLimit(_)
+        | Command::PutSchedule(_)
+        | Command::ChangeSchedule(_)
+        // Which workers the tasks of schedules suit is found out when they are ready.
+        | Command::Fire(_)
+        | Command::Trigger(_) => 0,
     }
 }
 
-/// How many tasks a submit under rules may make ready at most, and for whom. How many items a map has is told only by
-/// its reply: it counts for all that one entry may do.
+/// How many tasks a submit under rules may make ready at most, and for whom: no more than its limits let start. How many
+/// items a map has is told only by its reply: it counts for all that one entry may do.
 fn becoming_ready_for(command: &Command) -> Option<(&Tags, usize)> {
     let (options, rules, count) = if let Command::SubmitUnder(under) = command {
         (&under.submit.options, &under.rules, under.submit.items.len())
@@ -333,7 +339,9 @@ fn becoming_ready_for(command: &Command) -> Option<(&Tags, usize)> {
     } else {
         return None;
     };
-    (options.delay.0 == 0 && rules.run_at().is_none()).then(|| (rules.tags(), count))
+    let bounds = rules.limits().map(|(_, bound)| usize::try_from(bound.max).unwrap_or(usize::MAX));
+    let most = bounds.min().unwrap_or(usize::MAX);
+    (options.delay.0 == 0 && rules.run_at().is_none()).then(|| (rules.tags(), count.min(most)))
 }
 
 fn granted(reply: &Reply) -> Option<Grants> {

@@ -3,7 +3,7 @@
 //! A node has one group today. Nothing outside the router may assume so: more groups, by task id, are the way past what
 //! one leader can do.
 
-mod clock;
+pub(crate) mod clock;
 pub mod members;
 mod proposals;
 mod reign;
@@ -29,6 +29,7 @@ use crate::raft::handle::{Begun, ProposeError, RaftStatus, ReadIndexError, Role}
 use crate::raft::state_machine::{Observer, StateMachine};
 use crate::raft::{RaftHandle, RaftLeadership};
 use crate::replica::Replica;
+use crate::schedule::{Changed, Scheduler};
 
 /// Raft over our state machine.
 pub(crate) type RaftNode = RaftHandle<StateMachine>;
@@ -134,6 +135,7 @@ pub(crate) struct GroupSeed {
     dispatcher: Dispatcher,
     beats: crate::dispatch::Beats,
     watchers: Arc<Watchers>,
+    schedules: Arc<Changed>,
     settings: GroupSettings,
 }
 
@@ -144,7 +146,19 @@ impl GroupSeed {
         let (dispatcher, beats) =
             Dispatcher::new(replica.clone(), proposals.clone(), reign.clone(), settings.timings);
         let watchers = Arc::<Watchers>::default();
-        Self { replica, reign, reign_seed, proposals, queue, dispatcher, beats, watchers, settings }
+        let schedules = Arc::<Changed>::default();
+        Self {
+            replica,
+            reign,
+            reign_seed,
+            proposals,
+            queue,
+            dispatcher,
+            beats,
+            watchers,
+            schedules,
+            settings,
+        }
     }
 
     /// Whom the state machine tells of what it applied.
@@ -154,6 +168,7 @@ impl GroupSeed {
             reign: self.reign.clone(),
             dispatcher: self.dispatcher.clone(),
             watchers: Arc::clone(&self.watchers),
+            schedules: Arc::clone(&self.schedules),
         })
     }
 
@@ -168,7 +183,14 @@ impl GroupSeed {
             counters: Arc::clone(&counters),
         };
         let linearizer = Linearizer { raft: raft.clone() };
+        let scheduler = Scheduler {
+            replica: self.replica.clone(),
+            proposals: self.proposals.clone(),
+            reign: self.reign.clone(),
+            changed: self.schedules,
+        };
         tokio::spawn(coalescer.run());
+        tokio::spawn(scheduler.run());
         tokio::spawn(self.dispatcher.clone().run_beats(self.beats, linearizer));
         tokio::spawn(self.dispatcher.clone().run_housekeeping());
         tokio::spawn(self.reign_seed.keeper(raft.clone(), self.replica.clone()).run(self.dispatcher.clone()));
@@ -197,11 +219,13 @@ struct GroupObserver {
     reign: Reign,
     dispatcher: Dispatcher,
     watchers: Arc<Watchers>,
+    schedules: Arc<Changed>,
 }
 
 impl Observer for GroupObserver {
     fn applied(&self, events: &[Event]) {
         self.watchers.notify(events);
+        self.schedules.note(events);
         if self.reign.leads() {
             self.dispatcher.observe(events);
         }
@@ -264,6 +288,8 @@ impl Group {
                     | Command::Redrive(_)
                     | Command::Store(_)
                     | Command::Map(_)
+                    | Command::PutSchedule(_)
+                    | Command::Trigger(_)
             )
         });
         if !adds_load {

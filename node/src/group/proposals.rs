@@ -351,7 +351,13 @@ fn weight(command: &Command) -> usize {
         Command::Register(command) => command.code.len(),
         Command::Submit(command) => weight_of_items(command),
         Command::SubmitUnder(command) => RULES + weight_of_items(&command.submit),
-        Command::AcquireWith(_) | Command::Map(_) => RULES,
+        Command::AcquireWith(_)
+        | Command::Map(_)
+        | Command::SetLimit(_)
+        | Command::ChangeSchedule(_)
+        | Command::Trigger(_) => RULES,
+        Command::PutSchedule(command) => 3 * RULES + command.spec.args.len(),
+        Command::Fire(command) => command.firings.iter().map(|firing| RULES + firing.nominal.len() * 8).sum(),
         Command::Complete(command) => {
             command.result.len() + command.output.stdout.len() + command.output.stderr.len()
         }

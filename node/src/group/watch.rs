@@ -46,7 +46,7 @@ impl Watchers {
                         tell(&mut by_task, task);
                     }
                 }
-                Event::Revoked { .. } => {}
+                Event::Revoked { .. } | Event::ScheduleChanged { .. } => {}
             }
         }
     }

@@ -4,12 +4,14 @@ use axum::extract::State;
 use axum::response::Response;
 use http::StatusCode;
 use raftwork_api::explain::{Explanation, QueuePosition, Reason};
-use raftwork_api::kernel::{LogTime, Millis, Status, TaskId};
+use raftwork_api::kernel::{LimitKind, LogTime, Millis, Status, TaskId};
+use raftwork_api::limits::LimitInfo;
 use raftwork_api::{Span, paths, rfc3339};
 use raftwork_kernel::{Need, Phase, Record, Task};
 
 use super::error::ApiResult;
 use super::extract::{Id, json};
+use super::limits;
 use super::openapi::Problems;
 use super::read;
 use super::state::AppState;
@@ -45,9 +47,19 @@ pub(super) async fn get(State(state): State<AppState>, Id(id): Id<TaskId>) -> Ap
             let need = Need { python: task.python, tags: view::rules_of(&state, &id).tags().clone() };
             let ahead = replica.ahead_of(&id, AHEAD_MAX).unwrap_or_default();
             let asked = Asked { id, status: *status, now: state.group.log_time() };
-            let turns = replica.turns_before(&id).filter(|_| task.phase == Phase::Ready);
+            let is_ready = task.phase == Phase::Ready;
+            let turns = replica.turns_before(&id).filter(|_| is_ready);
+            let limit = is_ready.then(|| view::limit_reached(&state, &id)).flatten();
             turns.map_or_else(
-                || live(&asked, task, &need, &connected, ahead),
+                || {
+                    live(
+                        &asked,
+                        task,
+                        &need,
+                        (limit, connected.lack(&need)),
+                        connected.position(&need, ahead),
+                    )
+                },
                 |before| map_turn(&asked, before),
             )
         }
@@ -74,12 +86,19 @@ impl Asked {
             python: None,
             tags: Vec::new(),
             queue: None,
+            limit: None,
             worker_id: None,
         }
     }
 }
 
-fn live(asked: &Asked, task: &Task, need: &Need, connected: &Connected, ahead: usize) -> Explanation {
+fn live(
+    asked: &Asked,
+    task: &Task,
+    need: &Need,
+    (limit, lack): (Option<LimitInfo>, Option<Lack>),
+    queue: Option<QueuePosition>,
+) -> Explanation {
     let explanation = match &task.phase {
         Phase::Waiting { due } => waiting(asked, task, *due),
         Phase::Scheduled { at } => {
@@ -91,7 +110,10 @@ fn live(asked: &Asked, task: &Task, need: &Need, connected: &Connected, ahead: u
             let running = asked.because(Reason::Running, detail, None);
             Explanation { worker_id: Some(lease.worker.to_string()), ..running }
         }
-        Phase::Ready => ready(asked, connected.lack(need), connected.position(need, ahead)),
+        Phase::Ready => match limit {
+            Some(limit) => limited(asked, limit, queue),
+            None => ready(asked, lack, queue),
+        },
     };
     let detail = explanation.detail + &before_it_fails(asked, task);
     Explanation {
@@ -146,6 +168,27 @@ fn ready(asked: &Asked, lack: Option<Lack>, queue: Option<QueuePosition>) -> Exp
         (None, _) => asked.because(Reason::NextInTurn, "it is about to be granted to a worker", None),
     };
     Explanation { queue, ..explanation }
+}
+
+fn limited(asked: &Asked, limit: LimitInfo, queue: Option<QueuePosition>) -> Explanation {
+    let mut detail = limits::reached(&limit);
+    let (reason, hint) = match limit.kind {
+        LimitKind::Concurrency => {
+            let names: Vec<String> =
+                limit.holders.iter().take(3).map(|one| one.task_id.to_string()).collect();
+            let more = limit.holders.len().saturating_sub(names.len());
+            if !names.is_empty() {
+                detail = format!("{detail}; they are {}", names.join(", "));
+            }
+            if more > 0 {
+                detail = format!("{detail} and {more} more");
+            }
+            (Reason::ConcurrencyLimit, "it starts when one of them ends; raftwork limits set allows more")
+        }
+        LimitKind::Rate => (Reason::RateLimit, "it starts by itself; raftwork limits set allows more"),
+    };
+    let explanation = asked.because(reason, detail, Some(hint));
+    Explanation { ends_in: limit.opens_in, limit: Some(limit), queue, ..explanation }
 }
 
 fn map_turn(asked: &Asked, before: u32) -> Explanation {

@@ -258,7 +258,11 @@ fn answer(accepted: Accepted) -> ApiResult<Response> {
         | Accepted::Forgotten(_)
         | Accepted::Redriven { .. }
         | Accepted::Stored
-        | Accepted::Mapped { .. }) => return Err(write::unexpected(&other)),
+        | Accepted::Mapped { .. }
+        | Accepted::LimitSet
+        | Accepted::SchedulePut { .. }
+        | Accepted::ScheduleChanged
+        | Accepted::Fired { .. }) => return Err(write::unexpected(&other)),
     };
     Ok(json(StatusCode::OK, &LeaseAnswer { status }))
 }

@@ -80,7 +80,7 @@ pub(super) fn parse_map_cursor(text: &str) -> ApiResult<MapId> {
     text.strip_prefix('m').and_then(|id| id.parse().ok()).ok_or_else(|| no_cursor(text))
 }
 
-fn no_cursor(text: &str) -> ApiError {
+pub(super) fn no_cursor(text: &str) -> ApiError {
     let text: String = text.chars().take(64).collect();
     ApiError::bad_request(format!("after = '{text}' is not what this list gave as next"))
 }

@@ -17,6 +17,7 @@ mod functions;
 mod health;
 mod ids;
 mod leases;
+mod limits;
 mod list;
 mod listen;
 mod maps;
@@ -25,6 +26,7 @@ mod metrics;
 mod openapi;
 mod pickle;
 mod read;
+mod schedules;
 mod state;
 mod stream;
 mod submit;
@@ -82,6 +84,7 @@ fn payload_routes() -> OpenApiRouter<AppState> {
         .routes(routes!(functions::create, functions::list))
         .routes(routes!(submit::one, tasks::list))
         .routes(routes!(submit::batch))
+        .routes(routes!(schedules::get, schedules::put, schedules::delete))
         .routes(routes!(maps::create, maps::list))
         .routes(routes!(leases::complete))
         .routes(routes!(leases::fail))
@@ -108,6 +111,12 @@ fn plain_routes() -> OpenApiRouter<AppState> {
         .routes(routes!(leases::heartbeat))
         .routes(routes!(leases::extend))
         .routes(routes!(leases::release))
+        .routes(routes!(limits::list))
+        .routes(routes!(limits::get, limits::put, limits::delete))
+        .routes(routes!(schedules::list))
+        .routes(routes!(schedules::pause))
+        .routes(routes!(schedules::resume))
+        .routes(routes!(schedules::trigger))
         .routes(routes!(workers::list))
         .routes(routes!(workers::drain))
         .routes(routes!(cluster::transfer))

@@ -29,6 +29,8 @@ pub(super) struct Problems(Problem);
         (name = "functions", description = "What can be run"),
         (name = "tasks", description = "What is to be run, runs, or has run"),
         (name = "maps", description = "One function over many items, as one request"),
+        (name = "limits", description = "How many tasks under a key run at a time, and how many start within a span"),
+        (name = "schedules", description = "Tasks that are submitted again and again"),
         (name = "leases", description = "For workers: take tasks, keep them, report on them"),
         (name = "workers", description = "Who runs tasks"),
         (name = "cluster", description = "The nodes"),

@@ -7,6 +7,7 @@ use http::{HeaderName, HeaderValue, StatusCode};
 use raftwork_api::kernel::{
     Accepted, FunctionId, Language, Rule, Rules, Submit, SubmitUnder, TaskId, TaskOptions, WallTime, limits,
 };
+use raftwork_api::limits::{Concurrency, Rate};
 use raftwork_api::payload::{check_pickle, from_base64};
 use raftwork_api::tasks::{BatchAccepted, BatchItem, NewBatch, NewTask, SubmitOptions, TaskInfo};
 use raftwork_api::{ErrorCode, Span, paths, rfc3339};
@@ -111,7 +112,10 @@ fn rules_of(options: &SubmitOptions) -> ApiResult<Rules> {
     let start_by = options.start_by.map(|span| Rule::StartBy(span.0));
     let total = options.total_timeout.map(|span| Rule::Total(span.0));
     let run_at = options.run_at.as_deref().map(date).transpose()?.map(Rule::RunAt);
-    Ok(tags.into_iter().chain(no_retry).chain(start_by).chain(total).chain(run_at).collect())
+    let concurrency =
+        options.concurrency.clone().map(|Concurrency { key, max }| Rule::Concurrency { key, max });
+    let rate = options.rate.clone().map(|Rate { key, max, per }| Rule::Rate { key, max, per: per.0 });
+    Ok([tags, no_retry, start_by, total, run_at, concurrency, rate].into_iter().flatten().collect())
 }
 
 fn date(text: &str) -> ApiResult<WallTime> {

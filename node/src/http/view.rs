@@ -5,14 +5,18 @@ use std::collections::BTreeMap;
 use raftwork_api::explain::QueuePosition;
 use raftwork_api::functions::{CodeFormat, FunctionInfo};
 use raftwork_api::kernel::{FunctionId, Language, LeaseRef, Outcome, Status, TaskId};
+use raftwork_api::limits::{Concurrency, LimitInfo, Rate};
+use raftwork_api::schedules::Origin;
 use raftwork_api::tasks::{ErrorInfo, Progress, ResultInfo, TaskInfo};
 use raftwork_api::workers::WorkerInfo;
 use raftwork_api::{ErrorCode, Span, rfc3339, task_of_redrive};
-use raftwork_kernel::{Counters, Function, Need, Phase, Record, Rows, Rules, Tags, Task, TaskRow, Token};
+use raftwork_kernel::{
+    Counters, Function, LimitKind, Need, Phase, Record, Rows, Rules, Tags, Task, TaskRow, Token,
+};
 
 use super::error::{ApiError, ApiResult};
 use super::state::AppState;
-use super::{pickle, read};
+use super::{limits, pickle, read};
 use crate::group::Leadership;
 use crate::replica::Standing;
 
@@ -160,7 +164,7 @@ pub(super) fn task(
             let need = Need { python: task.python, tags: rules.tags().clone() };
             TaskInfo {
                 worker_id: holder(task),
-                waiting_for: waiting_for(connected, task, &need),
+                waiting_for: waiting_for(connected, task, &need, || limit_reached(state, &id)),
                 progress: progress_of(state, id, task),
                 ..accepted(id, &row, &rules, (*status, task.counters, task.token))
             }
@@ -186,6 +190,13 @@ pub(super) fn rules_of(state: &AppState, id: &TaskId) -> Rules {
     state.group.replica().rules(id)
 }
 
+/// The first limit that a ready task waits for, with who holds it.
+pub(super) fn limit_reached(state: &AppState, id: &TaskId) -> Option<LimitInfo> {
+    let limits = state.group.replica().limits_of(id);
+    let reached = limits.iter().find(|limit| limit.room == 0)?;
+    limits::with_holders(state, &reached.name)
+}
+
 /// The task that runs a failed one again, if there is one.
 pub(super) fn redriven_as(state: &AppState, id: &TaskId, record: &Record) -> Option<TaskId> {
     let redrivable = matches!(record.outcome, Outcome::Failed(_) | Outcome::Parked(_));
@@ -199,6 +210,21 @@ pub(super) fn names(tags: &Tags) -> Vec<String> {
 
 fn no_retry(rules: &Rules) -> Vec<String> {
     rules.no_retry().map_or_else(Vec::new, |names| names.iter().map(ToOwned::to_owned).collect())
+}
+
+fn concurrency(rules: &Rules) -> Option<Concurrency> {
+    let (name, bound) = rules.limits().find(|(name, _)| name.kind == LimitKind::Concurrency)?;
+    Some(Concurrency { key: name.key, max: bound.max })
+}
+
+fn rate(rules: &Rules) -> Option<Rate> {
+    let (name, bound) = rules.limits().find(|(name, _)| name.kind == LimitKind::Rate)?;
+    Some(Rate { key: name.key, max: bound.max, per: Span(bound.per) })
+}
+
+fn origin(rules: &Rules) -> Option<Origin> {
+    let (name, _, nominal) = rules.origin()?;
+    Some(Origin { name: name.to_owned(), nominal: rfc3339::format(nominal) })
 }
 
 fn holder(task: &Task) -> Option<String> {
@@ -229,6 +255,9 @@ fn accepted(
         waiting_for: None,
         progress: None,
         tags: names(rules.tags()),
+        concurrency: concurrency(rules),
+        rate: rate(rules),
+        schedule: origin(rules),
         no_retry: no_retry(rules),
         start_by: rules.start_by().map(Span),
         total_timeout: rules.total().map(Span),
@@ -246,13 +275,21 @@ pub(super) fn error_of(record: &Record) -> Option<ErrorInfo> {
 }
 
 /// Why a task does not run, as far as there is more to say than that it is not its turn.
-fn waiting_for(connected: &Connected, task: &Task, need: &Need) -> Option<String> {
+fn waiting_for(
+    connected: &Connected,
+    task: &Task,
+    need: &Need,
+    limit_reached: impl FnOnce() -> Option<LimitInfo>,
+) -> Option<String> {
     match &task.phase {
         Phase::Leased(_) => None,
         Phase::Scheduled { at } => Some(format!("its date, {}", rfc3339::format(*at))),
         Phase::Waiting { .. } if task.counters.next_attempt() == 1 => Some("its delay".to_owned()),
         Phase::Waiting { .. } => Some(format!("the pause before attempt {}", task.counters.next_attempt())),
-        Phase::Ready => connected.lack(need).map(Lack::text),
+        Phase::Ready => {
+            let limit = limit_reached().map(|limit| limits::reached(&limit));
+            limit.or_else(|| connected.lack(need).map(Lack::text))
+        }
     }
 }
 

@@ -30,7 +30,14 @@ pub(super) fn check_size(command: &Command) -> Result<(), Rejection> {
         Command::Complete(complete) => {
             within("the result's size", complete.result.len(), limits::RESULT_BYTES_MAX)
         }
-        Command::Acquire(_)
+        Command::SetLimit(set) => set.name.check(set.bound).map_err(Rejection::Invalid),
+        Command::PutSchedule(put) => {
+            within("the size of a schedule's arguments", put.spec.args.len(), limits::SCHEDULE_ARGS_BYTES_MAX)
+        }
+        Command::ChangeSchedule(_)
+        | Command::Fire(_)
+        | Command::Trigger(_)
+        | Command::Acquire(_)
         | Command::AcquireWith(_)
         | Command::Extend(_)
         | Command::Fail(_)

@@ -2,11 +2,12 @@
 
 use raftwork_api::paths;
 use reqwest::Method;
+use serde_json::Value;
 
 use crate::support::{Answer, Cluster};
 
 /// Every path of the HTTP interface, but for the stream and the description itself.
-const DESCRIBED: [&str; 30] = [
+const DESCRIBED: [&str; 37] = [
     paths::REGISTER_FUNCTION,
     paths::EXECUTE_FUNCTION,
     paths::STATUS,
@@ -21,6 +22,13 @@ const DESCRIBED: [&str; 30] = [
     paths::TASK_LOGS,
     paths::TASK_CANCEL,
     paths::TASK_REDRIVE,
+    paths::LIMITS,
+    paths::LIMIT,
+    paths::SCHEDULES,
+    paths::SCHEDULE,
+    paths::SCHEDULE_PAUSE,
+    paths::SCHEDULE_RESUME,
+    paths::SCHEDULE_TRIGGER,
     paths::LEASES_ACQUIRE,
     paths::LEASES_START,
     paths::LEASES_HEARTBEAT,
@@ -50,16 +58,26 @@ async fn the_description_names_every_path_and_every_reference_resolves() {
     for reference in answer.text.split("\"#/").skip(1).filter_map(|rest| rest.split('"').next()) {
         assert!(description.pointer(&format!("/{reference}")).is_some(), "{reference} leads nowhere");
     }
-    for (path, methods) in description["paths"].as_object().unwrap() {
-        let body = &methods["post"]["requestBody"]["content"]["application/json"]["schema"];
-        let name =
-            body.pointer("/$ref").or_else(|| body.pointer("/oneOf/1/$ref")).and_then(|name| name.as_str());
-        let example =
-            name.map(|name| description.pointer(&format!("{}/example", name.trim_start_matches('#'))));
-        assert!(example.is_none_or(|example| example.is_some()), "the body of {path} has no example");
-    }
     let submit = &description["paths"]["/v1/tasks"]["post"];
     assert!(submit["responses"]["default"]["content"]["application/problem+json"].is_object(), "{submit}");
+    cluster.stop().await;
+}
+
+#[tokio::test]
+async fn every_body_has_an_example_and_every_tag_is_explained() {
+    let cluster = Cluster::one().await;
+    let description = cluster.get(paths::OPENAPI).await.expect(200);
+    let tags: Vec<&Value> = description["tags"].as_array().unwrap().iter().map(|tag| &tag["name"]).collect();
+    for (path, operations) in description["paths"].as_object().unwrap() {
+        for (method, operation) in operations.as_object().unwrap() {
+            assert!(tags.contains(&&operation["tags"][0]), "nothing explains the tag of {method} {path}");
+            let body = &operation["requestBody"]["content"]["application/json"]["schema"];
+            let schema = body.pointer("/$ref").or_else(|| body.pointer("/oneOf/1/$ref"));
+            let Some(schema) = schema.and_then(Value::as_str) else { continue };
+            let example = description.pointer(&format!("{}/example", schema.trim_start_matches('#')));
+            assert!(example.is_some(), "the body of {method} {path} has no example");
+        }
+    }
     cluster.stop().await;
 }
 

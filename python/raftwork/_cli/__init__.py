@@ -10,11 +10,11 @@ import sys
 from typing import Optional, Sequence
 
 from .. import __version__
-from . import cluster, completion, dev, functions, map, maps, run, tasks, top, worker, workers
+from . import cluster, completion, dev, functions, limits, map, maps, run, schedules, tasks, top, worker, workers
 from ._common import EXIT_CODES, FAILED, MISSING, UNREACHABLE, warn
 from ._errors import CommandError
 
-_COMMANDS = (dev, worker, run, map, maps, tasks, functions, workers, cluster, top, completion)
+_COMMANDS = (dev, worker, run, map, maps, tasks, functions, schedules, limits, workers, cluster, top, completion)
 
 _EPILOG = f"""\
 start with:
@@ -60,12 +60,21 @@ def parser() -> argparse.ArgumentParser:
 
 def _explain(error: Exception) -> int:
     """One line on what is wrong and what to do, for the errors that people meet; anything else is a defect."""
-    from ..errors import ClusterError, SerializationError, Unavailable, UnknownFunction, UnknownMap, UnknownTask
+    from ..errors import (
+        ClusterError,
+        SerializationError,
+        Unavailable,
+        UnknownFunction,
+        UnknownLimit,
+        UnknownMap,
+        UnknownSchedule,
+        UnknownTask,
+    )
 
     if isinstance(error, Unavailable):
         warn(f"{error}; is the cluster running? Start one with: raftwork dev, or name it: --url or $RAFTWORK_URL")
         return UNREACHABLE
-    if isinstance(error, (UnknownTask, UnknownMap, UnknownFunction)):
+    if isinstance(error, (UnknownTask, UnknownMap, UnknownFunction, UnknownLimit, UnknownSchedule)):
         warn(str(error))
         return MISSING
     if isinstance(error, (ClusterError, SerializationError)):

@@ -2,7 +2,7 @@
 
 import argparse
 import sys
-from typing import TYPE_CHECKING, Any, Callable
+from typing import TYPE_CHECKING, Any, Callable, Dict
 
 from .._span import milliseconds
 from ._common import DONE, FAILED, add_cluster_options, add_command, connect, keyword, print_json, value_of, warn
@@ -30,8 +30,10 @@ def add_parser(commands: Any) -> None:
     add_cluster_options(parser)
 
 
-def add_task_options(parser: argparse.ArgumentParser) -> None:
-    """Add what a submit may ask for."""
+def add_task_options(parser: argparse.ArgumentParser, scheduled: bool = False) -> None:
+    """Add what a submit may ask for; that of a schedule names no date, for the schedule does."""
+    moment = "then" if scheduled else "now"
+    parser.set_defaults(run_at=None)
     parser.add_argument(
         "--include", action="append", default=[], metavar="MODULE", help="ship a local module along; repeatable"
     )
@@ -39,9 +41,14 @@ def add_task_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--tag", action="append", default=[], metavar="TAG", dest="tags", help=text)
     text = "have workers install a package for it, as pip names it; repeatable"
     parser.add_argument("--requirement", action="append", default=[], metavar="NAME", dest="requirements", help=text)
+    text = "at most MAX tasks under KEY are leased at a time"
+    parser.add_argument("--concurrency", type=concurrency, metavar="KEY:MAX", help=text)
+    text = "at most MAX tasks under KEY start within any SPAN, as in api:100/1m"
+    parser.add_argument("--rate", type=rate, metavar="KEY:MAX/SPAN", help=text)
     held = parser.add_mutually_exclusive_group()
-    held.add_argument("--delay", metavar="SPAN", help="not before so long from now, as in 5m")
-    held.add_argument("--run-at", metavar="DATE", help="not before this date, as in 2026-12-24T18:00:00+01:00")
+    held.add_argument("--delay", metavar="SPAN", help=f"not before so long from {moment}, as in 5m")
+    if not scheduled:
+        held.add_argument("--run-at", metavar="DATE", help="not before this date, as in 2026-12-24T18:00:00+01:00")
     parser.add_argument("--timeout", metavar="SPAN", help="longest run of one try, as in 30s")
     text = "fail, and never run, unless a worker has it by then"
     parser.add_argument("--start-by", metavar="SPAN", help=text)
@@ -70,6 +77,8 @@ def with_task_options(
         priority=arguments.priority,
         delay=arguments.delay,
         run_at=arguments.run_at,
+        concurrency=arguments.concurrency,
+        rate=arguments.rate,
     )
 
 
@@ -112,6 +121,22 @@ def describe(error: BaseException) -> Any:
     """An exception in JSON."""
     traceback = getattr(error.__cause__, "traceback", "")
     return {"type": type(error).__name__, "message": str(error), "traceback": traceback}
+
+
+def concurrency(text: str) -> Dict[str, Any]:
+    """``KEY:MAX``, for argparse."""
+    key, separator, most = text.rpartition(":")
+    if not separator or not most.isdigit():
+        raise argparse.ArgumentTypeError(f"'{text}' is not KEY:MAX, as in tenant-7:3")
+    return {"key": key, "max": int(most)}
+
+
+def rate(text: str) -> Dict[str, Any]:
+    """``KEY:MAX/SPAN``, for argparse."""
+    rest, separator, per = text.rpartition("/")
+    if not separator:
+        raise argparse.ArgumentTypeError(f"'{text}' is not KEY:MAX/SPAN, as in api:100/1m")
+    return {**concurrency(rest), "per": span(per)}
 
 
 def span(text: str) -> float:

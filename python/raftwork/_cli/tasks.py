@@ -179,6 +179,9 @@ def _show(arguments: argparse.Namespace) -> int:
             ("function", task["function_id"]),
             ("priority", task["priority"]),
             ("tags", ", ".join(task.get("tags", []))),
+            ("concurrency", _limit(task.get("concurrency"))),
+            ("rate", _limit(task.get("rate"))),
+            ("schedule", _origin(task.get("schedule"))),
             ("run at", task.get("run_at")),
             ("start by", task.get("start_by")),
             ("total timeout", task.get("total_timeout")),
@@ -196,6 +199,17 @@ def _show(arguments: argparse.Namespace) -> int:
     if error.get("traceback"):
         print("\n" + error["traceback"].rstrip())
     return DONE
+
+
+def _origin(schedule: Any) -> Any:
+    return schedule and f"{schedule['name']}, for {schedule['nominal']}"
+
+
+def _limit(limit: Any) -> Any:
+    """``KEY:MAX``, or ``KEY:MAX/SPAN``."""
+    if not limit:
+        return None
+    return f"{limit['key']}:{limit['max']}" + (f"/{limit['per']}" if "per" in limit else "")
 
 
 def _result(arguments: argparse.Namespace) -> int:

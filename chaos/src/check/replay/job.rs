@@ -27,6 +27,8 @@ pub(super) struct Job {
     pub(super) retry: Retry,
     pub(super) run_max_ms: Option<u64>,
     pub(super) retention_ms: u64,
+    /// Key of the limit that it is under.
+    pub(super) limit: Option<Fingerprint>,
     pub(super) token: u64,
     pub(super) failures: u16,
     pub(super) crashes: u16,

@@ -173,6 +173,7 @@ impl Model {
         self.maps.charts.insert(map, chart);
         self.end_map(map);
         self.give_turns();
+        self.declare(&options);
         (tasks, Ok(None))
     }
 

@@ -69,6 +69,8 @@ pub(crate) struct Model {
     due: BTreeSet<(u64, Due, TaskId)>,
     dated: BTreeSet<(u64, TaskId)>,
     held: HashMap<(WorkerId, RequestId), BTreeSet<(u64, TaskId)>>,
+    /// By key: how many may be leased, as the newest submit says, and how many are.
+    limits: HashMap<Fingerprint, (u32, u32)>,
     pub(super) touched: BTreeSet<TaskId>,
 }
 
@@ -204,10 +206,20 @@ impl Model {
             }
             wanted.insert(item.task, request);
         }
+        if !fresh.is_empty() {
+            self.declare(options);
+        }
         for (task, request) in fresh {
             self.accept(task, request, function, &spec, options);
         }
         Ok(None)
+    }
+
+    /// What the newest submit says of a limit holds for all tasks under its key.
+    pub(super) fn declare(&mut self, options: &Options) {
+        if let Some(limit) = options.concurrency {
+            self.limits.entry(limit.key).or_default().0 = limit.max;
+        }
     }
 
     fn accept(
@@ -272,6 +284,7 @@ impl Model {
             retry: options.retry.unwrap_or(spec.retry),
             run_max_ms: options.run_max_ms.or(spec.run_max_ms),
             retention_ms: spec.retention_ms,
+            limit: options.concurrency.map(|limit| limit.key),
             token: 0,
             failures: 0,
             crashes: 0,
@@ -280,6 +293,10 @@ impl Model {
             at: At::Ended(Status::Waiting, None, u64::MAX),
         };
         self.jobs.insert(task, job);
+        // It was submitted long ago, maybe: this holds if nobody has said anything since.
+        if let Some(limit) = options.concurrency {
+            self.limits.entry(limit.key).or_insert((limit.max, 0));
+        }
     }
 
     /// Moves a job; the ordered sets follow.
@@ -301,6 +318,9 @@ impl Model {
                 until.map(|until| self.due.remove(&(until, Due::Phase, task)));
                 let held = self.held.entry((worker, request)).or_default();
                 held.remove(&(job.token, task));
+                if let Some(key) = job.limit {
+                    self.limits.entry(key).or_default().1 -= 1;
+                }
                 if held.is_empty() {
                     self.held.remove(&(worker, request));
                 }
@@ -322,10 +342,19 @@ impl Model {
             At::Held(worker, request, until) => {
                 self.due.extend(until.map(|until| (until, Due::Phase, task)));
                 self.held.entry((worker, request)).or_default().insert((job.token, task));
+                if let Some(key) = job.limit {
+                    self.limits.entry(key).or_default().1 += 1;
+                }
             }
             At::Unborn(_) | At::Ended(..) => {}
         }
         self.touched.insert(task);
+    }
+
+    /// Whether as many tasks under its key are leased as may be.
+    fn is_held_back(&self, task: TaskId) -> bool {
+        let limit = self.jobs[&task].limit.and_then(|key| self.limits.get(&key));
+        limit.is_some_and(|(max, held)| held >= max)
     }
 
     fn acquire(
@@ -341,7 +370,8 @@ impl Model {
         let mut granted = Vec::new();
         for _ in 0..max.min(ACQUIRE_MAX) {
             let heads = [None, Some(python)];
-            let heads = heads.iter().filter_map(|python| self.ready.get(python)?.first());
+            let may_start = |(.., task): &&(u64, u64, TaskId)| !self.is_held_back(*task);
+            let heads = heads.iter().filter_map(|python| self.ready.get(python)?.iter().find(may_start));
             let Some(&(.., task)) = heads.min() else { break };
             // More may have missed their time than one entry ends; each takes a turn.
             if self.jobs[&task].deadline().is_some_and(|at| at <= self.now) {

@@ -40,6 +40,10 @@ enum Line {
     ShowMap(Name),
     /// Numbers of the state.
     Count,
+    /// Every limit.
+    Limits,
+    /// Every schedule.
+    Schedules,
     /// `leases w1`: what the worker holds
     Leases(Name),
     /// The rows that the last entry wrote.
@@ -85,6 +89,8 @@ impl goldenscript::Runner for Conversation {
             Line::Show(tasks) => return Ok(self.show(tasks)),
             Line::ShowMap(map) => return Ok(speech::map(&self.group, map.map())),
             Line::Count => return Ok(self.count()),
+            Line::Limits => return Ok(self.limits()),
+            Line::Schedules => return Ok(self.schedules()),
             Line::Leases(worker) => return Ok(self.leases(worker)),
             Line::Writes => return Ok(self.writes()),
         }
@@ -143,6 +149,17 @@ impl Conversation {
     fn leases(&self, worker: &Name) -> String {
         let leases = self.group.state.leases_of(worker.worker()).map(Lease);
         format!("{} holds {}", worker.0, speech::list(leases))
+    }
+
+    fn limits(&self) -> String {
+        let lines: Vec<_> = self.group.state.limits().map(|limit| speech::limit(&limit)).collect();
+        if lines.is_empty() { "no limits".to_owned() } else { lines.join("\n") }
+    }
+
+    fn schedules(&self) -> String {
+        let all = self.group.state.schedules_after(None);
+        let lines: Vec<_> = all.map(|(name, one, live)| speech::schedule(name, one, live)).collect();
+        if lines.is_empty() { "no schedules".to_owned() } else { lines.join("\n") }
     }
 
     fn writes(&self) -> String {

@@ -2,10 +2,11 @@
 
 use bytes::Bytes;
 use raftwork_kernel::{
-    Acquire, AcquireWith, Cancel, CancelMap, CodeHash, Command, Complete, Expire, Extend, Fail, FailureKind,
-    Forget, FunctionSpec, Language, Map, Millis, Output, Pack, Piece, PythonVersion, Redrive, Register,
-    Release, RetryPolicy, Rule, Rules, Store, Submit, SubmitUnder, Tags, TaskError, TaskId, TaskOptions,
-    WallTime, limits,
+    Acquire, AcquireWith, Bound, Cancel, CancelMap, CatchUp, ChangeSchedule, CodeHash, Command, Complete,
+    Expire, Extend, Fail, FailureKind, Fire, Firing, Forget, FunctionSpec, Language, LimitKind, LimitName,
+    Map, Millis, Output, Overlap, Pack, Piece, PutSchedule, PythonVersion, Redrive, Register, Release,
+    RetryPolicy, Rule, Rules, ScheduleChange, ScheduleId, ScheduleSpec, SetLimit, Store, Submit, SubmitUnder,
+    Tags, TaskError, TaskId, TaskOptions, Timing, Trigger, WallTime, limits,
 };
 
 use crate::support::names::{Lease, Name, Span};
@@ -34,7 +35,7 @@ pub(super) enum Words {
         bytes: Option<usize>,
     },
     /// `submit a b/arguments fn=f priority=9 delay=5s attempts=3 run=30s python=3.11 bytes=10 tags="gpu,big"
-    /// no_retry="ValueError,pkg.Error" start_by=5s total=1m run_at=1h`
+    /// concurrency=key@3 rate=key@10/5s no_retry="ValueError,pkg.Error" start_by=5s total=1m run_at=1h`
     Submit {
         items: Vec<Item>,
         #[arg(key = "fn")]
@@ -53,6 +54,10 @@ pub(super) enum Words {
         bytes: Option<usize>,
         #[arg(key)]
         tags: Option<String>,
+        #[arg(key)]
+        concurrency: Option<Max>,
+        #[arg(key)]
+        rate: Option<Max>,
         #[arg(key)]
         no_retry: Option<String>,
         #[arg(key)]
@@ -173,11 +178,57 @@ pub(super) enum Words {
         total: Option<Span>,
         #[arg(key)]
         run_at: Option<Span>,
+        #[arg(key)]
+        concurrency: Option<Max>,
+        #[arg(key)]
+        rate: Option<Max>,
     },
     /// `cancel_map m`
     CancelMap(Name),
     /// `redrive a b`: the failed task `a` runs again as `b`
     Redrive { task: Name, into: Name },
+    /// `limit key@3` or `limit key@10/5s`
+    Limit(Max),
+    /// `schedule s fn=f args=7 every=10s overlap=queue concurrency=key@3`
+    Schedule {
+        name: String,
+        #[arg(key = "fn")]
+        function: Name,
+        #[arg(key)]
+        args: Option<String>,
+        #[arg(key)]
+        bytes: Option<usize>,
+        #[arg(key)]
+        every: Option<Span>,
+        #[arg(key)]
+        overlap: Option<String>,
+        #[arg(key)]
+        concurrency: Option<Max>,
+        #[arg(key)]
+        rate: Option<Max>,
+    },
+    /// `change s pause`, or `resume`, or `delete`
+    Change(String, String),
+    /// `fire s after=10s until=30s at="20s,30s" id=1`: the first schedule, if it does not say
+    Fire {
+        name: String,
+        #[arg(key)]
+        after: Span,
+        #[arg(key)]
+        until: Span,
+        #[arg(key)]
+        at: Option<String>,
+        #[arg(key)]
+        id: Option<u64>,
+    },
+    /// `trigger s a`: the task `a` of the schedule
+    Trigger(String, Name),
+    /// `unlimit key` or `unlimit key rate=true`
+    Unlimit {
+        key: String,
+        #[arg(key)]
+        rate: Option<bool>,
+    },
 }
 
 /// A task to submit: `a`, or `a/7` with the arguments 7.
@@ -189,6 +240,33 @@ impl std::str::FromStr for Item {
     fn from_str(text: &str) -> Result<Self, String> {
         let (name, args) = text.split_once('/').unwrap_or((text, ""));
         Ok(Self(name.parse()?, Bytes::copy_from_slice(args.as_bytes())))
+    }
+}
+
+/// A limit: `key@3` at a time, or `key@10/5s`.
+pub(super) struct Max(LimitName, Bound);
+
+impl std::str::FromStr for Max {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (key, bound) =
+            text.rsplit_once('@').ok_or_else(|| format!("'{text}' is no limit such as key@3"))?;
+        let (max, per) = bound.split_once('/').map_or((bound, None), |(max, per)| (max, Some(per)));
+        let kind = if per.is_some() { LimitKind::Rate } else { LimitKind::Concurrency };
+        let per = per.map_or(Ok(Span(0)), str::parse)?;
+        let max = max.parse().map_err(|error| format!("'{max}': {error}"))?;
+        Ok(Self(LimitName { kind, key: key.to_owned() }, Bound { max, per: Millis(per.0) }))
+    }
+}
+
+impl Max {
+    fn rule(&self) -> Rule {
+        let Self(LimitName { kind, key }, Bound { max, per }) = self;
+        match kind {
+            LimitKind::Concurrency => Rule::Concurrency { key: key.clone(), max: *max },
+            LimitKind::Rate => Rule::Rate { key: key.clone(), max: *max, per: *per },
+        }
     }
 }
 
@@ -230,8 +308,13 @@ impl Words {
             | Self::Cancel(_)
             | Self::Expire { .. }
             | Self::Forget { .. }
-            | Self::Redrive { .. } => self.short_command(request),
+            | Self::Redrive { .. }
+            | Self::Limit(_)
+            | Self::Unlimit { .. } => self.short_command(request),
             Self::Store { .. } | Self::Map { .. } | Self::CancelMap(_) => self.map_command(),
+            Self::Schedule { .. } | Self::Change(..) | Self::Fire { .. } | Self::Trigger(..) => {
+                self.schedule_command()
+            }
         }
         .expect("each word has its command")
     }
@@ -272,15 +355,86 @@ impl Words {
             Self::Redrive { task, into } => {
                 Command::Redrive(Redrive { task: task.task(), into: into.task() })
             }
+            Self::Limit(Max(name, bound)) => {
+                Command::SetLimit(SetLimit { name: name.clone(), bound: Some(*bound) })
+            }
+            Self::Unlimit { key, rate } => {
+                let kind = if rate.unwrap_or(false) { LimitKind::Rate } else { LimitKind::Concurrency };
+                Command::SetLimit(SetLimit { name: LimitName { kind, key: key.clone() }, bound: None })
+            }
             Self::Register { .. }
             | Self::Submit { .. }
             | Self::Many { .. }
             | Self::Fail { .. }
             | Self::Store { .. }
             | Self::Map { .. }
-            | Self::CancelMap(_) => {
-                return None;
+            | Self::CancelMap(_)
+            | Self::Schedule { .. }
+            | Self::Change(..)
+            | Self::Fire { .. }
+            | Self::Trigger(..) => return None,
+        })
+    }
+
+    fn schedule_command(&self) -> Option<Command> {
+        Some(match self {
+            Self::Schedule { name, function, args, bytes, every, overlap, concurrency, rate } => {
+                let spec = ScheduleSpec {
+                    timing: Timing::Every { span: Millis(every.map_or(10_000, |every| every.0)), from: None },
+                    function: function.function(),
+                    args: payload(args.as_deref().unwrap_or_default(), *bytes),
+                    options: TaskOptions::default(),
+                    rules: concurrency.iter().chain(rate).map(Max::rule).collect(),
+                    catch_up: CatchUp::Latest,
+                    overlap: match overlap.as_deref() {
+                        None | Some("allow") => Overlap::Allow,
+                        Some("skip") => Overlap::Skip,
+                        Some("queue") => Overlap::Queue,
+                        Some(other) => panic!("'{other}' is no overlap"),
+                    },
+                };
+                Command::PutSchedule(PutSchedule { name: name.clone(), spec })
             }
+            Self::Change(name, change) => {
+                let change = match change.as_str() {
+                    "pause" => ScheduleChange::Pause,
+                    "resume" => ScheduleChange::Resume,
+                    "delete" => ScheduleChange::Delete,
+                    other => panic!("'{other}' is no change"),
+                };
+                Command::ChangeSchedule(ChangeSchedule { name: name.clone(), change })
+            }
+            Self::Fire { name, after, until, at, id } => {
+                let moments = at.iter().flat_map(|at| at.split(',')).filter(|at| !at.is_empty());
+                let nominal = moments.map(|at| WallTime(at.parse::<Span>().expect("a moment").0)).collect();
+                Command::Fire(Fire {
+                    firings: vec![Firing {
+                        name: name.clone(),
+                        schedule: ScheduleId(id.unwrap_or(1)),
+                        after: WallTime(after.0),
+                        until: WallTime(until.0),
+                        nominal,
+                    }],
+                })
+            }
+            Self::Trigger(name, task) => Command::Trigger(Trigger { name: name.clone(), task: task.task() }),
+            Self::Register { .. }
+            | Self::Submit { .. }
+            | Self::Many { .. }
+            | Self::Acquire { .. }
+            | Self::Extend { .. }
+            | Self::Complete { .. }
+            | Self::Fail { .. }
+            | Self::Release(_)
+            | Self::Cancel(_)
+            | Self::Expire { .. }
+            | Self::Forget { .. }
+            | Self::Store { .. }
+            | Self::Map { .. }
+            | Self::CancelMap(_)
+            | Self::Redrive { .. }
+            | Self::Limit(_)
+            | Self::Unlimit { .. } => return None,
         })
     }
 
@@ -374,8 +528,8 @@ impl Words {
         if let Self::Many { start_by, .. } = self {
             return start_by.iter().map(|span| Rule::StartBy(Millis(span.0))).collect();
         }
-        let (Self::Submit { tags, no_retry, start_by, total, run_at, .. }
-        | Self::Map { tags, no_retry, start_by, total, run_at, .. }) = self
+        let (Self::Submit { tags, no_retry, start_by, total, run_at, concurrency, rate, .. }
+        | Self::Map { tags, no_retry, start_by, total, run_at, concurrency, rate, .. }) = self
         else {
             return Rules::default();
         };
@@ -384,7 +538,8 @@ impl Words {
         let start_by = start_by.iter().map(|span| Rule::StartBy(Millis(span.0)));
         let total = total.iter().map(|span| Rule::Total(Millis(span.0)));
         let run_at = run_at.iter().map(|at| Rule::RunAt(WallTime(at.0)));
-        tags.chain(no_retry).chain(start_by).chain(total).chain(run_at).collect()
+        let limits = concurrency.iter().chain(rate).map(Max::rule);
+        tags.chain(no_retry).chain(start_by).chain(total).chain(run_at).chain(limits).collect()
     }
 
     fn fail(&self) -> Option<Fail> {

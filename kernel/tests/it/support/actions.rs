@@ -1,15 +1,17 @@
 //! Random entries. Actions choose by number among what there is, so that any action makes sense in any state, and a
 //! case that fails still makes sense when half of it is left out.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use proptest::prelude::*;
 use raftwork_kernel::{
-    Accepted, Acquire, AcquireWith, Applied, Cancel, CancelMap, CodeHash, Command, Complete, Entry, Expire,
-    Extend, Fail, FailureKind, Forget, FunctionSpec, Language, LeaseRef, LogTime, Map, Millis, Output, Pack,
-    Piece, PythonVersion, Redrive, Register, Rejection, Release, Reply, RetryPolicy, Rule, Rules, State,
-    Store, Submit, SubmitUnder, Tags, TaskError, TaskId, TaskOptions, Token, WallTime,
+    Accepted, Acquire, AcquireWith, Applied, Bound, Cancel, CancelMap, CatchUp, ChangeSchedule, CodeHash,
+    Command, Complete, Entry, Expire, Extend, Fail, FailureKind, Fire, Firing, Forget, FunctionSpec,
+    Language, LeaseRef, LimitKind, LimitName, LogTime, Map, Millis, Output, Overlap, Pack, Piece,
+    PutSchedule, PythonVersion, Redrive, Register, Rejection, Release, Reply, RetryPolicy, Rule, Rules,
+    ScheduleChange, ScheduleId, ScheduleSpec, SetLimit, State, Store, Submit, SubmitUnder, Tags, TaskError,
+    TaskId, TaskOptions, Timing, Token, Trigger, WallTime,
 };
 
 use super::group::Group;
@@ -104,6 +106,30 @@ pub(crate) enum Action {
     ForgetMap {
         map: u8,
     },
+    SetLimit {
+        name: LimitName,
+        bound: Option<Bound>,
+    },
+    Schedule {
+        schedule: u8,
+        function: u8,
+        slower: bool,
+        overlap: Overlap,
+        limit: Option<(LimitName, Bound)>,
+    },
+    ChangeSchedule {
+        schedule: u8,
+        change: ScheduleChange,
+    },
+    Fire {
+        schedule: u8,
+        stale: bool,
+        nominal: Vec<u64>,
+    },
+    Trigger {
+        schedule: u8,
+        again: bool,
+    },
 }
 
 /// A task to submit: a new one, or an earlier one again, with one of few arguments.
@@ -159,6 +185,9 @@ fn action() -> impl Strategy<Value = Action> {
         1 => (0_u8..12).prop_map(|task| Action::Cancel { task }),
         2 => prop::collection::vec((lease(), any::<bool>()), 1..4).prop_map(|leases| Action::Expire { leases }),
         1 => prop::collection::vec(0_u8..12, 1..6).prop_map(|tasks| Action::Forget { tasks }),
+        4 => schedule(),
+        1 => (limit(), prop::option::weighted(0.6, 0_u32..3))
+            .prop_map(|((name, bound), max)| Action::SetLimit { name, bound: max.map(|max| Bound { max, ..bound }) }),
         2 => (0_u8..12, prop::option::weighted(0.3, 0_u8..6)).prop_map(|(task, into)| Action::Redrive { task, into }),
         4 => (0_u8..4, 0_u32..2, 1_u32..4, any::<u8>())
             .prop_map(|(map, index, items, many)| Action::Store { map, index, items, many: many > 245 }),
@@ -219,9 +248,54 @@ fn rules() -> impl Strategy<Value = Rules> {
     let start_by = prop::option::weighted(0.2, span().prop_map(Rule::StartBy));
     let total = prop::option::weighted(0.2, span().prop_map(Rule::Total));
     let run_at = prop::option::weighted(0.2, (0_u64..40_000).prop_map(|at| Rule::RunAt(WallTime(at))));
-    (tags, no_retry, start_by, total, run_at).prop_map(|(tags, no_retry, start_by, total, run_at)| {
-        tags.into_iter().chain(no_retry).chain(start_by).chain(total).chain(run_at).collect()
+    let concurrency = prop::option::weighted(0.4, limit_of(LimitKind::Concurrency).prop_map(limit_rule));
+    let rate = prop::option::weighted(0.25, limit_of(LimitKind::Rate).prop_map(limit_rule));
+    (tags, no_retry, start_by, total, run_at, concurrency, rate).prop_map(
+        |(tags, no_retry, start_by, total, run_at, concurrency, rate)| {
+            [tags, no_retry, start_by, total, run_at, concurrency, rate].into_iter().flatten().collect()
+        },
+    )
+}
+
+fn schedule() -> impl Strategy<Value = Action> {
+    let overlap = prop_oneof![Just(Overlap::Allow), Just(Overlap::Skip), Just(Overlap::Queue)];
+    let change = prop_oneof![
+        1 => Just(ScheduleChange::Pause),
+        3 => Just(ScheduleChange::Resume),
+        1 => Just(ScheduleChange::Delete),
+    ];
+    let put = (0_u8..2, 0_u8..3, any::<bool>(), overlap, prop::option::weighted(0.2, limit()));
+    let nominal = prop::collection::vec(1_u64..2_000, 0..3);
+    prop_oneof![
+        3 => put.prop_map(|(schedule, function, slower, overlap, limit)| Action::Schedule {
+            schedule, function, slower, overlap, limit
+        }),
+        1 => (0_u8..3, change).prop_map(|(schedule, change)| Action::ChangeSchedule { schedule, change }),
+        6 => (0_u8..2, prop::bool::weighted(0.1), nominal)
+            .prop_map(|(schedule, stale, nominal)| Action::Fire { schedule, stale, nominal }),
+        1 => (0_u8..2, any::<bool>()).prop_map(|(schedule, again)| Action::Trigger { schedule, again }),
+    ]
+}
+
+fn limit() -> impl Strategy<Value = (LimitName, Bound)> {
+    prop_oneof![limit_of(LimitKind::Concurrency), limit_of(LimitKind::Rate)]
+}
+
+/// One of few, so that tasks meet.
+fn limit_of(kind: LimitKind) -> impl Strategy<Value = (LimitName, Bound)> {
+    let key = prop_oneof![Just("k1"), Just("k2")];
+    let per = prop_oneof![2 => Just(5_000_u64), 1 => Just(100)];
+    (key, 1_u32..3, per).prop_map(move |(key, max, per)| {
+        let per = if kind == LimitKind::Rate { per } else { 0 };
+        (LimitName { kind, key: key.to_owned() }, Bound { max, per: Millis(per) })
     })
+}
+
+fn limit_rule((name, bound): (LimitName, Bound)) -> Rule {
+    match name.kind {
+        LimitKind::Concurrency => Rule::Concurrency { key: name.key, max: bound.max },
+        LimitKind::Rate => Rule::Rate { key: name.key, max: bound.max, per: bound.per },
+    }
 }
 
 fn offer() -> impl Strategy<Value = Tags> {
@@ -283,6 +357,8 @@ pub(crate) struct World {
     granted: Vec<LeaseRef>,
     held: Vec<LeaseRef>,
     acquires: Vec<Acquire>,
+    /// Ids of schedules, and up to when they were dealt with.
+    schedules: BTreeMap<String, (ScheduleId, WallTime)>,
     submits: Vec<Command>,
     redrives: BTreeMap<TaskId, TaskId>,
 }
@@ -306,6 +382,8 @@ impl World {
         }
         self.held = state.leases().map(|(_, lease)| lease).collect();
         self.held.sort_by_key(|lease| lease.token);
+        let schedules = state.schedules_after(None);
+        self.schedules = schedules.map(|(name, one, _)| (name.to_owned(), (one.id, one.last))).collect();
     }
 
     fn command(&mut self, action: &Action) -> Command {
@@ -316,14 +394,7 @@ impl World {
             Action::Submit { function, items, options, rules } => {
                 self.submit(*function, items, options, rules)
             }
-            Action::SubmitAgain { back } => from_newest(&self.submits, *back).cloned().unwrap_or_else(|| {
-                self.submit(
-                    0,
-                    &[Item { again: None, args: true }],
-                    &TaskOptions::default(),
-                    &Rules::default(),
-                )
-            }),
+            Action::SubmitAgain { back } => self.submit_again(*back),
             Action::Acquire { worker, python, tags, max, repeat } => {
                 let acquire = self.acquire(*worker, *python, *max, *repeat);
                 if tags.is_empty() {
@@ -355,6 +426,13 @@ impl World {
             Action::Forget { tasks } => {
                 Command::Forget(Forget { tasks: tasks.iter().map(|task| self.task(*task)).collect() })
             }
+            Action::Schedule { .. }
+            | Action::ChangeSchedule { .. }
+            | Action::Fire { .. }
+            | Action::Trigger { .. } => self.schedule_command(action).expect("it is about a schedule"),
+            Action::SetLimit { name, bound } => {
+                Command::SetLimit(SetLimit { name: name.clone(), bound: *bound })
+            }
             Action::Redrive { task, into } => {
                 let task = self.task(*task);
                 let into = if let Some(back) = into { self.task(*back) } else { self.redrive_of(task) };
@@ -365,6 +443,42 @@ impl World {
             | Action::CancelMap { .. }
             | Action::ForgetMap { .. } => self.map_command(action).expect("it is about a map"),
         }
+    }
+
+    fn schedule_command(&mut self, action: &Action) -> Option<Command> {
+        if let Action::Schedule { schedule, function, slower, overlap, limit } = action {
+            let spec = ScheduleSpec {
+                timing: Timing::Every { span: Millis(if *slower { 60_000 } else { 1_000 }), from: None },
+                function: function_name(*function).function(),
+                args: "7".into(),
+                options: TaskOptions::default(),
+                rules: limit.clone().map(limit_rule).into_iter().collect(),
+                catch_up: CatchUp::Latest,
+                overlap: *overlap,
+            };
+            return Some(Command::PutSchedule(PutSchedule { name: schedule_name(*schedule), spec }));
+        }
+        if let Action::ChangeSchedule { schedule, change } = action {
+            let name = schedule_name(*schedule);
+            return Some(Command::ChangeSchedule(ChangeSchedule { name, change: *change }));
+        }
+        if let Action::Fire { schedule, stale, nominal } = action {
+            return Some(self.fire(schedule_name(*schedule), *stale, nominal));
+        }
+        let Action::Trigger { schedule, again } = action else { return None };
+        let task = if *again { self.task(0) } else { self.new_task() };
+        Some(Command::Trigger(Trigger { name: schedule_name(*schedule), task }))
+    }
+
+    /// What a leader that looks at its clock would propose; or one that has not heard of the last firing.
+    fn fire(&self, name: String, stale: bool, nominal: &[u64]) -> Command {
+        let nobody = (ScheduleId(0), WallTime(0));
+        let (schedule, last) = self.schedules.get(&name).copied().unwrap_or(nobody);
+        let after = WallTime(last.0.saturating_sub(u64::from(stale)));
+        let nominal: BTreeSet<u64> = nominal.iter().map(|more| (last.0 + more).min(self.clock)).collect();
+        let nominal = nominal.into_iter().filter(|nominal| *nominal > last.0).map(WallTime).collect();
+        let until = WallTime(self.clock);
+        Command::Fire(Fire { firings: vec![Firing { name, schedule, after, until, nominal }] })
     }
 
     fn map(&mut self, map: u8, function: u8, pieces: u32, delay: u64, rules: &Rules) -> Command {
@@ -415,6 +529,13 @@ impl World {
         };
         self.submits.push(command.clone());
         command
+    }
+
+    fn submit_again(&mut self, back: u8) -> Command {
+        from_newest(&self.submits, back).cloned().unwrap_or_else(|| {
+            let item = Item { again: None, args: true };
+            self.submit(0, &[item], &TaskOptions::default(), &Rules::default())
+        })
     }
 
     fn item(&mut self, item: &Item) -> (TaskId, Bytes) {
@@ -473,6 +594,10 @@ fn from_newest<T>(all: &[T], back: u8) -> Option<&T> {
     all.get(all.len() - 1 - back)
 }
 
+fn schedule_name(schedule: u8) -> String {
+    format!("s{schedule}")
+}
+
 fn map_name(map: u8) -> Name {
     Name(format!("m{map}"))
 }
@@ -526,10 +651,61 @@ fn error(kind: FailureKind) -> TaskError {
     }
 }
 
+/// Every answer that is not about a size.
+const ANSWERS: &[&str] = &[
+    "AlreadyFinished(Cancelled)",
+    "AlreadyFinished(Completed)",
+    "AlreadyFinished(Failed)",
+    "AlreadyFinished(Parked)",
+    "Cancelled",
+    "Completed",
+    "Expired(0)",
+    "Expired(some)",
+    "Extended",
+    "Finished(Failed)",
+    "Finished(Parked)",
+    "Fired(0)",
+    "Fired(some)",
+    "Forgotten(0)",
+    "Forgotten(some)",
+    "FunctionConflict",
+    "Granted(0)",
+    "Granted(some)",
+    "Invalid",
+    "LimitSet",
+    "MapConflict",
+    "MapFinished",
+    "MapIncomplete",
+    "Mapped(false)",
+    "Mapped(true)",
+    "NotRedrivable(Cancelled)",
+    "NotRedrivable(Completed)",
+    "NotRedrivable(Queued)",
+    "NotRedrivable(Running)",
+    "NotRedrivable(Waiting)",
+    "OverLimit",
+    "Redriven(false)",
+    "Redriven(true)",
+    "Registered",
+    "Released",
+    "ScheduleChanged",
+    "SchedulePut",
+    "StaleLease",
+    "Stored",
+    "Submitted(0)",
+    "Submitted(some)",
+    "TaskConflict",
+    "UnknownFunction",
+    "UnknownMap",
+    "UnknownSchedule",
+    "UnknownTask",
+    "WillRetry",
+];
+
 /// Guards the random tests against becoming blind: their entries must meet every answer that is not about a size.
 #[test]
 fn random_entries_meet_every_answer() {
-    let answers = std::cell::RefCell::new(std::collections::BTreeSet::new());
+    let answers = std::cell::RefCell::new(BTreeSet::new());
     let config = ProptestConfig { cases: 600, failure_persistence: None, ..ProptestConfig::default() };
     let rng = proptest::test_runner::TestRng::deterministic_rng(proptest::test_runner::RngAlgorithm::ChaCha);
     let run = proptest::test_runner::TestRunner::new_with_rng(config, rng).run(&steps(100), |steps| {
@@ -543,50 +719,7 @@ fn random_entries_meet_every_answer() {
     });
     run.expect("random entries are applied");
     let met: Vec<_> = answers.into_inner().into_iter().collect();
-    let expected = [
-        "AlreadyFinished(Cancelled)",
-        "AlreadyFinished(Completed)",
-        "AlreadyFinished(Failed)",
-        "AlreadyFinished(Parked)",
-        "Cancelled",
-        "Completed",
-        "Expired(0)",
-        "Expired(some)",
-        "Extended",
-        "Finished(Failed)",
-        "Finished(Parked)",
-        "Forgotten(0)",
-        "Forgotten(some)",
-        "FunctionConflict",
-        "Granted(0)",
-        "Granted(some)",
-        "Invalid",
-        "MapConflict",
-        "MapFinished",
-        "MapIncomplete",
-        "Mapped(false)",
-        "Mapped(true)",
-        "NotRedrivable(Cancelled)",
-        "NotRedrivable(Completed)",
-        "NotRedrivable(Queued)",
-        "NotRedrivable(Running)",
-        "NotRedrivable(Waiting)",
-        "OverLimit",
-        "Redriven(false)",
-        "Redriven(true)",
-        "Registered",
-        "Released",
-        "StaleLease",
-        "Stored",
-        "Submitted(0)",
-        "Submitted(some)",
-        "TaskConflict",
-        "UnknownFunction",
-        "UnknownMap",
-        "UnknownTask",
-        "WillRetry",
-    ];
-    assert_eq!(met, expected);
+    assert_eq!(met, ANSWERS);
 }
 
 fn kind_of_answer(reply: &Reply) -> String {
@@ -603,6 +736,11 @@ fn kind_of_answer(reply: &Reply) -> String {
         Ok(Accepted::Cancelled) => "Cancelled".to_owned(),
         Ok(Accepted::Expired(count)) => format!("Expired({})", some(*count as usize)),
         Ok(Accepted::Forgotten(count)) => format!("Forgotten({})", some(*count as usize)),
+        Ok(Accepted::LimitSet) => "LimitSet".to_owned(),
+        Ok(Accepted::SchedulePut { .. }) => "SchedulePut".to_owned(),
+        Ok(Accepted::ScheduleChanged) => "ScheduleChanged".to_owned(),
+        Ok(Accepted::Fired { submitted }) => format!("Fired({})", some(*submitted as usize)),
+        Err(Rejection::UnknownSchedule(_)) => "UnknownSchedule".to_owned(),
         Ok(Accepted::Redriven { created }) => format!("Redriven({created})"),
         Ok(Accepted::Stored) => "Stored".to_owned(),
         Ok(Accepted::Mapped { created, .. }) => format!("Mapped({created})"),

@@ -4,9 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use raftwork_kernel::{
-    Applied, Change, Entry, Function, FunctionId, MapId, MapRow, MapStanding, Output, Piece, Record, Rows,
-    Rules, State, Task, TaskId, TaskRow, Token, Upload, decode, encode,
+    Applied, Change, Command, Entry, Firing, Function, FunctionId, Limit, LimitName, MapId, MapRow,
+    MapStanding, Output, Piece, Record, Rows, Rules, Schedule, State, Task, TaskId, TaskRow, Token, Upload,
+    decode, encode,
 };
+
+use super::names::label;
 
 /// The rows that a node keeps on disk, as plain maps.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -16,6 +19,8 @@ pub(crate) struct Store {
     pub(crate) live: BTreeMap<TaskId, Task>,
     pub(crate) records: BTreeMap<TaskId, Record>,
     pub(crate) rules: BTreeMap<TaskId, Rules>,
+    pub(crate) limits: BTreeMap<LimitName, Limit>,
+    pub(crate) schedules: BTreeMap<String, Schedule>,
     pub(crate) outputs: BTreeMap<(TaskId, Token), Output>,
     pub(crate) maps: BTreeMap<MapId, MapRow>,
     pub(crate) map_standings: BTreeMap<MapId, MapStanding>,
@@ -38,6 +43,16 @@ impl Rows for Store {
 
     fn rules(&self, id: &TaskId) -> Option<Rules> {
         self.rules.get(id).cloned()
+    }
+
+    fn schedules(&self) -> Vec<(String, Schedule)> {
+        let schedules = self.schedules.iter().rev();
+        schedules.map(|(name, schedule)| (name.clone(), through_disk(schedule))).collect()
+    }
+
+    fn limits(&self) -> Vec<(LimitName, Limit)> {
+        let limits = self.limits.iter().rev();
+        limits.map(|(name, limit)| (name.clone(), through_disk(limit))).collect()
     }
 
     fn map(&self, id: &MapId) -> Option<(MapRow, MapStanding)> {
@@ -66,6 +81,7 @@ impl Store {
     /// Writes the changes of one entry; panics when one of them breaks a promise of [`Change`].
     fn write(&mut self, changes: &[Change]) {
         let mut live_written = BTreeSet::new();
+        let mut names_written = BTreeSet::new();
         let mut maps_written = BTreeSet::new();
         for change in changes {
             self.write_map(change, &mut maps_written);
@@ -98,6 +114,10 @@ impl Store {
                 Change::PutOutput { task, token, output } => {
                     self.outputs.insert((task, token), output);
                 }
+                Change::PutLimit { .. }
+                | Change::DeleteLimit { .. }
+                | Change::PutSchedule { .. }
+                | Change::DeleteSchedule { .. } => self.write_named(change, &mut names_written),
                 Change::PutUpload { .. }
                 | Change::DeleteUpload { .. }
                 | Change::PutPiece { .. }
@@ -155,8 +175,32 @@ impl Store {
             | Change::DeleteLive { .. }
             | Change::PutRecord { .. }
             | Change::PutOutput { .. }
+            | Change::PutLimit { .. }
+            | Change::DeleteLimit { .. }
+            | Change::PutSchedule { .. }
+            | Change::DeleteSchedule { .. }
             | Change::Forget { .. } => {}
         }
+    }
+
+    /// Writes a change that is about a limit or a schedule.
+    fn write_named(&mut self, change: &Change, written: &mut BTreeSet<String>) {
+        let what = if let Change::PutLimit { name, limit } = change {
+            self.limits.insert(name.clone(), limit.clone());
+            name.to_string()
+        } else if let Change::DeleteLimit { name } = change {
+            self.limits.remove(name);
+            name.to_string()
+        } else if let Change::PutSchedule { name, schedule } = change {
+            self.schedules.insert(name.clone(), schedule.clone());
+            format!("schedule {name}")
+        } else if let Change::DeleteSchedule { name } = change {
+            self.schedules.remove(name);
+            format!("schedule {name}")
+        } else {
+            unreachable!("{change:?} has no name")
+        };
+        assert!(written.insert(what.clone()), "the {what} was written twice in one entry");
     }
 
     fn forget(&mut self, id: TaskId, row: &TaskRow, record: &Record) {
@@ -177,11 +221,31 @@ impl Group {
     /// Applies an entry as it comes from the log, as bytes, and checks everything that must hold at any time.
     pub(crate) fn apply(&mut self, entry: &Entry) -> Applied {
         let entry: Entry = decode("entry", &encode(entry)).expect("an entry survives the log");
+        self.label(&entry);
         let applied = self.state.apply(&entry, &self.store);
         assert_eq!(applied.replies.len(), entry.commands.len(), "each command has one reply");
         self.store.write(&applied.changes);
         self.check();
         applied
+    }
+
+    /// Tasks of schedules have ids that nobody can read: they are called by schedule and nominal time.
+    fn label(&self, entry: &Entry) {
+        for command in &entry.commands {
+            let Command::Fire(fire) = command else { continue };
+            self.label_firings(&fire.firings);
+        }
+    }
+
+    fn label_firings(&self, firings: &[Firing]) {
+        for firing in firings {
+            if let Some((schedule, _)) = self.state.schedule(&firing.name) {
+                firing
+                    .nominal
+                    .iter()
+                    .for_each(|nominal| label(schedule.id, *nominal, schedule.task(*nominal)));
+            }
+        }
     }
 
     /// The same group after its process died and started again: all it has left is what it wrote.
@@ -200,6 +264,11 @@ impl Group {
     fn check(&self) {
         self.state.check_invariants().expect("invariants hold after every entry");
         assert!(self.state.tasks().eq(self.store.live.clone()), "the live rows are not the live tasks");
+        let schedules = self.state.schedules_after(None).map(|(name, schedule, _)| (name, schedule));
+        let rows = self.store.schedules.iter().map(|(name, schedule)| (name.as_str(), schedule));
+        assert!(schedules.eq(rows), "the rows of schedules are not the schedules");
+        let limits = self.state.limits().map(|limit| (limit.name, limit.limit));
+        assert!(limits.eq(self.store.limits.clone()), "the rows of limits are not the limits");
         for (id, row) in &self.store.tasks {
             let task = self.state.task(id);
             let ended = self.store.records.contains_key(id);

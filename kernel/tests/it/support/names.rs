@@ -1,10 +1,25 @@
 //! Short names for ids: the letters of a name are the last bytes of its UUID.
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
-use raftwork_kernel::{FunctionId, LeaseRef, MapId, RequestId, TaskId, Token, WorkerId};
+use raftwork_kernel::{
+    FunctionId, LeaseRef, MapId, RequestId, ScheduleId, TaskId, Token, WallTime, WorkerId,
+};
 use uuid::Uuid;
+
+thread_local! {
+    /// Names that tests gave to ids that are not made of letters: the tasks of schedules.
+    static LABELS: RefCell<BTreeMap<Uuid, String>> = const { RefCell::new(BTreeMap::new()) };
+}
+
+/// Calls the task of a nominal time of the first schedule `s1.10s`, on this thread.
+pub(crate) fn label(schedule: ScheduleId, nominal: WallTime, task: TaskId) {
+    let label = format!("s{}.{}", schedule.0, Span(nominal.0));
+    LABELS.with_borrow_mut(|labels| labels.insert(task.as_uuid(), label));
+}
 
 /// A name of up to 15 letters, as in `a`, `w1` or `tile-17`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -34,6 +49,11 @@ impl Name {
     }
 
     fn uuid(&self) -> Uuid {
+        let labelled = LABELS
+            .with_borrow(|labels| labels.iter().find(|(_, label)| **label == self.0).map(|(uuid, _)| *uuid));
+        if let Some(uuid) = labelled {
+            return uuid;
+        }
         let letters = self.0.bytes().fold(0, |bits: u128, letter| (bits << 8) | u128::from(letter));
         Uuid::from_u128(letters)
     }
@@ -50,6 +70,9 @@ impl FromStr for Name {
 
 /// The name behind an id.
 pub(crate) fn name_of(uuid: Uuid) -> String {
+    if let Some(label) = LABELS.with_borrow(|labels| labels.get(&uuid).cloned()) {
+        return label;
+    }
     // Letters are above 0x1f, so that no name looks like a place.
     if let Some((map, index)) = TaskId::from(uuid).as_item()
         && map.as_uuid() != Uuid::nil()

@@ -2,12 +2,14 @@
 
 use bytes::Bytes;
 use raftwork_kernel::{
-    Accepted, Acquire, AcquireWith, Cancel, CancelMap, CodeHash, Command, Complete, Counters, Deadlines,
-    Ended, Entry, Expire, Extend, Fail, FailureKind, Forget, Function, FunctionId, FunctionSpec, Grant,
-    Language, Lease, LeaseRef, LogTime, Map, MapFinished, MapId, MapRow, MapStanding, Millis, Outcome,
-    Output, Pack, Phase, Piece, PythonVersion, Record, Redrive, Register, Rejection, Release, Reply,
-    RequestId, RetryPolicy, Rule, Rules, Scalars, Seq, Status, Store, Submit, SubmitUnder, Tags, Task,
-    TaskError, TaskId, TaskOptions, TaskRow, Token, Upload, WallTime, WorkerId,
+    Accepted, Acquire, AcquireWith, Bound, Cancel, CancelMap, CatchUp, ChangeSchedule, CodeHash, Command,
+    Complete, Counters, Deadlines, Ended, Entry, Expire, Extend, Fail, FailureKind, Fire, Firing, Forget,
+    Function, FunctionId, FunctionSpec, Grant, Language, Lease, LeaseRef, Limit, LimitKind, LimitName,
+    LogTime, Map, MapFinished, MapId, MapRow, MapStanding, Millis, Outcome, Output, Overlap, Pack, Phase,
+    Piece, PutSchedule, PythonVersion, Record, Redrive, Register, Rejection, Release, Reply, RequestId,
+    RetryPolicy, Rule, Rules, Scalars, Schedule, ScheduleChange, ScheduleId, ScheduleSpec, Seq, SetLimit,
+    Status, Store, Submit, SubmitUnder, Tags, Task, TaskError, TaskId, TaskOptions, TaskRow, Timing, Token,
+    Trigger, Upload, WallTime, WorkerId,
 };
 
 const TASK: TaskId = TaskId::from_u128(0x0190_a5e4_7c3b_7cc1_8a54_2f6a_5d1b_9c3e);
@@ -16,7 +18,9 @@ const FUNCTION: FunctionId = FunctionId::from_u128(0xf1);
 const WORKER: WorkerId = WorkerId::from_u128(0xa1);
 const REQUEST: RequestId = RequestId::from_u128(0xe1);
 const LEASE: LeaseRef = LeaseRef { task: TASK, token: Token(300) };
+const SCHEDULE: ScheduleId = ScheduleId(300);
 const PYTHON: PythonVersion = PythonVersion { major: 3, minor: 11 };
+const BOUND: Bound = Bound { max: 10, per: Millis(60_000) };
 const RETRY: RetryPolicy = RetryPolicy { max_attempts: 5, initial_ms: 1_000, max_ms: 60_000 };
 
 pub(crate) fn entry() -> Entry {
@@ -75,6 +79,19 @@ pub(crate) fn later_commands() -> Vec<Command> {
             digest: [9; 32],
         }),
         Command::CancelMap(CancelMap { map: MAP }),
+        Command::SetLimit(SetLimit { name: limit_name(), bound: Some(BOUND) }),
+        Command::PutSchedule(PutSchedule { name: "report".to_owned(), spec: schedule().spec }),
+        Command::ChangeSchedule(ChangeSchedule { name: "report".to_owned(), change: ScheduleChange::Delete }),
+        Command::Fire(Fire {
+            firings: vec![Firing {
+                name: "report".to_owned(),
+                schedule: SCHEDULE,
+                after: WallTime(1_795_000_000_000),
+                until: WallTime(1_795_000_060_000),
+                nominal: vec![WallTime(1_795_000_060_000)],
+            }],
+        }),
+        Command::Trigger(Trigger { name: "report".to_owned(), task: TASK }),
     ]
 }
 
@@ -124,6 +141,7 @@ pub(crate) fn later_replies() -> Vec<Reply> {
 }
 
 pub(crate) fn rules() -> Rules {
+    let key = || "tenant-7".to_owned();
     [
         Rule::Tags(tags()),
         Rule::RedriveOf(TASK),
@@ -131,9 +149,47 @@ pub(crate) fn rules() -> Rules {
         Rule::StartBy(Millis(300_000)),
         Rule::Total(Millis(3_600_000)),
         Rule::RunAt(WallTime(1_795_000_000_000)),
+        Rule::Concurrency { key: key(), max: 3 },
+        Rule::Rate { key: key(), max: BOUND.max, per: BOUND.per },
+        Rule::Scheduled {
+            name: "report".to_owned(),
+            schedule: SCHEDULE,
+            nominal: WallTime(1_795_000_060_000),
+        },
     ]
     .into_iter()
     .collect()
+}
+
+/// A schedule as its row has it.
+pub(crate) fn schedule() -> Schedule {
+    Schedule {
+        id: SCHEDULE,
+        spec: ScheduleSpec {
+            timing: Timing::Cron { pattern: "30 9 * * MON-FRI".to_owned(), zone: "Europe/Berlin".to_owned() },
+            function: FUNCTION,
+            args: bytes(b"arguments"),
+            options: options(),
+            rules: [Rule::Tags(tags())].into_iter().collect(),
+            catch_up: CatchUp::All(100),
+            overlap: Overlap::Queue,
+        },
+        last: WallTime(1_795_000_000_000),
+        paused: true,
+        fired: 300,
+        skipped: 2,
+        made_wall: WallTime(1_794_000_000_000),
+    }
+}
+
+/// Limits as rows have them.
+pub(crate) fn limits() -> Vec<(LimitName, Limit)> {
+    let limit = Limit { declared: Some(BOUND), by_hand: Some(Bound { max: 0, ..BOUND }), ..Limit::default() };
+    vec![(limit_name(), limit)]
+}
+
+fn limit_name() -> LimitName {
+    LimitName { kind: LimitKind::Rate, key: "tenant-7".to_owned() }
 }
 
 pub(crate) fn later_rejections() -> Vec<Rejection> {
@@ -144,6 +200,7 @@ pub(crate) fn later_rejections() -> Vec<Rejection> {
         Rejection::MapConflict(MAP),
         Rejection::MapIncomplete { map: MAP, piece: 7 },
         Rejection::MapFinished(MAP),
+        Rejection::UnknownSchedule("report".to_owned()),
     ]
 }
 
@@ -222,6 +279,7 @@ pub(crate) fn scalars() -> Scalars {
         wall_time: WallTime(1_795_000_000_000),
         last_token: Token(300),
         last_seq: Seq(u64::MAX),
+        last_schedule: SCHEDULE,
     }
 }
 
@@ -242,6 +300,10 @@ pub(crate) fn replies() -> Vec<Reply> {
         Accepted::Cancelled,
         Accepted::Expired(2),
         Accepted::Forgotten(3),
+        Accepted::LimitSet,
+        Accepted::SchedulePut { created: true },
+        Accepted::ScheduleChanged,
+        Accepted::Fired { submitted: 3 },
     ];
     let finished = STATUSES.map(|status| Accepted::Finished { status });
     let rejected = [

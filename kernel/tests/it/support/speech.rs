@@ -3,8 +3,9 @@
 use std::fmt::Display;
 
 use raftwork_kernel::{
-    Accepted, Change, Counters, Event, FailureKind, Grant, LeaseRef, LogTime, MapId, Outcome, Phase, Record,
-    Reply, Rows, State, Status, Task, TaskId, Token, Unborn, WorkerId,
+    Accepted, Bound, Change, Counters, Event, FailureKind, Grant, LeaseRef, LimitStanding, LogTime, MapId,
+    Millis, Outcome, Phase, Record, Reply, Rows, Schedule, State, Status, Task, TaskId, Token, Unborn,
+    WorkerId,
 };
 
 use super::group::Group;
@@ -31,6 +32,11 @@ fn accepted(accepted: &Accepted) -> String {
         Accepted::Cancelled => "cancelled".to_owned(),
         Accepted::Expired(count) => format!("expired {count}"),
         Accepted::Forgotten(count) => format!("forgot {count}"),
+        Accepted::LimitSet => "limit set".to_owned(),
+        Accepted::SchedulePut { created: true } => "schedule made".to_owned(),
+        Accepted::SchedulePut { created: false } => "schedule is as wanted".to_owned(),
+        Accepted::ScheduleChanged => "schedule changed".to_owned(),
+        Accepted::Fired { submitted } => format!("fired: {submitted} submitted"),
         Accepted::Redriven { created: true } => "redriven".to_owned(),
         Accepted::Redriven { created: false } => "redriven before".to_owned(),
         Accepted::Stored => "stored".to_owned(),
@@ -47,6 +53,7 @@ fn grant(grant: &Grant) -> String {
 pub(crate) fn event(event: &Event) -> String {
     match event {
         Event::Finished { task, status } => format!("{} has ended: {status}", name(*task)),
+        Event::ScheduleChanged { name } => format!("schedule {name} has changed"),
         Event::Revoked { task, token, worker } => {
             format!("{} must stop {}", worker_name(*worker), lease(*task, *token))
         }
@@ -64,6 +71,10 @@ pub(crate) fn change(change: &Change) -> String {
         Change::PutRecord { id, .. } => format!("put record {}", name(*id)),
         Change::PutOutput { task, token, .. } => format!("put output {}", lease(*task, *token)),
         Change::Forget { id, .. } => format!("forget {}", name(*id)),
+        Change::PutLimit { name, .. } => format!("put {name}"),
+        Change::DeleteLimit { name } => format!("delete {name}"),
+        Change::PutSchedule { name, .. } => format!("put schedule {name}"),
+        Change::DeleteSchedule { name } => format!("delete schedule {name}"),
         Change::PutUpload { id, .. } => format!("put upload {}", name_of(id.as_uuid())),
         Change::DeleteUpload { id } => format!("delete upload {}", name_of(id.as_uuid())),
         Change::PutPiece { map, index, .. } => format!("put piece {index} of {}", name_of(map.as_uuid())),
@@ -73,6 +84,39 @@ pub(crate) fn change(change: &Change) -> String {
         Change::PutMap { id, .. } => format!("put map {}", name_of(id.as_uuid())),
         Change::PutMapStanding { id, .. } => format!("put map standing {}", name_of(id.as_uuid())),
         Change::ForgetMap { id, .. } => format!("forget map {}", name_of(id.as_uuid())),
+    }
+}
+
+/// How a schedule stands.
+pub(crate) fn schedule(name: &str, schedule: &Schedule, live: u32) -> String {
+    let paused = if schedule.paused { ", paused" } else { "" };
+    format!(
+        "{name}: dealt with up to {}{paused}, {} fired, {} skipped, {live} live",
+        Span(schedule.last.0),
+        schedule.fired,
+        schedule.skipped
+    )
+}
+
+/// What a limit says, and who is under it.
+pub(crate) fn limit(limit: &LimitStanding) -> String {
+    let said = |by: &str, bound: Option<Bound>| bound.map(|bound| format!("{} {by}", self::bound(bound)));
+    let mut parts = vec![];
+    parts.extend(said("by hand", limit.limit.by_hand));
+    parts.extend(said("by a submit", limit.limit.declared));
+    parts.push(format!("{} of {} tasks leased", limit.held, limit.tasks));
+    if !limit.limit.starts.is_empty() {
+        parts.push(format!("{} starts count", limit.limit.starts.count()));
+    }
+    parts.extend(limit.opens.map(|opens| format!("opens at {}", moment(opens))));
+    format!("{}: {}", limit.name, parts.join(", "))
+}
+
+pub(crate) fn bound(bound: Bound) -> String {
+    if bound.per == Millis(0) {
+        bound.max.to_string()
+    } else {
+        format!("{}/{}", bound.max, Span(bound.per.0))
     }
 }
 

@@ -1,8 +1,9 @@
 //! Entries written as a script: what a failed random test prints, ready to become a file in `tests/scripts`.
 
 use raftwork_kernel::{
-    Acquire, Command, Entry, Fail, FailureKind, LeaseRef, Map, MapId, Millis, Pack, PythonVersion, Register,
-    Rule, Rules, Store, Submit, Tags,
+    Acquire, ChangeSchedule, Command, Entry, Fail, FailureKind, Firing, LeaseRef, LimitKind, Map, MapId,
+    Millis, Pack, PutSchedule, PythonVersion, Register, Rule, Rules, SetLimit, Store, Submit, Tags, Timing,
+    Trigger,
 };
 
 use super::names::{Lease, Span, name_of};
@@ -39,6 +40,18 @@ fn command(command: &Command) -> String {
                 format!("{}{}", if map { "map=" } else { "" }, speech::name(*task))
             });
             format!("forget {}", named.collect::<Vec<_>>().join(" "))
+        }
+        Command::SetLimit(SetLimit { name, bound: Some(bound) }) => {
+            format!("limit \"{}@{}\"", name.key, speech::bound(*bound))
+        }
+        Command::PutSchedule(put) => schedule(put),
+        Command::ChangeSchedule(ChangeSchedule { name, change }) => {
+            format!("change {name} {}", format!("{change:?}").to_lowercase())
+        }
+        Command::Fire(fire) => fire.firings.iter().map(firing).collect::<Vec<_>>().join("\n"),
+        Command::Trigger(Trigger { name, task }) => format!("trigger {name} {}", speech::name(*task)),
+        Command::SetLimit(SetLimit { name, bound: None }) => {
+            format!("unlimit {} rate={}", name.key, name.kind == LimitKind::Rate)
         }
         Command::Redrive(command) => {
             format!("redrive {} {}", speech::name(command.task), speech::name(command.into))
@@ -82,6 +95,31 @@ fn submit(command: &Submit) -> String {
     )
 }
 
+fn schedule(put: &PutSchedule) -> String {
+    let PutSchedule { name, spec } = put;
+    let Timing::Every { span, .. } = spec.timing else { unreachable!("random schedules have spans") };
+    format!(
+        "schedule {name} fn={} args={} every={} overlap={}{}",
+        name_of(spec.function.as_uuid()),
+        String::from_utf8_lossy(&spec.args),
+        Span(span.0),
+        format!("{:?}", spec.overlap).to_lowercase(),
+        rules(&spec.rules)
+    )
+}
+
+fn firing(firing: &Firing) -> String {
+    let nominal: Vec<_> = firing.nominal.iter().map(|at| Span(at.0).to_string()).collect();
+    format!(
+        "fire {} after={} until={} at=\"{}\" id={}",
+        firing.name,
+        Span(firing.after.0),
+        Span(firing.until.0),
+        nominal.join(","),
+        firing.schedule.0
+    )
+}
+
 fn store(command: &Store) -> String {
     let packs = command.piece.0.iter().map(|pack| match pack {
         Pack::Each(items) => {
@@ -116,6 +154,9 @@ fn rules(rules: &Rules) -> String {
         Rule::Total(span) => format!(" total={}", Span(span.0)),
         Rule::RunAt(at) => format!(" run_at={}", Span(at.0)),
         Rule::RedriveOf(task) => format!(" redrive_of={}", speech::name(*task)),
+        Rule::Concurrency { key, max } => format!(" concurrency=\"{key}@{max}\""),
+        Rule::Rate { key, max, per } => format!(" rate=\"{key}@{max}/{}\"", Span(per.0)),
+        Rule::Scheduled { .. } => unreachable!("only the kernel says so"),
     };
     rules.iter().map(word).collect()
 }

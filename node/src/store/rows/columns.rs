@@ -28,6 +28,10 @@ pub(super) enum Column {
     Progress,
     /// Task id -> the rules under which it was submitted, if there were any.
     Rules,
+    /// Name of a limit, encoded -> what is known of it.
+    Limits,
+    /// Name of a schedule -> how it stands.
+    Schedules,
     /// Map id -> map row.
     Maps,
     /// Map id -> where it stands.
@@ -40,7 +44,7 @@ pub(super) enum Column {
 
 impl Column {
     /// Every column family, in the order in which the digest reads them.
-    pub(super) const ALL: [Self; 14] = [
+    pub(super) const ALL: [Self; 16] = [
         Self::Functions,
         Self::Code,
         Self::Tasks,
@@ -51,6 +55,8 @@ impl Column {
         Self::ByExpiry,
         Self::Progress,
         Self::Rules,
+        Self::Limits,
+        Self::Schedules,
         Self::Maps,
         Self::MapStandings,
         Self::Uploads,
@@ -69,6 +75,8 @@ impl Column {
             Self::ByExpiry => "by_expiry",
             Self::Progress => "progress",
             Self::Rules => "rules",
+            Self::Limits => "limits",
+            Self::Schedules => "schedules",
             Self::Maps => "maps",
             Self::MapStandings => "map_standings",
             Self::Uploads => "uploads",

@@ -40,6 +40,10 @@ impl RowStore {
             | Change::DeleteLive { .. }
             | Change::PutRecord { .. }
             | Change::PutOutput { .. }
+            | Change::PutLimit { .. }
+            | Change::DeleteLimit { .. }
+            | Change::PutSchedule { .. }
+            | Change::DeleteSchedule { .. }
             | Change::Forget { .. } => {}
         }
     }

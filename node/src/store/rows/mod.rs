@@ -17,8 +17,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use raftwork_kernel::mutants::mutant;
 use raftwork_kernel::{
-    Change, Function, FunctionId, MapId, MapRow, MapStanding, Output, Piece, Record, Rows, Rules, Scalars,
-    State, Task, TaskId, TaskRow, Token, Upload, decode, encode,
+    Change, Function, FunctionId, Limit, LimitName, MapId, MapRow, MapStanding, Output, Piece, Record, Rows,
+    Rules, Scalars, Schedule, State, Task, TaskId, TaskRow, Token, Upload, decode, encode,
 };
 use serde::de::DeserializeOwned;
 
@@ -201,6 +201,12 @@ impl RowStore {
             Change::PutOutput { task, token, output } => {
                 put(batch, Column::Outputs, &keys::output(*task, *token), &encode(output));
             }
+            Change::PutLimit { name, limit } => put(batch, Column::Limits, &encode(name), &encode(limit)),
+            Change::DeleteLimit { name } => batch.delete(Column::Limits.name(), &encode(name)),
+            Change::PutSchedule { name, schedule } => {
+                put(batch, Column::Schedules, name.as_bytes(), &encode(schedule));
+            }
+            Change::DeleteSchedule { name } => batch.delete(Column::Schedules.name(), name.as_bytes()),
             Change::Forget { id, row, record, ruled } => {
                 self.stage_forget(batch, *id, row, record);
                 if *ruled {
@@ -299,6 +305,20 @@ impl Rows for RowStore {
 
     fn rules(&self, id: &TaskId) -> Option<Rules> {
         self.row(Column::Rules, "rules", id.as_bytes())
+    }
+
+    fn limits(&self) -> Vec<(LimitName, Limit)> {
+        self.scan_prefix(Column::Limits, &[])
+            .map(|(name, limit)| (self.decoded("limit's name", &name), self.decoded("limit", &limit)))
+            .collect()
+    }
+
+    fn schedules(&self) -> Vec<(String, Schedule)> {
+        let name =
+            |bytes: &[u8]| String::from_utf8(bytes.to_vec()).expect("a name was text when it was written");
+        self.scan_prefix(Column::Schedules, &[])
+            .map(|(key, value)| (name(&key), self.decoded("schedule", &value)))
+            .collect()
     }
 
     fn map(&self, id: &MapId) -> Option<(MapRow, MapStanding)> {

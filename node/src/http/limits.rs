@@ -1,0 +1,231 @@
+//! `/v1/limits`: limits by key, whoever said them first.
+
+use axum::extract::{FromRequestParts, Path, State};
+use axum::response::Response;
+use http::StatusCode;
+use http::request::Parts;
+use raftwork_api::kernel::{Accepted, Bound, LimitKind, LimitName, LogTime, Millis, SetLimit};
+use raftwork_api::limits::{Holder, LimitInfo, LimitPage, NewLimit};
+use raftwork_api::{ErrorCode, Span, paths};
+use raftwork_kernel::{Command, LimitStanding};
+use serde::Deserialize;
+
+use super::error::{ApiError, ApiResult};
+use super::extract::{Json, Params, json};
+use super::list::{self, Page};
+use super::openapi::Problems;
+use super::read::{self, Read};
+use super::state::AppState;
+use super::write;
+
+/// Holders that are named: enough to see who it is.
+const HOLDERS_MAX: usize = 100;
+
+/// The limit that a path names.
+pub(super) struct Named(LimitName);
+
+impl<S: Send + Sync> FromRequestParts<S> for Named {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> ApiResult<Self> {
+        let Path((kind, key)) = Path::<(String, String)>::from_request_parts(parts, state).await?;
+        let kind = match kind.as_str() {
+            "concurrency" => LimitKind::Concurrency,
+            "rate" => LimitKind::Rate,
+            _ => {
+                let error = ApiError::bad_request(format!("there is no kind of limit called '{kind}'"));
+                return Err(error.hint("it is concurrency or rate"));
+            }
+        };
+        let name = LimitName { kind, key };
+        name.check(None).map_err(ApiError::bad_request)?;
+        Ok(Self(name))
+    }
+}
+
+/// Query of `GET /v1/limits`.
+#[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct ListQuery {
+    /// Most limits in the answer, 1 to 1000; 100 if left out.
+    #[param(minimum = 1, maximum = 1000)]
+    limit: Option<u16>,
+    /// `next` of the page before.
+    after: Option<String>,
+}
+
+/// Limits that a live task names, that were set by hand, or of which a start still counts.
+#[utoipa::path(
+    get, path = paths::LIMITS, tag = "limits", params(ListQuery),
+    responses((status = 200, description = "One page", body = LimitPage), Problems)
+)]
+pub(super) async fn list(
+    State(state): State<AppState>,
+    Params(query): Params<ListQuery>,
+) -> ApiResult<Response> {
+    let limit = list::limit_of(query.limit)?;
+    let after = query.after.as_deref().map(parse_cursor).transpose()?;
+    read::barrier(&state, Read::Linearizable).await?;
+    let standings = state.group.replica().limits_after(after.as_ref(), limit + 1);
+    let page = Page::fill(limit, standings.into_iter().map(Some));
+    let next = page.next.map(|standing| cursor(&standing.name));
+    let now = state.group.log_time();
+    let limits = page.items.iter().map(|standing| info(standing, now)).collect();
+    Ok(json(StatusCode::OK, &LimitPage { limits, next }))
+}
+
+/// One limit, and who holds it.
+#[utoipa::path(
+    get, path = paths::LIMIT, tag = "limits",
+    params(
+        ("kind" = String, Path, pattern = "^(concurrency|rate)$", description = "`concurrency` or `rate`"),
+        ("key" = String, Path, min_length = 1, max_length = 128, description = "What its tasks share")
+    ),
+    responses((status = 200, description = "What it says, and who is under it", body = LimitInfo), Problems)
+)]
+pub(super) async fn get(State(state): State<AppState>, Named(name): Named) -> ApiResult<Response> {
+    read::barrier(&state, Read::Linearizable).await?;
+    let limit = with_holders(&state, &name).ok_or_else(|| unknown(&name))?;
+    Ok(json(StatusCode::OK, &limit))
+}
+
+/// Set a limit by hand. It stands above what submits say, until it is deleted.
+#[utoipa::path(
+    put, path = paths::LIMIT, tag = "limits", request_body = NewLimit,
+    params(
+        ("kind" = String, Path, pattern = "^(concurrency|rate)$", description = "`concurrency` or `rate`"),
+        ("key" = String, Path, min_length = 1, max_length = 128, description = "What its tasks share")
+    ),
+    responses((status = 200, description = "Set, durably", body = LimitInfo), Problems)
+)]
+pub(super) async fn put(
+    State(state): State<AppState>,
+    Named(name): Named,
+    Json(new): Json<NewLimit>,
+) -> ApiResult<Response> {
+    let bound = Bound { max: new.max, per: new.per.unwrap_or_default().0 };
+    let bound = Some(bound);
+    name.check(bound).map_err(ApiError::bad_request)?;
+    set(&state, &name, bound).await?;
+    let limit = with_holders(&state, &name).ok_or_else(|| unknown(&name))?;
+    Ok(json(StatusCode::OK, &limit))
+}
+
+/// Leave a limit to what submits say again. Harmless if it was not set by hand.
+#[utoipa::path(
+    delete, path = paths::LIMIT, tag = "limits",
+    params(
+        ("kind" = String, Path, pattern = "^(concurrency|rate)$", description = "`concurrency` or `rate`"),
+        ("key" = String, Path, min_length = 1, max_length = 128, description = "What its tasks share")
+    ),
+    responses((status = 204, description = "Done, durably"), Problems)
+)]
+pub(super) async fn delete(State(state): State<AppState>, Named(name): Named) -> ApiResult<StatusCode> {
+    set(&state, &name, None).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn set(state: &AppState, name: &LimitName, bound: Option<Bound>) -> ApiResult<()> {
+    let command = Command::SetLimit(SetLimit { name: name.clone(), bound });
+    let accepted = write::propose(state, command).await?;
+    if accepted == Accepted::LimitSet { Ok(()) } else { Err(write::unexpected(&accepted)) }
+}
+
+fn unknown(name: &LimitName) -> ApiError {
+    ApiError::new(ErrorCode::UnknownLimit, format!("nothing speaks of a {name}"))
+        .hint("GET /v1/limits lists those that there are")
+}
+
+/// What is known of a limit on this node, and who has its leases.
+pub(super) fn with_holders(state: &AppState, name: &LimitName) -> Option<LimitInfo> {
+    let replica = state.group.replica();
+    let (standing, leases) = replica.limit(name, HOLDERS_MAX)?;
+    let holder = |(worker, task): &(raftwork_kernel::WorkerId, raftwork_kernel::TaskId)| Holder {
+        task_id: *task,
+        worker_id: worker.to_string(),
+    };
+    let holders = leases.iter().map(holder).collect();
+    Some(LimitInfo { holders, ..info(&standing, state.group.log_time()) })
+}
+
+pub(super) fn info(standing: &LimitStanding, now: LogTime) -> LimitInfo {
+    let LimitStanding { name, limit, tasks, held, opens, room } = standing;
+    // Nobody said anything only while a submit is being carried out.
+    let bound = limit.bound().unwrap_or(Bound { max: u32::MAX, per: Millis(0) });
+    let is_rate = name.kind == LimitKind::Rate;
+    LimitInfo {
+        kind: name.kind,
+        key: name.key.clone(),
+        max: bound.max,
+        per: is_rate.then_some(Span(bound.per)),
+        set_by_hand: limit.by_hand.is_some(),
+        tasks: *tasks,
+        held: *held,
+        starts: is_rate.then(|| limit.starts_at(now)),
+        reached: *room == 0,
+        opens_in: opens.map(|opens| Span(Millis(opens.0.saturating_sub(now.0)))),
+        holders: Vec::new(),
+    }
+}
+
+/// A limit that is reached, in words.
+pub(super) fn reached(limit: &LimitInfo) -> String {
+    let by = if limit.set_by_hand { " (set by hand)" } else { "" };
+    let key = &limit.key;
+    match limit.kind {
+        LimitKind::Concurrency => format!(
+            "its concurrency limit '{key}' is reached: {} of at most {} tasks are leased{by}",
+            limit.held, limit.max
+        ),
+        LimitKind::Rate => format!(
+            "its rate limit '{key}' is reached: {} of at most {} tasks started within {}{by}",
+            limit.starts.unwrap_or_default(),
+            limit.max,
+            limit.per.unwrap_or_default()
+        ),
+    }
+}
+
+fn cursor(name: &LimitName) -> String {
+    format!("{}:{}", name.kind, name.key)
+}
+
+fn parse_cursor(text: &str) -> ApiResult<LimitName> {
+    let (kind, key) = text.split_once(':').unwrap_or((text, ""));
+    let kind = match kind {
+        "concurrency" => LimitKind::Concurrency,
+        "rate" => LimitKind::Rate,
+        _ => return Err(list::no_cursor(text)),
+    };
+    Ok(LimitName { kind, key: key.to_owned() })
+}
+
+#[cfg(test)]
+mod tests {
+    use raftwork_kernel::{Limit, Starts};
+
+    use super::*;
+
+    #[test]
+    fn a_limit_that_is_reached_says_how() {
+        let name = LimitName { kind: LimitKind::Rate, key: "api".to_owned() };
+        let limit = Limit {
+            declared: None,
+            by_hand: Some(Bound { max: 0, per: Millis(60_000) }),
+            starts: Starts::default(),
+        };
+        let opens = Some(LogTime(5_000));
+        let standing = LimitStanding { name, limit, tasks: 3, held: 2, opens, room: 0 };
+        let shown = info(&standing, LogTime(2_000));
+        assert_eq!((shown.opens_in, shown.reached), (Some(Span(Millis(3_000))), true));
+        let text = "its rate limit 'api' is reached: 0 of at most 0 tasks started within 1m (set by hand)";
+        assert_eq!(reached(&shown), text);
+    }
+
+    #[test]
+    fn cursors_read_back_and_nothing_else_does() {
+        let name = LimitName { kind: LimitKind::Rate, key: "a:b".to_owned() };
+        assert_eq!(parse_cursor(&cursor(&name)).ok(), Some(name));
+        assert!(parse_cursor("t1").is_err() && parse_cursor("").is_err());
+    }
+}
