@@ -238,6 +238,9 @@ impl Schedules {
 
     /// The schedules that changed since the last call; `None`: deleted.
     pub(crate) fn take_changed(&mut self) -> Vec<(String, Option<Schedule>)> {
+        if self.changed.is_empty() {
+            return Vec::new();
+        }
         let changed = std::mem::take(&mut self.changed).into_iter();
         changed
             .map(|name| {

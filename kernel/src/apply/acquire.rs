@@ -8,6 +8,7 @@ use crate::reply::{Accepted, Grant};
 use crate::rows::Rows;
 use crate::rules::Tags;
 use crate::task::{Lease, Phase};
+use crate::time::Millis;
 
 impl<R: Rows> Transition<'_, R> {
     pub(super) fn acquire(&mut self, command: &Acquire, tags: &Tags) -> Accepted {
@@ -42,27 +43,30 @@ impl<R: Rows> Transition<'_, R> {
     /// What the worker still holds under this request id: the answer that may have been lost on its way.
     fn grants_under(&self, command: &Acquire) -> Vec<Grant> {
         let held = self.state.leases_under(command.worker, command.request);
-        held.map(|slot| self.describe(slot)).collect()
+        held.map(|slot| self.describe(slot, self.state.live.terms(slot).run_max)).collect()
     }
 
     fn grant(&mut self, slot: Slot, command: &Acquire) -> Grant {
         let token = self.state.next_token();
         let now = self.now();
-        let run_max = self.state.live.terms(slot).run_max;
+        let terms = self.state.live.terms(slot);
+        let (run_max, limited) = (terms.run_max, terms.is_limited());
         let run_until = run_max.map(|run_max| now.after(run_max).after(RUN_GRACE));
         let lease = Lease { worker: command.worker, request: command.request, run_until };
         self.state.live.update(slot, |standing| {
             standing.token = token;
             standing.phase = Phase::Leased(Box::new(lease));
         });
-        self.state.live.start(slot, now);
+        if limited {
+            self.state.live.start(slot, now);
+        }
         self.touch(slot);
-        self.describe(slot)
+        self.describe(slot, run_max)
     }
 
-    fn describe(&self, slot: Slot) -> Grant {
-        let (cell, terms) = (self.state.live.cell(slot), self.state.live.terms(slot));
+    fn describe(&self, slot: Slot, run_max: Option<Millis>) -> Grant {
+        let cell = self.state.live.cell(slot);
         let attempt = cell.standing.counters.next_attempt();
-        Grant { task: cell.id, token: cell.standing.token, attempt, run_max: terms.run_max }
+        Grant { task: cell.id, token: cell.standing.token, attempt, run_max }
     }
 }

@@ -1,10 +1,9 @@
 //! `submit`: accepts tasks of one function, all or none. A repeated submit changes nothing.
 
-use std::collections::BTreeMap;
-
 use bytes::Bytes;
 
 use super::bounds::{check_retry, within};
+use super::lookup::Lookup;
 use super::transition::Transition;
 use crate::command::{Submit, SubmitUnder};
 use crate::function::FunctionSpec;
@@ -80,8 +79,9 @@ impl<R: Rows> Transition<'_, R> {
         command: &'c Submit,
         rules: &Rules,
     ) -> Result<Vec<(TaskId, &'c Bytes)>, Rejection> {
-        let mut seen: BTreeMap<TaskId, &Bytes> = BTreeMap::new();
+        let mut seen: Lookup<TaskId, &Bytes> = Lookup::default();
         let mut fresh = Vec::with_capacity(command.items.len());
+        seen.reserve(command.items.len());
         for (id, args) in &command.items {
             if let Some(first) = seen.insert(*id, args) {
                 if first != args {

@@ -1,19 +1,16 @@
 //! One entry's work in progress: the state, the rows with this entry's own changes on top, and what came of it.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
-use std::sync::Arc;
 
 use super::expand::Expanded;
+use super::lookup::Lookup;
+use super::map_changes::MapChanges;
 use crate::command::LeaseRef;
 use crate::event::Event;
 use crate::function::Function;
-use crate::ids::{FunctionId, MapId, TaskId, Token};
+use crate::ids::{FunctionId, TaskId, Token};
 use crate::live::Slot;
-use crate::map::{MapRow, MapStanding, Upload};
-use crate::maps::LiveMap;
 use crate::mutants::mutant;
-use crate::pack::Piece;
 use crate::record::{Outcome, Output, Record};
 use crate::reply::Rejection;
 use crate::rows::{Change, Rows};
@@ -24,26 +21,21 @@ use crate::time::{LogTime, WallTime};
 
 pub(super) struct Transition<'a, R> {
     pub(super) state: &'a mut State,
-    rows: &'a R,
+    pub(super) rows: &'a R,
     /// What the entry's calendar says.
     pub(super) calendar: WallTime,
     /// Functions that this entry wrote, or looked up: many of its submits are of the same one.
-    functions: BTreeMap<FunctionId, Rc<Function>>,
+    functions: Lookup<FunctionId, Rc<Function>>,
     /// Rows that this entry wrote, as places in `changes`; `None` says dropped.
-    task_rows: BTreeMap<TaskId, Option<usize>>,
-    records: BTreeMap<TaskId, Option<usize>>,
-    rules: BTreeMap<TaskId, Option<Rules>>,
+    task_rows: Lookup<TaskId, Option<usize>>,
+    records: Lookup<TaskId, Option<usize>>,
+    rules: Lookup<TaskId, Option<Rules>>,
     /// Live tasks that this entry moved: each is written once, as it stands at the end of the entry.
     touched: Vec<TaskId>,
-    /// Maps that this entry moved, ended or forgot: likewise. Those that live are in the state.
-    touched_maps: BTreeSet<MapId>,
-    ended_maps: BTreeMap<MapId, Option<LiveMap>>,
-    touched_uploads: BTreeSet<MapId>,
-    /// Pieces that this entry wrote.
-    pieces: BTreeMap<(MapId, u32), Piece>,
+    pub(super) maps: Option<Box<MapChanges>>,
     pub(super) expanded: Expanded,
     events: Vec<Event>,
-    changes: Vec<Change>,
+    pub(super) changes: Vec<Change>,
 }
 
 impl<'a, R: Rows> Transition<'a, R> {
@@ -53,15 +45,12 @@ impl<'a, R: Rows> Transition<'a, R> {
             state,
             rows,
             calendar: WallTime(0),
-            functions: BTreeMap::new(),
-            task_rows: BTreeMap::new(),
-            records: BTreeMap::new(),
-            rules: BTreeMap::new(),
+            functions: Lookup::default(),
+            task_rows: Lookup::default(),
+            records: Lookup::default(),
+            rules: Lookup::default(),
             touched: Vec::with_capacity(commands),
-            touched_maps: BTreeSet::new(),
-            ended_maps: BTreeMap::new(),
-            touched_uploads: BTreeSet::new(),
-            pieces: BTreeMap::new(),
+            maps: None,
             expanded: Expanded::default(),
             events: Vec::new(),
             // Most commands are about one task, whose row or record is written, and where it stands.
@@ -74,10 +63,10 @@ impl<'a, R: Rows> Transition<'a, R> {
         self.touched.dedup();
         self.changes.reserve(self.touched.len());
         for id in self.touched {
-            self.changes.push(match self.state.task(&id) {
-                Some(task) => Change::PutLive { id, task },
-                None => Change::DeleteLive { id },
-            });
+            match self.state.task(&id) {
+                Some(task) => self.changes.push(Change::PutLive { id, task }),
+                None => self.changes.push(Change::DeleteLive { id }),
+            }
         }
         self.changes.extend(self.state.live.take_changed_limits().into_iter().map(
             |(name, limit)| match limit {
@@ -92,14 +81,8 @@ impl<'a, R: Rows> Transition<'a, R> {
                 None => Change::DeleteSchedule { name },
             });
         }
-        for id in self.touched_uploads {
-            let upload = self.state.maps.upload(&id).cloned();
-            self.changes.extend(upload.map(|upload| Change::PutUpload { id, upload }));
-        }
-        for id in self.touched_maps {
-            let ended = self.ended_maps.get(&id).and_then(Option::as_ref);
-            let standing = self.state.maps.get(&id).or(ended).map(|map| map.standing.clone());
-            self.changes.extend(standing.map(|standing| Change::PutMapStanding { id, standing }));
+        if let Some(maps) = self.maps {
+            self.changes.extend(maps.rows(self.state));
         }
         (self.events, self.changes)
     }
@@ -139,65 +122,6 @@ impl<'a, R: Rows> Transition<'a, R> {
 
     pub(super) fn rules(&self, id: &TaskId) -> Option<Rules> {
         self.rules.get(id).cloned().unwrap_or_else(|| self.rows.rules(id))
-    }
-
-    /// The map's row and where it stands, whether it lives or has ended.
-    pub(super) fn map_of(&self, id: &MapId) -> Option<(Arc<MapRow>, MapStanding)> {
-        let in_short = |map: &LiveMap| (Arc::clone(&map.row), map.standing.clone());
-        if let Some(map) = self.state.maps.get(id) {
-            return Some(in_short(map));
-        }
-        match self.ended_maps.get(id) {
-            Some(ended) => ended.as_ref().map(in_short),
-            None => self.rows.map(id).map(|(row, standing)| (Arc::new(row), standing)),
-        }
-    }
-
-    pub(super) fn put_map(&mut self, id: MapId, row: MapRow) {
-        self.changes.push(Change::PutMap { id, row });
-    }
-
-    pub(super) fn put_ended_map(&mut self, id: MapId, map: LiveMap) {
-        self.touched_maps.insert(id);
-        self.ended_maps.insert(id, Some(map));
-    }
-
-    /// A map that ended in this very entry is not written before it goes.
-    pub(super) fn forget_map_rows(&mut self, id: MapId, expires: LogTime) {
-        if let Some(Some(ended)) = self.ended_maps.insert(id, None) {
-            self.changes.push(Change::PutMapStanding { id, standing: ended.standing });
-        }
-        self.touched_maps.remove(&id);
-        self.changes.push(Change::ForgetMap { id, expires });
-    }
-
-    pub(super) fn touch_map(&mut self, id: MapId) {
-        self.touched_maps.insert(id);
-    }
-
-    pub(super) fn piece(&self, map: &MapId, index: u32) -> Option<Piece> {
-        self.pieces.get(&(*map, index)).cloned().or_else(|| self.rows.piece(map, index))
-    }
-
-    pub(super) fn put_piece(&mut self, map: MapId, index: u32, piece: Piece) {
-        self.pieces.insert((map, index), piece.clone());
-        self.changes.push(Change::PutPiece { map, index, piece });
-    }
-
-    pub(super) fn delete_pieces(&mut self, map: MapId, from: u32, to: u32) {
-        if from < to {
-            self.changes.push(Change::DeletePieces { map, from, to });
-        }
-    }
-
-    pub(super) fn put_upload(&mut self, id: MapId, upload: Upload) {
-        self.state.maps.put_upload(id, upload);
-        self.touched_uploads.insert(id);
-    }
-
-    pub(super) fn delete_upload(&mut self, id: MapId) {
-        self.touched_uploads.remove(&id);
-        self.changes.push(Change::DeleteUpload { id });
     }
 
     pub(super) fn push_event(&mut self, event: Event) {

@@ -157,6 +157,9 @@ impl Limited {
 
     /// The limits that changed since the last call; `None`: dropped.
     pub(super) fn take_changed(&mut self) -> Vec<(LimitName, Option<Limit>)> {
+        if !self.keys.has_changed() {
+            return Vec::new();
+        }
         let changed = self.keys.take_changed().into_iter();
         changed
             .map(|name| {

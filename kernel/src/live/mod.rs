@@ -313,8 +313,9 @@ impl Live {
 
     /// The leases of one worker, by token.
     pub(crate) fn leases_of(&self, worker: WorkerId) -> impl Iterator<Item = (Token, Slot)> {
-        let all = (worker, Token(0))..=(worker, Token(u64::MAX));
-        self.leases.range(all).map(|((_, token), slot)| (*token, *slot))
+        let from = self.leases.range((worker, Token(0))..);
+        let of_it = from.take_while(move |((holder, _), _)| *holder == worker);
+        of_it.map(|((_, token), slot)| (*token, *slot))
     }
 }
 

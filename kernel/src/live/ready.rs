@@ -26,10 +26,22 @@ pub(super) const fn lane(terms: &Terms) -> Lane {
     ((terms.tags, terms.python), PRIORITY_MAX.saturating_sub(terms.priority))
 }
 
+/// A lane in one number, since every grant looks for some: tags, then Python, then rank.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Packed(u64);
+
+impl Packed {
+    fn new(((tags, python), rank): Lane) -> Self {
+        let tags = tags.map_or(0, Slot::number);
+        let python = python.map_or(0, |python| u32::from_be_bytes([0, 1, python.major, python.minor]));
+        Self(u64::from(tags) << 32 | u64::from(python) << 8 | u64::from(rank))
+    }
+}
+
 /// The queues. Empty ones are dropped.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Ready {
-    queues: BTreeMap<Lane, Queue>,
+    queues: BTreeMap<Packed, (Lane, Queue)>,
 }
 
 /// Ready tasks in the order of acceptance.
@@ -44,14 +56,16 @@ pub(super) struct Queue {
 
 impl Ready {
     pub(super) fn insert(&mut self, cells: &mut Slab<Cell>, lane: Lane, slot: Slot) {
-        self.queues.entry(lane).or_default().insert(cells, slot);
+        let (_, queue) = self.queues.entry(Packed::new(lane)).or_insert_with(|| (lane, Queue::default()));
+        queue.insert(cells, slot);
     }
 
     pub(super) fn remove(&mut self, cells: &mut Slab<Cell>, lane: Lane, slot: Slot) {
-        let queue = self.queues.get_mut(&lane).expect("a ready task is in its queue");
+        let place = Packed::new(lane);
+        let (_, queue) = self.queues.get_mut(&place).expect("a ready task is in its queue");
         queue.remove(cells, slot);
         if queue.len() == 0 {
-            self.queues.remove(&lane);
+            self.queues.remove(&place);
         }
     }
 
@@ -74,14 +88,16 @@ impl Ready {
     }
 
     /// The queues of tasks that need the same, one for each rank, best rank first.
-    fn lanes(&self, needed: Needed) -> impl Iterator<Item = (&Lane, &Queue)> {
-        self.queues.range((needed, u8::MIN)..=(needed, u8::MAX))
+    fn lanes(&self, needed: Needed) -> impl Iterator<Item = &(Lane, Queue)> {
+        let first = Packed::new((needed, u8::MIN));
+        let lanes = self.queues.range(first..).map(|(_, kept)| kept);
+        lanes.take_while(move |((other, _), _)| *other == needed)
     }
 
     /// Number of ready tasks by what they need; none that is zero.
     pub(super) fn by_need(&self) -> BTreeMap<Needed, usize> {
         let mut numbers = BTreeMap::new();
-        for ((needed, _), queue) in &self.queues {
+        for ((needed, _), queue) in self.queues.values() {
             *numbers.entry(*needed).or_default() += queue.len();
         }
         numbers
@@ -98,7 +114,7 @@ impl Ready {
 
     /// Every queue, each as the seqs of its list and its tree.
     pub(super) fn listing(&self, cells: &Slab<Cell>) -> BTreeMap<Lane, (Vec<Seq>, Vec<Seq>)> {
-        self.queues.iter().map(|(lane, queue)| (*lane, queue.listing(cells))).collect()
+        self.queues.values().map(|(lane, queue)| (*lane, queue.listing(cells))).collect()
     }
 }
 
@@ -142,6 +158,9 @@ impl Queue {
 
     pub(super) fn head(&self, cells: &Slab<Cell>) -> Option<(Seq, Slot)> {
         let listed = self.ends.map(|(first, _)| (cells.get(first).seq, first));
+        if self.returned.is_empty() {
+            return listed;
+        }
         let returned = self.returned.first_key_value().map(|(seq, slot)| (*seq, *slot));
         listed.into_iter().chain(returned).min_by_key(|(seq, _)| *seq)
     }

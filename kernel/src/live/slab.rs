@@ -19,6 +19,11 @@ impl Slot {
         Self(NonZeroU32::new(index).expect("it was counted from 1"))
     }
 
+    /// Its number, which is never 0.
+    pub(super) const fn number(self) -> u32 {
+        self.0.get()
+    }
+
     const fn place(self) -> (usize, usize) {
         let index = self.0.get() as usize - 1;
         (index / BLOCK_LEN, index % BLOCK_LEN)

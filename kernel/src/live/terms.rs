@@ -43,4 +43,9 @@ impl Terms {
             dated: task.deadlines.is_some(),
         }
     }
+
+    /// Whether the task names keys of limits.
+    pub(crate) const fn is_limited(&self) -> bool {
+        self.gate.is_some()
+    }
 }

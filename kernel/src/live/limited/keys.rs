@@ -150,6 +150,10 @@ impl Keys {
     }
 
     /// The limits whose rows must be written or dropped.
+    pub(super) fn has_changed(&self) -> bool {
+        !self.changed.is_empty()
+    }
+
     pub(super) fn take_changed(&mut self) -> BTreeSet<LimitName> {
         std::mem::take(&mut self.changed)
     }
