@@ -19,12 +19,13 @@ _SHAPES = (Shape(), Shape(mode="pull"), Shape(nodes=1))
 
 
 def run(context: Context, binaries: Binaries) -> Report:
-    """Idle, then with a second client that keeps the cluster at half of what it can do."""
+    """Idle, then with a second client that keeps push at half of what it can do, and pull at the same rate."""
     rows: Dict[str, List[Dict[str, float]]] = {}
     for _ in range(context.rounds):
+        rate = 0
         for shape in _SHAPES:
             with RunningRaftwork(binaries, shape) as running:
-                _measure(context, running, rows)
+                rate = _measure(context, running, rows, rate)
     table = Table(
         "Latency: submit to result, one task at a time, milliseconds",
         ("cluster", "load", "how", "p50", "p99", "p99.9", "p99 / p50"),
@@ -36,7 +37,8 @@ def run(context: Context, binaries: Binaries) -> Report:
     return Report([table], data=rows)
 
 
-def _measure(context: Context, running: RunningRaftwork, rows: Dict[str, List[Dict[str, float]]]) -> None:
+def _measure(context: Context, running: RunningRaftwork, rows: Dict[str, List[Dict[str, float]]], rate: int) -> int:
+    """Returns the rate of the second client: the given one, or half of what this cluster can do if it is 0."""
     shape = running.cluster.shape
     window = 2_000 if context.quick else 5_000
 
@@ -47,13 +49,15 @@ def _measure(context: Context, running: RunningRaftwork, rows: Dict[str, List[Di
     wait_until_quiet(context.patience)
     for workload in _WAYS:
         once("idle", workload)
-    if shape != _SHAPES[0]:
-        return
+    if shape.nodes == 1:
+        return rate
+    # Also where the rate is known: both have done the same before.
     full = running.driver.run("end_to_end", context.size("end_to_end"))
-    rate = int(full["items"] / full["seconds"] / 2)
+    rate = rate or int(full["items"] / full["seconds"] / 2)
     say(f"half load: {rate} tasks/s beside")
     with _Load(running, rate):
         once("half", "latency_for")
+    return rate
 
 
 class _Load:
