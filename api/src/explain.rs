@@ -46,7 +46,8 @@ pub enum Reason {
 #[schema(example = json!({
     "task_id": "0190a5e4-7c3b-7cc1-8a54-2f6a5d1b9c3e", "status": "queued", "reason": "no_suitable_worker",
     "detail": "no worker offers gpu (offered: none)", "hint": "start a worker that does",
-    "python": "3.12", "tags": ["gpu"], "workers": 4, "suitable_workers": 0, "slots": 0, "slots_busy": 0, "ahead": 0
+    "python": "3.12", "tags": ["gpu"],
+    "queue": {"workers": 4, "suitable_workers": 0, "slots": 0, "slots_busy": 0, "ahead": 0}
 }))]
 pub struct Explanation {
     /// The task.
@@ -64,7 +65,6 @@ pub struct Explanation {
     pub hint: Option<String>,
     /// When the reason ends by itself, counted from now, if time alone ends it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>)]
     pub ends_in: Option<Span>,
     /// The Python that it needs; absent: any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -73,7 +73,7 @@ pub struct Explanation {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tags: Vec<String>,
     /// For a queued task: what it waits for.
-    #[serde(default, flatten, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub queue: Option<QueuePosition>,
     /// The limit that holds it back, and who has the leases under it.
     #[serde(default, skip_serializing_if = "Option::is_none")]

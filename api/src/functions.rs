@@ -35,11 +35,9 @@ pub struct NewFunction {
     pub retry: Option<RetryPolicy>,
     /// Longest run of one attempt, as in `30s`; the default is no bound.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>)]
     pub timeout: Option<Span>,
     /// How long a finished task and its result are kept; the default is `24h`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>)]
     pub retention: Option<Span>,
 }
 
@@ -60,10 +58,8 @@ pub struct FunctionInfo {
     #[schema(value_type = Retry)]
     pub retry: RetryPolicy,
     /// Longest run of one attempt.
-    #[schema(value_type = Option<String>)]
     pub timeout: Option<Span>,
     /// How long a finished task is kept.
-    #[schema(value_type = String)]
     pub retention: Span,
     /// When it was registered, RFC 3339 in UTC.
     pub registered_at: String,

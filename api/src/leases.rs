@@ -28,7 +28,6 @@ pub struct AcquireLeases {
     pub tags: Vec<String>,
     /// How long to wait for work; the default is not at all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>)]
     pub wait: Option<Span>,
 }
 
@@ -52,11 +51,9 @@ pub struct LeaseInfo {
     pub payload: Option<String>,
     /// For source functions: `{"args": [...], "kwargs": {...}}`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<Object>)]
     pub arguments: Option<serde_json::Value>,
     /// Longest run of this attempt.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>)]
     pub timeout: Option<Span>,
 }
 
@@ -66,10 +63,8 @@ pub struct AcquiredLeases {
     /// The tasks; empty if there were none in time.
     pub leases: Vec<LeaseInfo>,
     /// Leases end this long after the last heartbeat.
-    #[schema(value_type = String)]
     pub ttl: Span,
     /// A lease whose start is not confirmed (start or heartbeat) within this time goes back.
-    #[schema(value_type = String)]
     pub start_deadline: Span,
 }
 
@@ -119,7 +114,6 @@ pub struct CompleteLease {
     pub payload: Option<String>,
     /// For source functions: the result itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<Object>)]
     pub value: Option<serde_json::Value>,
     /// What it printed.
     #[serde(default)]
@@ -173,7 +167,6 @@ pub struct NamedLease {
     pub token: Token,
     /// For `extend`: how long the attempt may run from now on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>)]
     pub run: Option<Span>,
 }
 

@@ -29,7 +29,6 @@ pub struct Rate {
     #[schema(minimum = 1)]
     pub max: u32,
     /// The span, as in `30s`.
-    #[schema(value_type = String, example = "1m")]
     pub per: Span,
 }
 
@@ -41,7 +40,6 @@ pub struct NewLimit {
     pub max: u32,
     /// For a rate: the span, as in `30s`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>)]
     pub per: Option<Span>,
 }
 
@@ -61,7 +59,6 @@ pub struct LimitInfo {
     pub max: u32,
     /// For a rate: the span.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>)]
     pub per: Option<Span>,
     /// Whether it was set by hand; else the last submit that named it says what it is.
     pub set_by_hand: bool,
@@ -76,7 +73,6 @@ pub struct LimitInfo {
     pub reached: bool,
     /// For a rate that is reached: when the next task may start, counted from now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>)]
     pub opens_in: Option<Span>,
     /// Who has the leases, up to 100 of them; not in lists.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

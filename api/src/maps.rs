@@ -89,7 +89,6 @@ pub struct ItemResult {
     pub payload: Option<String>,
     /// For source functions: the result.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<Object>)]
     pub value: Option<serde_json::Value>,
     /// Why it failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]

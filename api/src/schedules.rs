@@ -45,7 +45,6 @@ pub struct ScheduleTiming {
     pub time_zone: Option<String>,
     /// The span between two nominal times, as in `15m`; at least a second.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>)]
     pub every: Option<Span>,
 }
 
@@ -63,7 +62,7 @@ pub struct NewSchedule {
     pub payload: Option<String>,
     /// For source functions: positional arguments.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<Vec<Object>>)]
+    #[schema(value_type = Option<Vec<serde_json::Value>>)]
     pub args: Option<Vec<serde_json::Value>>,
     /// For source functions: keyword arguments.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -7,6 +7,9 @@ use std::time::Duration;
 use raftwork_kernel::Millis;
 use serde::de::Visitor;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use utoipa::openapi::schema::{ObjectBuilder, OneOfBuilder, Type};
+use utoipa::openapi::{RefOr, Schema};
+use utoipa::{PartialSchema, ToSchema};
 
 /// A length of time, exact to the millisecond.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -19,28 +22,36 @@ pub struct ParseSpanError {
     text: String,
 }
 
-/// Units and their length in milliseconds.
-const UNITS: [(&str, u32); 5] = [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
+/// Units, their length in milliseconds, and the digits of the largest whole number of each: any has less than
+/// [`BELOW`] then.
+const UNITS: [(&str, u32, usize); 5] =
+    [("ms", 1, 12), ("s", 1_000, 9), ("m", 60_000, 7), ("h", 3_600_000, 5), ("d", 86_400_000, 4)];
+/// No length of time is as long as this (31 years): in milliseconds.
+const BELOW: f64 = 1e12;
+/// What is read, as a schema says it: [`UNITS`], and at most three digits after the point.
+const PATTERN: &str = r"^(\d{1,12}(\.\d{1,3})? ?ms|\d{1,9}(\.\d{1,3})? ?s?|\d{1,7}(\.\d{1,3})? ?m|\d{1,5}(\.\d{1,3})? ?h|\d{1,4}(\.\d{1,3})? ?d)$";
 
 impl FromStr for Span {
     type Err = ParseSpanError;
 
     fn from_str(text: &str) -> Result<Self, ParseSpanError> {
         let error = || ParseSpanError { text: text.chars().take(32).collect() };
-        let trimmed = text.trim();
-        let digits = trimmed.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(trimmed.len());
-        let (number, unit) = trimmed.split_at(digits);
-        let unit = if unit.is_empty() { "s" } else { unit.trim() };
-        let (_, scale) = UNITS.iter().find(|(name, _)| *name == unit).ok_or_else(error)?;
+        let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+        let (number, unit) = text.split_at(digits);
+        let unit = if unit.is_empty() { "s" } else { unit.strip_prefix(' ').unwrap_or(unit) };
+        let (_, scale, most) = UNITS.iter().find(|(name, ..)| *name == unit).ok_or_else(error)?;
+        let (whole, fraction) = number.split_once('.').unwrap_or((number, "0"));
+        if !(1..=*most).contains(&whole.len()) || !(1..=3).contains(&fraction.len()) {
+            return Err(error());
+        }
         let number: f64 = number.parse().map_err(|_| error())?;
         from_f64(number * f64::from(*scale)).ok_or_else(error)
     }
 }
 
-/// Milliseconds out of a float, if it is a sane length (under 1,000 years).
+/// Milliseconds out of a float, if it is a sane length.
 fn from_f64(ms: f64) -> Option<Span> {
-    const LIMIT: f64 = 1000.0 * 366.0 * 86_400_000.0;
-    if !(0.0..=LIMIT).contains(&ms) {
+    if !(0.0..BELOW).contains(&ms) {
         return None;
     }
     Some(Span(Millis(Duration::from_secs_f64(ms.round() / 1000.0).as_millis().try_into().ok()?)))
@@ -50,8 +61,8 @@ impl fmt::Display for Span {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let ms = self.0.0;
         let whole = |scale: u32| ms >= scale.into() && ms.is_multiple_of(scale.into());
-        let unit = UNITS.iter().rev().find(|(_, scale)| whole(*scale));
-        let (name, scale) = unit.unwrap_or(&UNITS[0]);
+        let unit = UNITS.iter().rev().find(|(_, scale, _)| whole(*scale));
+        let (name, scale, _) = unit.unwrap_or(&UNITS[0]);
         write!(f, "{}{name}", ms / u64::from(*scale))
     }
 }
@@ -104,6 +115,21 @@ impl Visitor<'_> for SpanVisitor {
     }
 }
 
+impl PartialSchema for Span {
+    fn schema() -> RefOr<Schema> {
+        let text = ObjectBuilder::new().schema_type(Type::String).pattern(Some(PATTERN));
+        let seconds = ObjectBuilder::new().schema_type(Type::Number).minimum(Some(0)).maximum(Some(999_999_999));
+        OneOfBuilder::new()
+            .description(Some("A length of time: `250ms`, `30s`, `5m`, `2h` or `7d`, or a number of seconds"))
+            .item(text)
+            .item(seconds)
+            .examples(["30s"])
+            .into()
+    }
+}
+
+impl ToSchema for Span {}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -133,7 +159,7 @@ mod tests {
 
     #[test]
     fn nonsense_is_refused_with_an_example() {
-        for text in ["", "soon", "-1s", "1y", "1e99h"] {
+        for text in ["", "soon", "-1s", "1y", "1e99h", "1.s", ".5s", "1  s", " 1s", "12345d"] {
             assert!(text.parse::<Span>().unwrap_err().to_string().contains("write 250ms"), "{text}");
         }
     }

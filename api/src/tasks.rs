@@ -17,7 +17,6 @@ pub struct SubmitOptions {
     pub priority: Option<u8>,
     /// Not before this long from now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>)]
     pub delay: Option<Span>,
     /// Overrides the function's retry policy.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -25,7 +24,6 @@ pub struct SubmitOptions {
     pub retry: Option<RetryPolicy>,
     /// Overrides the function's bound on one attempt.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>)]
     pub timeout: Option<Span>,
     /// Only a worker that offers all of these tags may run it, as in `["gpu", "zone=eu"]`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -42,11 +40,9 @@ pub struct SubmitOptions {
     pub no_retry: Vec<String>,
     /// It has failed, and never runs, unless a worker was given it by then, counted from now: as in `5m`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>)]
     pub start_by: Option<Span>,
     /// It has failed unless it has ended by then, counted from now: a bound on waiting, all attempts and all pauses.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>)]
     pub total_timeout: Option<Span>,
     /// Not before the leader's calendar says so: RFC 3339 with an offset, as in `2026-12-24T18:00:00+01:00`. Instead of
     /// `delay`.
@@ -65,7 +61,7 @@ pub struct NewTask {
     pub payload: Option<String>,
     /// For source functions: positional arguments.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<Vec<Object>>)]
+    #[schema(value_type = Option<Vec<serde_json::Value>>)]
     pub args: Option<Vec<serde_json::Value>>,
     /// For source functions: keyword arguments.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -84,7 +80,7 @@ pub struct BatchItem {
     pub payload: Option<String>,
     /// For source functions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<Vec<Object>>)]
+    #[schema(value_type = Option<Vec<serde_json::Value>>)]
     pub args: Option<Vec<serde_json::Value>>,
     /// For source functions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -165,11 +161,9 @@ pub struct TaskInfo {
     pub no_retry: Vec<String>,
     /// How long after acceptance a worker must have been given it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>)]
     pub start_by: Option<Span>,
     /// How long after acceptance it must have ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>)]
     pub total_timeout: Option<Span>,
     /// The date before which it does not start, RFC 3339 in UTC.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -287,7 +281,6 @@ pub struct ResultInfo {
     pub payload: Option<String>,
     /// For source functions: the result itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<Object>)]
     pub value: Option<serde_json::Value>,
     /// Why it failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -48,7 +48,6 @@ pub(super) struct ReadQuery {
     pub(super) read: Read,
     /// Wait this long for the task to end, as in `30s`; at most `60s`. The answer can come earlier.
     #[serde(default)]
-    #[param(value_type = Option<String>, example = "30s")]
     pub(super) wait: Option<Span>,
 }
 
@@ -67,7 +66,6 @@ pub(super) struct FreshQuery {
 #[into_params(parameter_in = Query)]
 pub(super) struct WaitQuery {
     /// How long to wait until the new node has caught up, as in `30s`; at most 60s.
-    #[param(value_type = Option<String>)]
     pub(super) wait: Option<Span>,
 }
 

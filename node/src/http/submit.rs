@@ -132,7 +132,6 @@ fn date(text: &str) -> ApiResult<WallTime> {
 pub(super) struct WaitQuery {
     /// Wait this long for the task to end, as in `30s`; at most `60s`. The answer can come earlier.
     #[serde(default)]
-    #[param(value_type = Option<String>, example = "30s")]
     wait: Option<Span>,
 }
 
