@@ -13,13 +13,12 @@ use raftwork_api::kernel::{
 use raftwork_api::payload::{check_pickle, from_base64};
 use raftwork_api::{ErrorCode, paths};
 use raftwork_kernel::Command;
-use serde::Deserialize;
 
 use super::error::{ApiError, ApiResult};
 use super::etag::tagged;
 use super::extract::{Id, Json, Params, json};
 use super::ids::Ids;
-use super::list::{self, Page};
+use super::list::{self, Page, PageQuery};
 use super::openapi::Problems;
 use super::read::{self, FreshQuery, Read};
 use super::state::AppState;
@@ -161,32 +160,17 @@ pub(super) async fn code(
     Ok(read::mark(&state, query.read, response))
 }
 
-/// Query of `GET /v1/functions`.
-#[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
-#[into_params(parameter_in = Query)]
-pub(super) struct ListQuery {
-    /// Most functions in the answer, 1 to 1000; 100 if left out.
-    #[param(minimum = 1, maximum = 1000)]
-    limit: Option<u16>,
-    /// `next` of the page before.
-    after: Option<String>,
-    /// How fresh the answer must be.
-    #[serde(default)]
-    #[param(inline)]
-    read: Read,
-}
-
 /// Functions, newest first.
 #[utoipa::path(
-    get, path = paths::FUNCTIONS, tag = "functions", params(ListQuery),
+    get, path = paths::FUNCTIONS, tag = "functions", params(PageQuery),
     responses((status = 200, description = "One page", body = FunctionPage), Problems)
 )]
 pub(super) async fn list(
     State(state): State<AppState>,
-    Params(query): Params<ListQuery>,
+    Params(query): Params<PageQuery>,
 ) -> ApiResult<Response> {
-    let limit = list::limit_of(query.limit)?;
-    let after = query.after.as_deref().map(list::parse_function_cursor).transpose()?;
+    let limit = query.limit()?;
+    let after = query.after(list::parse_function_cursor)?;
     read::barrier(&state, query.read).await?;
     let rows = state.group.replica().rows();
     let page = list::blocking(move || Page::fill(limit, rows.functions_before(after).map(Some))).await;

@@ -8,11 +8,10 @@ use raftwork_api::kernel::{Accepted, Bound, LimitKind, LimitName, LogTime, Milli
 use raftwork_api::limits::{Holder, LimitInfo, LimitPage, NewLimit};
 use raftwork_api::{ErrorCode, Span, paths};
 use raftwork_kernel::{Command, LimitStanding};
-use serde::Deserialize;
 
 use super::error::{ApiError, ApiResult};
 use super::extract::{Json, Params, json};
-use super::list::{self, Page};
+use super::list::{self, Page, PageQuery};
 use super::openapi::Problems;
 use super::read::{self, Read};
 use super::state::AppState;
@@ -43,35 +42,24 @@ impl<S: Send + Sync> FromRequestParts<S> for Named {
     }
 }
 
-/// Query of `GET /v1/limits`.
-#[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
-#[into_params(parameter_in = Query)]
-pub(super) struct ListQuery {
-    /// Most limits in the answer, 1 to 1000; 100 if left out.
-    #[param(minimum = 1, maximum = 1000)]
-    limit: Option<u16>,
-    /// `next` of the page before.
-    after: Option<String>,
-}
-
 /// Limits that a live task names, that were set by hand, or of which a start still counts.
 #[utoipa::path(
-    get, path = paths::LIMITS, tag = "limits", params(ListQuery),
+    get, path = paths::LIMITS, tag = "limits", params(PageQuery),
     responses((status = 200, description = "One page", body = LimitPage), Problems)
 )]
 pub(super) async fn list(
     State(state): State<AppState>,
-    Params(query): Params<ListQuery>,
+    Params(query): Params<PageQuery>,
 ) -> ApiResult<Response> {
-    let limit = list::limit_of(query.limit)?;
-    let after = query.after.as_deref().map(parse_cursor).transpose()?;
-    read::barrier(&state, Read::Linearizable).await?;
+    let limit = query.limit()?;
+    let after = query.after(parse_cursor)?;
+    read::barrier(&state, query.read).await?;
     let standings = state.group.replica().limits_after(after.as_ref(), limit + 1);
     let page = Page::fill(limit, standings.into_iter().map(Some));
     let next = page.next.map(|standing| cursor(&standing.name));
     let now = state.group.log_time();
     let limits = page.items.iter().map(|standing| info(standing, now)).collect();
-    Ok(json(StatusCode::OK, &LimitPage { limits, next }))
+    Ok(read::mark(&state, query.read, json(StatusCode::OK, &LimitPage { limits, next })))
 }
 
 /// One limit, and who holds it.

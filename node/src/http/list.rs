@@ -2,13 +2,43 @@
 
 use raftwork_api::kernel::{FunctionId, MapId};
 use raftwork_kernel::Seq;
+use serde::Deserialize;
+use utoipa::IntoParams;
 
 use super::error::{ApiError, ApiResult};
+use super::read::Read;
 
 const LIMIT_DEFAULT: u16 = 100;
 const LIMIT_MAX: u16 = 1000;
 /// Rows looked at for one page, so that a filter that few rows pass cannot scan everything in one request.
 const SCANNED_MAX: usize = 10_000;
+
+/// Query of a list that has no filter.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct PageQuery {
+    /// Most items in the answer, 1 to 1000; 100 if left out.
+    #[param(minimum = 1, maximum = 1000)]
+    limit: Option<u16>,
+    /// `next` of the page before.
+    pub(super) after: Option<String>,
+    /// How fresh the answer must be.
+    #[serde(default)]
+    #[param(inline)]
+    pub(super) read: Read,
+}
+
+impl PageQuery {
+    /// Most items in the answer.
+    pub(super) fn limit(&self) -> ApiResult<usize> {
+        limit_of(self.limit)
+    }
+
+    /// Where the page begins, as the list's cursors say it.
+    pub(super) fn after<C>(&self, parse: impl FnOnce(&str) -> ApiResult<C>) -> ApiResult<Option<C>> {
+        self.after.as_deref().map(parse).transpose()
+    }
+}
 
 /// One page: its items, and the last one looked at if there may be more.
 pub(super) struct Page<T> {

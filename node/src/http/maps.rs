@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use super::error::{ApiError, ApiResult};
 use super::extract::{Id, Json, Params, json};
 use super::ids::Ids;
-use super::list::{self, Page};
+use super::list::{self, Page, PageQuery};
 use super::openapi::Problems;
 use super::read::{self, Read, ReadQuery};
 use super::state::AppState;
@@ -96,38 +96,22 @@ pub(super) async fn cancel(State(state): State<AppState>, Id(id): Id<MapId>) -> 
     Ok(json(StatusCode::OK, &info(&state, id)?))
 }
 
-/// Query of `GET /v1/maps`.
-#[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
-#[into_params(parameter_in = Query)]
-pub(super) struct ListQuery {
-    /// Most maps in the answer, 1 to 1000; 100 if left out.
-    #[param(minimum = 1, maximum = 1000)]
-    limit: Option<u16>,
-    /// `next` of the page before.
-    after: Option<String>,
-    /// How fresh the answer must be.
-    #[serde(default)]
-    #[param(inline)]
-    read: Read,
-}
-
 /// Maps, newest id first.
 #[utoipa::path(
-    get, path = paths::MAPS, tag = "maps", params(ListQuery),
+    get, path = paths::MAPS, tag = "maps", params(PageQuery),
     responses((status = 200, description = "One page", body = MapPage), Problems)
 )]
 pub(super) async fn list(
     State(state): State<AppState>,
-    Params(query): Params<ListQuery>,
+    Params(query): Params<PageQuery>,
 ) -> ApiResult<Response> {
-    let limit = list::limit_of(query.limit)?;
-    let after = query.after.as_deref().map(list::parse_map_cursor).transpose()?;
+    let limit = query.limit()?;
+    let after = query.after(list::parse_map_cursor)?;
     read::barrier(&state, query.read).await?;
     let scanned = state.clone();
     let page = list::blocking(move || {
         let rows = scanned.group.replica().rows();
-        let ids = rows.maps_before(after).map(|(id, _)| Some(id));
-        let Page { items, next } = Page::fill(limit, ids);
+        let Page { items, next } = Page::fill(limit, rows.maps_before(after).map(Some));
         let maps = items.into_iter().filter_map(|id| info(&scanned, id).ok()).collect();
         MapPage { maps, next: next.map(list::map_cursor) }
     });

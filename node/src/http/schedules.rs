@@ -14,12 +14,11 @@ use raftwork_api::schedules::{
 use raftwork_api::tasks::TaskInfo;
 use raftwork_api::{ErrorCode, Span, paths, rfc3339};
 use raftwork_kernel::Command;
-use serde::Deserialize;
 
 use super::error::{ApiError, ApiResult};
 use super::extract::{Json, Params, json};
 use super::ids::Ids;
-use super::list::{self, Page};
+use super::list::{Page, PageQuery};
 use super::openapi::Problems;
 use super::read::{self, Read};
 use super::state::AppState;
@@ -46,33 +45,22 @@ impl<S: Send + Sync> FromRequestParts<S> for Named {
     }
 }
 
-/// Query of `GET /v1/schedules`.
-#[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
-#[into_params(parameter_in = Query)]
-pub(super) struct ListQuery {
-    /// Most schedules in the answer, 1 to 1000; 100 if left out.
-    #[param(minimum = 1, maximum = 1000)]
-    limit: Option<u16>,
-    /// `next` of the page before.
-    after: Option<String>,
-}
-
 /// Schedules, by name.
 #[utoipa::path(
-    get, path = paths::SCHEDULES, tag = "schedules", params(ListQuery),
+    get, path = paths::SCHEDULES, tag = "schedules", params(PageQuery),
     responses((status = 200, description = "One page", body = SchedulePage), Problems)
 )]
 pub(super) async fn list(
     State(state): State<AppState>,
-    Params(query): Params<ListQuery>,
+    Params(query): Params<PageQuery>,
 ) -> ApiResult<Response> {
-    let limit = list::limit_of(query.limit)?;
-    read::barrier(&state, Read::Linearizable).await?;
+    let limit = query.limit()?;
+    read::barrier(&state, query.read).await?;
     let found = state.group.replica().schedules_after(query.after.as_deref(), limit + 1);
     let page = Page::fill(limit, found.into_iter().map(Some));
     let next = page.next.map(|(name, ..)| name);
     let schedules = page.items.iter().map(|(name, schedule, live)| info(name, schedule, *live, 1)).collect();
-    Ok(json(StatusCode::OK, &SchedulePage { schedules, next }))
+    Ok(read::mark(&state, query.read, json(StatusCode::OK, &SchedulePage { schedules, next })))
 }
 
 /// One schedule, and its next times.

@@ -86,11 +86,11 @@ impl RowStore {
     }
 
     /// Maps, newest id first, from below `before`. Ids that raftwork makes rise with time.
-    pub fn maps_before(&self, before: Option<MapId>) -> impl Iterator<Item = (MapId, MapRow)> + '_ {
+    pub fn maps_before(&self, before: Option<MapId>) -> impl Iterator<Item = MapId> + '_ {
         let last = before.map_or([u8::MAX; 16], |before| *before.as_bytes());
         self.scan_back(Column::Maps, last)
-            .map(|(key, value): RawRow| (map_of(&key), self.decoded("map", &value)))
-            .filter(move |(id, _)| before.is_none_or(|before| *id < before))
+            .map(|(key, _): RawRow| map_of(&key))
+            .filter(move |id| before.is_none_or(|before| *id < before))
     }
 }
 
