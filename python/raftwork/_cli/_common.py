@@ -70,6 +70,17 @@ def print_table(columns: Sequence[Column], rows: Sequence[Dict[str, Any]], nothi
     print("\n".join(aligned(lines)))
 
 
+def print_rows(
+    arguments: argparse.Namespace, columns: Sequence[Column], rows: Sequence[Dict[str, Any]], nothing: str
+) -> int:
+    """Print rows for scripts or for people, as the options say; return the exit code."""
+    if arguments.json:
+        print_json(rows)
+    else:
+        print_table(columns, rows, nothing)
+    return DONE
+
+
 def aligned(rows: Sequence[Sequence[str]]) -> List[str]:
     """The lines of a table for people, each column as wide as it must be."""
     widths = [max(len(row[index]) for row in rows) for index in range(len(rows[0]))]

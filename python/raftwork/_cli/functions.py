@@ -12,7 +12,7 @@ from ._common import (
     pages,
     print_fields,
     print_json,
-    print_table,
+    print_rows,
     reading,
 )
 from ._errors import CommandError
@@ -52,9 +52,6 @@ def _add_list_options(parser: argparse.ArgumentParser) -> None:
 def _list(arguments: argparse.Namespace) -> int:
     with connect(arguments) as client:
         found = pages(lambda query: client.rest("GET", f"/v1/functions?{query}"), "functions", arguments.limit)
-    if arguments.json:
-        print_json(found)
-        return DONE
     columns = [
         ("FUNCTION", lambda function: function["function_id"]),
         ("NAME", lambda function: function["name"]),
@@ -64,8 +61,7 @@ def _list(arguments: argparse.Namespace) -> int:
         ("TIMEOUT", lambda function: function["timeout"]),
         ("AGE", lambda function: age(function["registered_at"])),
     ]
-    print_table(columns, found, "no functions")
-    return DONE
+    return print_rows(arguments, columns, found, "no functions")
 
 
 def _show(arguments: argparse.Namespace) -> int:

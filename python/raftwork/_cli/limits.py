@@ -3,7 +3,7 @@
 import argparse
 from typing import Any, Dict
 
-from ._common import DONE, add_cluster_options, add_command, connect, print_fields, print_json, print_table
+from ._common import DONE, add_cluster_options, add_command, connect, print_fields, print_json, print_rows
 
 _EXAMPLES = """\
   raftwork limits                               every limit that something speaks of
@@ -49,9 +49,6 @@ def _kind(arguments: argparse.Namespace) -> str:
 def _list(arguments: argparse.Namespace) -> int:
     with connect(arguments) as client:
         found = client.limits.list()
-    if arguments.json:
-        print_json(found)
-        return DONE
     columns = [
         ("KIND", lambda limit: limit["kind"]),
         ("KEY", lambda limit: limit["key"]),
@@ -60,8 +57,7 @@ def _list(arguments: argparse.Namespace) -> int:
         ("TASKS", lambda limit: limit["tasks"]),
         ("", _note),
     ]
-    print_table(columns, found, "no limits: no task names one, and none is set")
-    return DONE
+    return print_rows(arguments, columns, found, "no limits: no task names one, and none is set")
 
 
 def _show(arguments: argparse.Namespace) -> int:

@@ -15,7 +15,7 @@ from ._common import (
     pages,
     print_fields,
     print_json,
-    print_table,
+    print_rows,
     warn,
 )
 from .run import describe
@@ -54,9 +54,6 @@ def _add_list_options(parser: argparse.ArgumentParser) -> None:
 def _list(arguments: argparse.Namespace) -> int:
     with connect(arguments) as client:
         maps = pages(lambda query: client.rest("GET", f"/v1/maps?{query}"), "maps", arguments.limit)
-    if arguments.json:
-        print_json(maps)
-        return DONE
     columns = [
         ("MAP", lambda map: map["map_id"]),
         ("AGE", lambda map: age(map["submitted_at"])),
@@ -66,8 +63,7 @@ def _list(arguments: argparse.Namespace) -> int:
         ("COMPLETED", lambda map: map["completed"]),
         ("OTHERWISE", _otherwise),
     ]
-    print_table(columns, maps, "no maps")
-    return DONE
+    return print_rows(arguments, columns, maps, "no maps")
 
 
 def _otherwise(map: Dict[str, Any]) -> str:

@@ -12,7 +12,7 @@ from ._common import (
     keyword,
     print_fields,
     print_json,
-    print_table,
+    print_rows,
     value_of,
 )
 from .run import add_task_options, with_task_options
@@ -104,9 +104,6 @@ def _add(arguments: argparse.Namespace) -> int:
 def _list(arguments: argparse.Namespace) -> int:
     with connect(arguments) as client:
         found = client.schedules.list()
-    if arguments.json:
-        print_json(found)
-        return DONE
     columns = [
         ("NAME", lambda schedule: schedule["name"]),
         ("WHEN", _when),
@@ -116,8 +113,7 @@ def _list(arguments: argparse.Namespace) -> int:
         ("LIVE", lambda schedule: schedule["live"]),
         ("AGE", lambda schedule: age(schedule["made_at"])),
     ]
-    print_table(columns, found, "no schedules; make one with: raftwork schedules add")
-    return DONE
+    return print_rows(arguments, columns, found, "no schedules; make one with: raftwork schedules add")
 
 
 def _show(arguments: argparse.Namespace) -> int:

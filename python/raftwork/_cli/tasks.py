@@ -19,7 +19,7 @@ from ._common import (
     pages,
     print_fields,
     print_json,
-    print_table,
+    print_rows,
     warn,
 )
 from ._errors import CommandError
@@ -99,9 +99,6 @@ def _add_list_options(parser: argparse.ArgumentParser) -> None:
 def _list(arguments: argparse.Namespace) -> int:
     with connect(arguments) as client:
         tasks = list(_listed(client, arguments.status, arguments.function, arguments.limit))
-    if arguments.json:
-        print_json(tasks)
-        return DONE
     columns = [
         ("TASK", lambda task: task["task_id"]),
         ("STATUS", lambda task: task["status"]),
@@ -109,8 +106,7 @@ def _list(arguments: argparse.Namespace) -> int:
         ("TRIES", _tries),
         ("NOTE", _note),
     ]
-    print_table(columns, tasks, "no tasks")
-    return DONE
+    return print_rows(arguments, columns, tasks, "no tasks")
 
 
 def _listed(client: "Client", status: str, function: str, limit: int) -> Iterator[Dict[str, Any]]:

@@ -3,7 +3,7 @@
 import argparse
 from typing import Any
 
-from ._common import DONE, MISSING, add_cluster_options, add_command, connect, print_json, print_table
+from ._common import DONE, MISSING, add_cluster_options, add_command, connect, print_json, print_rows
 from ._errors import CommandError
 
 _EXAMPLES = """\
@@ -28,9 +28,6 @@ def add_parser(commands: Any) -> None:
 def _list(arguments: argparse.Namespace) -> int:
     with connect(arguments) as client:
         found = client.rest("GET", "/v1/workers")["workers"]
-    if arguments.json:
-        print_json(found)
-        return DONE
     columns = [
         ("WORKER", lambda worker: worker["worker_id"]),
         ("NAME", lambda worker: worker["name"]),
@@ -41,8 +38,7 @@ def _list(arguments: argparse.Namespace) -> int:
         ("SEEN", lambda worker: f"{worker['silent_ms'] / 1000:.1f}s ago"),
         ("", lambda worker: "draining" if worker["draining"] else ""),
     ]
-    print_table(columns, found, "no workers; start one with: raftwork worker")
-    return DONE
+    return print_rows(arguments, columns, found, "no workers; start one with: raftwork worker")
 
 
 def _drain(arguments: argparse.Namespace) -> int:
