@@ -11,6 +11,9 @@ pub struct RegisterFunction {
     /// For people; need not be unique.
     pub name: String,
     /// MIME base64 of `dill.dumps(function)`.
+    #[schema(
+        pattern = "^g[A-P]([AEIMQUYcgkosw048]u|[A-Za-z0-9+/]{2}(\\s?[A-Za-z0-9+/]{4})*\\s?(Lg==|[A-Za-z0-9+/][CSiy]4=|[A-Za-z0-9+/]{2}[AEIMQUYcgkosw048]u))\\s*$"
+    )]
     pub payload: String,
 }
 
@@ -26,8 +29,12 @@ pub struct RegisteredFunction {
 #[schema(example = json!({"function_id": "0190a5e4-7c3b-7cc1-8a54-2f6a5d1b9c3e", "payload": "gARLB4WUfZSGlC4=\n"}))]
 pub struct ExecuteFunction {
     /// What to run.
+    #[schema(format = Uuid)]
     pub function_id: String,
     /// MIME base64 of `dill.dumps((args, kwargs))`.
+    #[schema(
+        pattern = "^g[A-P]([AEIMQUYcgkosw048]u|[A-Za-z0-9+/]{2}(\\s?[A-Za-z0-9+/]{4})*\\s?(Lg==|[A-Za-z0-9+/][CSiy]4=|[A-Za-z0-9+/]{2}[AEIMQUYcgkosw048]u))\\s*$"
+    )]
     pub payload: String,
 }
 

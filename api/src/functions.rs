@@ -4,7 +4,7 @@ use raftwork_kernel::RetryPolicy;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::Span;
+use crate::{Span, number};
 
 /// How code, arguments and results are written down.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -28,9 +28,12 @@ pub struct NewFunction {
     pub code: String,
     /// The Python that pickled the code, as in `3.11`; leave it out to run on any worker.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(
+        pattern = "^(0|[1-9]\\d?|1\\d\\d|2[0-4]\\d|25[0-5])\\.(0|[1-9]\\d?|1\\d\\d|2[0-4]\\d|25[0-5])$"
+    )]
     pub python: Option<String>,
     /// What happens after a failed attempt; the default is no retry.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "number::retry", skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Retry>)]
     pub retry: Option<RetryPolicy>,
     /// Longest run of one attempt, as in `30s`; the default is no bound.
@@ -74,14 +77,17 @@ pub struct FunctionPage {
     pub next: Option<String>,
 }
 
-/// Schema of a retry policy (the type itself is the kernel's).
-#[derive(ToSchema)]
-#[expect(dead_code, reason = "describes the kernel's RetryPolicy to OpenAPI")]
+/// A retry policy as requests write it (the type itself is the kernel's).
+#[derive(Debug, Deserialize, ToSchema)]
 pub struct Retry {
     /// Failed attempts after which the task has failed; 1 means no retry.
-    max_attempts: u16,
+    #[serde(deserialize_with = "number::number")]
+    #[schema(maximum = 1000)]
+    pub(crate) max_attempts: u16,
     /// Upper bound of the first pause, in milliseconds; it doubles with every failure.
-    initial_ms: u32,
+    #[serde(deserialize_with = "number::number")]
+    pub(crate) initial_ms: u32,
     /// Upper bound of any pause, in milliseconds.
-    max_ms: u32,
+    #[serde(deserialize_with = "number::number")]
+    pub(crate) max_ms: u32,
 }

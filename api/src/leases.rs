@@ -4,8 +4,8 @@ use raftwork_kernel::{LeaseRef, RequestId, TaskId, Token, WorkerId};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::Span;
 use crate::functions::CodeFormat;
+use crate::{Span, number};
 
 /// Body of `POST /v1/leases/acquire`.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
@@ -19,9 +19,13 @@ pub struct AcquireLeases {
     #[schema(value_type = Option<String>, format = Uuid)]
     pub request_id: Option<RequestId>,
     /// Most tasks wanted; 1 if left out.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "number::maybe", skip_serializing_if = "Option::is_none")]
+    #[schema(maximum = 65535)]
     pub max: Option<u16>,
     /// The worker's Python, as in `3.11`.
+    #[schema(
+        pattern = "^(0|[1-9]\\d?|1\\d\\d|2[0-4]\\d|25[0-5])\\.(0|[1-9]\\d?|1\\d\\d|2[0-4]\\d|25[0-5])$"
+    )]
     pub python: String,
     /// What else it offers: it also gets tasks that need some of these tags.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -76,19 +80,20 @@ pub struct HeldLeases {
     #[schema(value_type = String, format = Uuid)]
     pub worker_id: WorkerId,
     /// The leases that it has started and still works on.
+    #[serde(deserialize_with = "number::leases")]
     #[schema(value_type = Vec<Lease>)]
     pub leases: Vec<LeaseRef>,
 }
 
-/// Schema of a lease (the type itself is the kernel's).
-#[derive(ToSchema)]
-#[expect(dead_code, reason = "describes the kernel's LeaseRef to OpenAPI")]
+/// A lease as requests write it (the type itself is the kernel's).
+#[derive(Debug, Deserialize, ToSchema)]
 pub struct Lease {
     /// The task.
     #[schema(value_type = String, format = Uuid)]
-    task: TaskId,
+    pub(crate) task: TaskId,
     /// The token of the grant.
-    token: u64,
+    #[serde(deserialize_with = "number::number")]
+    pub(crate) token: u64,
 }
 
 /// Answer of `POST /v1/leases/heartbeat`.
@@ -107,10 +112,14 @@ pub struct CompleteLease {
     #[schema(value_type = String, format = Uuid)]
     pub task_id: TaskId,
     /// The token of the grant.
+    #[serde(deserialize_with = "number::number")]
     #[schema(value_type = u64)]
     pub token: Token,
     /// For pickled functions: base64 of the pickled result.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(
+        pattern = "^g[A-P]([AEIMQUYcgkosw048]u|[A-Za-z0-9+/]{2}(\\s?[A-Za-z0-9+/]{4})*\\s?(Lg==|[A-Za-z0-9+/][CSiy]4=|[A-Za-z0-9+/]{2}[AEIMQUYcgkosw048]u))\\s*$"
+    )]
     pub payload: Option<String>,
     /// For source functions: the result itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -131,6 +140,7 @@ pub struct FailLease {
     #[schema(value_type = String, format = Uuid)]
     pub task_id: TaskId,
     /// The token of the grant.
+    #[serde(deserialize_with = "number::number")]
     #[schema(value_type = u64)]
     pub token: Token,
     /// Qualified name of the exception's type.
@@ -155,7 +165,7 @@ pub struct FailLease {
     pub stderr: String,
 }
 
-/// Body of `POST /v1/leases/release`, and of `extend` with `run`.
+/// Body of `POST /v1/leases/release`.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[schema(example = json!({"task_id": "0190a5e4-7c3b-7cc1-8a54-2f6a5d1b9c3e", "token": 7}))]
 pub struct NamedLease {
@@ -163,11 +173,24 @@ pub struct NamedLease {
     #[schema(value_type = String, format = Uuid)]
     pub task_id: TaskId,
     /// The token of the grant.
+    #[serde(deserialize_with = "number::number")]
     #[schema(value_type = u64)]
     pub token: Token,
-    /// For `extend`: how long the attempt may run from now on.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub run: Option<Span>,
+}
+
+/// Body of `POST /v1/leases/extend`.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[schema(example = json!({"task_id": "0190a5e4-7c3b-7cc1-8a54-2f6a5d1b9c3e", "token": 7, "run": "30s"}))]
+pub struct ExtendLease {
+    /// The task.
+    #[schema(value_type = String, format = Uuid)]
+    pub task_id: TaskId,
+    /// The token of the grant.
+    #[serde(deserialize_with = "number::number")]
+    #[schema(value_type = u64)]
+    pub token: Token,
+    /// How long the attempt may run from now on.
+    pub run: Span,
 }
 
 /// Answer of `complete`, `fail`, `release` and `extend`.

@@ -13,6 +13,7 @@ mod key;
 pub mod leases;
 pub mod limits;
 pub mod maps;
+mod number;
 pub mod paths;
 pub mod payload;
 pub mod rfc3339;

@@ -4,16 +4,17 @@ use raftwork_kernel::{LimitKind, TaskId};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::Span;
+use crate::{Span, number};
 
 /// At most so many tasks under a key are leased at a time, wherever they were submitted and whatever they run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[schema(example = json!({"key": "tenant-7", "max": 3}))]
 pub struct Concurrency {
-    /// What the tasks share: 1 to 128 bytes of text.
-    #[schema(min_length = 1, max_length = 128)]
+    /// What the tasks share: 1 to 128 characters.
+    #[schema(pattern = "^[^\\x00-\\x1f\\x7f-\\x9f]{1,128}$")]
     pub key: String,
     /// How many; at least 1. Holds for every task under the key, until another submit says otherwise.
+    #[serde(deserialize_with = "number::number")]
     #[schema(minimum = 1)]
     pub max: u32,
 }
@@ -22,25 +23,37 @@ pub struct Concurrency {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[schema(example = json!({"key": "api.example.com", "max": 100, "per": "1m"}))]
 pub struct Rate {
-    /// What the tasks share: 1 to 128 bytes of text.
-    #[schema(min_length = 1, max_length = 128)]
+    /// What the tasks share: 1 to 128 characters.
+    #[schema(pattern = "^[^\\x00-\\x1f\\x7f-\\x9f]{1,128}$")]
     pub key: String,
     /// How many starts; at least 1. Holds for every task under the key, until another submit says otherwise.
+    #[serde(deserialize_with = "number::number")]
     #[schema(minimum = 1)]
     pub max: u32,
     /// The span, as in `30s`.
     pub per: Span,
 }
 
-/// Body of `PUT /v1/limits/{kind}/{key}`.
+/// Body of `PUT /v1/limits/concurrency/{key}`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 #[schema(example = json!({"max": 3}))]
-pub struct NewLimit {
-    /// How many; 0 holds all tasks under the key back.
+pub struct NewConcurrency {
+    /// How many at a time; 0 holds all tasks under the key back.
+    #[serde(deserialize_with = "number::number")]
     pub max: u32,
-    /// For a rate: the span, as in `30s`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub per: Option<Span>,
+}
+
+/// Body of `PUT /v1/limits/rate/{key}`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"max": 100, "per": "1m"}))]
+pub struct NewRate {
+    /// How many starts within the span; 0 holds all tasks under the key back.
+    #[serde(deserialize_with = "number::number")]
+    pub max: u32,
+    /// The span, as in `30s`; at most 366 days.
+    pub per: Span,
 }
 
 /// A limit, and who is under it.

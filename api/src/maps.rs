@@ -18,6 +18,7 @@ pub const PIECE_ITEMS: usize = 65_536;
 #[schema(example = json!({"function_id": "0190a5e4-7c3b-7cc1-8a54-2f6a5d1b9c3e", "items": [{"args": [1, 2]}, {"args": [3, 4]}]}))]
 pub struct NewMap {
     /// What to run.
+    #[schema(format = Uuid)]
     pub function_id: String,
     /// One task each, in the order in which their turn comes.
     pub items: Vec<BatchItem>,

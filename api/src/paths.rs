@@ -64,8 +64,10 @@ pub const WORKER_DRAIN: &str = "/v1/workers/{worker_id}/drain";
 
 /// Limits by key.
 pub const LIMITS: &str = "/v1/limits";
-/// One limit.
-pub const LIMIT: &str = "/v1/limits/{kind}/{key}";
+/// One concurrency limit.
+pub const LIMIT_CONCURRENCY: &str = "/v1/limits/concurrency/{key}";
+/// One rate limit.
+pub const LIMIT_RATE: &str = "/v1/limits/rate/{key}";
 
 /// Schedules.
 pub const SCHEDULES: &str = "/v1/schedules";

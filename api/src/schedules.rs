@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::Span;
 use crate::tasks::SubmitOptions;
+use crate::{Span, number};
 
 /// What becomes of nominal times that passed while no leader could fire for them.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -56,9 +56,13 @@ pub struct ScheduleTiming {
 }))]
 pub struct NewSchedule {
     /// What to run.
+    #[schema(format = Uuid)]
     pub function_id: String,
     /// For pickled functions: base64 of the pickled pair `(args, kwargs)`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(
+        pattern = "^g[A-P]([AEIMQUYcgkosw048]u|[A-Za-z0-9+/]{2}(\\s?[A-Za-z0-9+/]{4})*\\s?(Lg==|[A-Za-z0-9+/][CSiy]4=|[A-Za-z0-9+/]{2}[AEIMQUYcgkosw048]u))\\s*$"
+    )]
     pub payload: Option<String>,
     /// For source functions: positional arguments.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -75,7 +79,7 @@ pub struct NewSchedule {
     #[serde(default)]
     pub catch_up: CatchUpPolicy,
     /// With `all`: most times that are caught up with, 1 to 1,000; 100 if left out.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "number::maybe", skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 1, maximum = 1000)]
     pub catch_up_max: Option<u16>,
     /// What becomes of times at which a task has not ended.

@@ -118,7 +118,8 @@ impl Visitor<'_> for SpanVisitor {
 impl PartialSchema for Span {
     fn schema() -> RefOr<Schema> {
         let text = ObjectBuilder::new().schema_type(Type::String).pattern(Some(PATTERN));
-        let seconds = ObjectBuilder::new().schema_type(Type::Number).minimum(Some(0)).maximum(Some(999_999_999));
+        let seconds =
+            ObjectBuilder::new().schema_type(Type::Number).minimum(Some(0)).maximum(Some(999_999_999));
         OneOfBuilder::new()
             .description(Some("A length of time: `250ms`, `30s`, `5m`, `2h` or `7d`, or a number of seconds"))
             .item(text)

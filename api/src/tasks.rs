@@ -4,22 +4,23 @@ use raftwork_kernel::{Counters, FailureKind, RetryPolicy, Status, TaskId, Token}
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::Span;
 use crate::functions::Retry;
 use crate::limits::{Concurrency, Rate};
 use crate::schedules::Origin;
+use crate::{Span, number};
 
 /// What a submit may ask for beyond function and arguments.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct SubmitOptions {
     /// 0 (lowest) to 9; 5 if left out. Each level is worth an hour of waiting.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "number::maybe", skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 0, maximum = 9)]
     pub priority: Option<u8>,
     /// Not before this long from now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub delay: Option<Span>,
     /// Overrides the function's retry policy.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "number::retry", skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Retry>)]
     pub retry: Option<RetryPolicy>,
     /// Overrides the function's bound on one attempt.
@@ -55,9 +56,13 @@ pub struct SubmitOptions {
 #[schema(example = json!({"function_id": "0190a5e4-7c3b-7cc1-8a54-2f6a5d1b9c3e", "args": [1, 2]}))]
 pub struct NewTask {
     /// What to run.
+    #[schema(format = Uuid)]
     pub function_id: String,
     /// For pickled functions: base64 of the pickled pair `(args, kwargs)`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(
+        pattern = "^g[A-P]([AEIMQUYcgkosw048]u|[A-Za-z0-9+/]{2}(\\s?[A-Za-z0-9+/]{4})*\\s?(Lg==|[A-Za-z0-9+/][CSiy]4=|[A-Za-z0-9+/]{2}[AEIMQUYcgkosw048]u))\\s*$"
+    )]
     pub payload: Option<String>,
     /// For source functions: positional arguments.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -77,6 +82,9 @@ pub struct NewTask {
 pub struct BatchItem {
     /// For pickled functions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(
+        pattern = "^g[A-P]([AEIMQUYcgkosw048]u|[A-Za-z0-9+/]{2}(\\s?[A-Za-z0-9+/]{4})*\\s?(Lg==|[A-Za-z0-9+/][CSiy]4=|[A-Za-z0-9+/]{2}[AEIMQUYcgkosw048]u))\\s*$"
+    )]
     pub payload: Option<String>,
     /// For source functions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -93,6 +101,7 @@ pub struct BatchItem {
 #[schema(example = json!({"function_id": "0190a5e4-7c3b-7cc1-8a54-2f6a5d1b9c3e", "items": [{"args": [1, 2]}, {"args": [3, 4]}]}))]
 pub struct NewBatch {
     /// What to run.
+    #[schema(format = Uuid)]
     pub function_id: String,
     /// One task each.
     pub items: Vec<BatchItem>,

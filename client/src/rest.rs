@@ -8,13 +8,14 @@ use bytes::Bytes;
 use raftwork_api::cluster::{ClusterInfo, DigestInfo};
 use raftwork_api::functions::FunctionPage;
 use raftwork_api::kernel::{LimitKind, TaskId};
-use raftwork_api::limits::{LimitInfo, LimitPage, NewLimit};
+use raftwork_api::limits::{LimitInfo, LimitPage, NewConcurrency, NewRate};
 use raftwork_api::schedules::{NewSchedule, ScheduleInfo, SchedulePage};
 use raftwork_api::tasks::{ResultInfo, TaskInfo, TaskLogs, TaskPage};
 use raftwork_api::workers::WorkerList;
 use raftwork_api::{Problem, paths};
 use reqwest::header::{CONTENT_TYPE, HeaderMap, RETRY_AFTER};
 use reqwest::{Method, StatusCode};
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::dial::cause;
@@ -163,6 +164,11 @@ impl Rest {
         self.request(Method::GET, path, None).await?.decode()
     }
 
+    async fn put<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T, RestError> {
+        let body = serde_json::to_vec(body).expect("what requests carry is plain data");
+        self.request(Method::PUT, path, Some(body.into())).await?.decode()
+    }
+
     /// State of the cluster as the answering node sees it.
     ///
     /// # Errors
@@ -207,14 +213,16 @@ impl Rest {
     ///
     /// # Errors
     /// See [`Rest::get`].
-    pub async fn set_limit(
-        &self,
-        kind: LimitKind,
-        key: &str,
-        limit: NewLimit,
-    ) -> Result<LimitInfo, RestError> {
-        let body = serde_json::to_vec(&limit).expect("a limit is plain data");
-        self.request(Method::PUT, &of_limit(kind, key), Some(body.into())).await?.decode()
+    pub async fn set_concurrency(&self, key: &str, limit: NewConcurrency) -> Result<LimitInfo, RestError> {
+        self.put(&of_limit(LimitKind::Concurrency, key), &limit).await
+    }
+
+    /// Sets a limit by hand.
+    ///
+    /// # Errors
+    /// See [`Rest::get`].
+    pub async fn set_rate(&self, key: &str, limit: NewRate) -> Result<LimitInfo, RestError> {
+        self.put(&of_limit(LimitKind::Rate, key), &limit).await
     }
 
     /// Leaves a limit to what submits say.
@@ -246,8 +254,7 @@ impl Rest {
     /// # Errors
     /// See [`Rest::get`].
     pub async fn put_schedule(&self, name: &str, schedule: &NewSchedule) -> Result<ScheduleInfo, RestError> {
-        let body = serde_json::to_vec(schedule).expect("a schedule is plain data");
-        self.request(Method::PUT, &of_schedule(paths::SCHEDULE, name), Some(body.into())).await?.decode()
+        self.put(&of_schedule(paths::SCHEDULE, name), schedule).await
     }
 
     /// Pauses a schedule.
@@ -367,7 +374,11 @@ fn of_task(path: &str, task: TaskId) -> String {
 }
 
 fn of_limit(kind: LimitKind, key: &str) -> String {
-    paths::LIMIT.replace("{kind}", kind.as_str()).replace("{key}", &escaped(key))
+    let path = match kind {
+        LimitKind::Concurrency => paths::LIMIT_CONCURRENCY,
+        LimitKind::Rate => paths::LIMIT_RATE,
+    };
+    path.replace("{key}", &escaped(key))
 }
 
 fn of_schedule(path: &str, name: &str) -> String {

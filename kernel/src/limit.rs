@@ -6,7 +6,7 @@ use core::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::limits::{LIMIT_KEY_BYTES_MAX, LIMIT_SPAN_MAX};
+use crate::limits::{LIMIT_KEY_CHARS_MAX, LIMIT_SPAN_MAX};
 use crate::time::{LogTime, Millis};
 
 /// What is limited.
@@ -40,7 +40,7 @@ impl fmt::Display for LimitKind {
 pub struct LimitName {
     /// What is limited.
     pub kind: LimitKind,
-    /// For what: a tenant, an interface, a machine; 1 to 128 bytes of text without control characters.
+    /// For what: a tenant, an interface, a machine; 1 to 128 characters without control characters.
     pub key: String,
 }
 
@@ -66,10 +66,10 @@ impl LimitName {
     /// What is wrong, in words.
     pub fn check(&self, bound: Option<Bound>) -> Result<(), String> {
         let key = &self.key;
-        if key.is_empty() || key.len() > LIMIT_KEY_BYTES_MAX || key.chars().any(char::is_control) {
+        if !(1..=LIMIT_KEY_CHARS_MAX).contains(&key.chars().count()) || key.chars().any(char::is_control) {
             let shown: String = key.chars().filter(|sign| !sign.is_control()).take(64).collect();
             return Err(format!(
-                "'{shown}' is no key of a limit: 1 to {LIMIT_KEY_BYTES_MAX} bytes of text without control characters make one"
+                "'{shown}' is no key of a limit: 1 to {LIMIT_KEY_CHARS_MAX} characters without control characters make one"
             ));
         }
         let Some(bound) = bound else { return Ok(()) };

@@ -61,14 +61,14 @@ pub const TAGS_MAX: usize = 64;
 pub const TAG_BYTES_MAX: usize = 64;
 /// Most different sets of tags that live tasks may need at a time: an acquire looks at each.
 pub const TAG_SETS_MAX: usize = 1000;
-/// Longest key of a limit, in bytes.
-pub const LIMIT_KEY_BYTES_MAX: usize = 128;
+/// Longest key of a limit, in characters.
+pub const LIMIT_KEY_CHARS_MAX: usize = 128;
 /// Most limits that may be known at a time, about 400 bytes of memory each.
 pub const LIMIT_KEYS_MAX: usize = 100_000;
 /// Longest span of a rate limit: a year and a day.
 pub const LIMIT_SPAN_MAX: Millis = Millis::from_secs(366 * 24 * 3600);
-/// Longest name of a schedule, in bytes: with what stands in front of it, it is a key of a limit.
-pub const SCHEDULE_NAME_BYTES_MAX: usize = 100;
+/// Longest name of a schedule, in characters: with what stands in front of it, it is a key of a limit.
+pub const SCHEDULE_NAME_CHARS_MAX: usize = 100;
 /// Longest pattern and zone of a schedule together, in bytes.
 pub const SCHEDULE_TEXT_BYTES_MAX: usize = 512;
 /// Largest arguments of one schedule, in bytes: they are held in memory, on every node.

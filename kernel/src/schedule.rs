@@ -10,7 +10,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{FunctionId, ScheduleId, TaskId};
-use crate::limits::{SCHEDULE_ARGS_BYTES_MAX, SCHEDULE_NAME_BYTES_MAX, SCHEDULE_TEXT_BYTES_MAX};
+use crate::limits::{SCHEDULE_ARGS_BYTES_MAX, SCHEDULE_NAME_CHARS_MAX, SCHEDULE_TEXT_BYTES_MAX};
 use crate::mix::mix;
 use crate::payload;
 use crate::rules::{Rule, Rules};
@@ -131,17 +131,17 @@ impl ScheduleSpec {
     }
 }
 
-/// Checks a name: 1 to 100 bytes of text without control characters.
+/// Checks a name: 1 to 100 characters without control characters.
 ///
 /// # Errors
 /// What is wrong, in words.
 pub fn check_schedule_name(name: &str) -> Result<(), String> {
-    if (1..=SCHEDULE_NAME_BYTES_MAX).contains(&name.len()) && !name.chars().any(char::is_control) {
+    if (1..=SCHEDULE_NAME_CHARS_MAX).contains(&name.chars().count()) && !name.chars().any(char::is_control) {
         return Ok(());
     }
     let shown: String = name.chars().filter(|sign| !sign.is_control()).take(64).collect();
     Err(format!(
-        "'{shown}' is no name of a schedule: 1 to {SCHEDULE_NAME_BYTES_MAX} bytes of text without control characters make one"
+        "'{shown}' is no name of a schedule: 1 to {SCHEDULE_NAME_CHARS_MAX} characters without control characters make one"
     ))
 }
 

@@ -162,7 +162,7 @@ pub(super) async fn code(
 
 /// Functions, newest first.
 #[utoipa::path(
-    get, path = paths::FUNCTIONS, tag = "functions", params(PageQuery),
+    get, path = paths::FUNCTIONS, tag = "functions", params(PageQuery, ("after" = Option<String>, Query, pattern = "^f[0-9a-f]{32}$", description = "`next` of the page before")),
     responses((status = 200, description = "One page", body = FunctionPage), Problems)
 )]
 pub(super) async fn list(

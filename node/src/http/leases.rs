@@ -9,8 +9,8 @@ use raftwork_api::kernel::{
     TaskError, WorkerId, limits,
 };
 use raftwork_api::leases::{
-    AcquireLeases, AcquiredLeases, CompleteLease, FailLease, HeartbeatAnswer, HeldLeases, LeaseAnswer,
-    LeaseInfo, NamedLease,
+    AcquireLeases, AcquiredLeases, CompleteLease, ExtendLease, FailLease, HeartbeatAnswer, HeldLeases,
+    LeaseAnswer, LeaseInfo, NamedLease,
 };
 use raftwork_api::payload::{check_pickle, from_base64, to_base64};
 use raftwork_api::stream::Work;
@@ -46,7 +46,7 @@ pub(super) async fn acquire(
         python: parse_python(&body.python)?,
         tags: parse_tags(body.tags)?,
         max: body.max.unwrap_or(1).clamp(1, limits::ACQUIRE_MAX),
-        wait: read::wait_of(body.wait)?,
+        wait: read::wait_of(body.wait),
     };
     let work = state.group.dispatcher().acquire(request).await?;
     let timings = state.group.dispatcher().timings();
@@ -124,18 +124,15 @@ pub(super) async fn heartbeat(
 
 /// Let an attempt run longer.
 #[utoipa::path(
-    post, path = paths::LEASES_EXTEND, tag = "leases", request_body = NamedLease,
+    post, path = paths::LEASES_EXTEND, tag = "leases", request_body = ExtendLease,
     responses((status = 200, description = "It may", body = LeaseAnswer), Problems)
 )]
 pub(super) async fn extend(
     State(state): State<AppState>,
-    Json(body): Json<NamedLease>,
+    Json(body): Json<ExtendLease>,
 ) -> ApiResult<Response> {
-    let run = body.run.ok_or_else(|| {
-        ApiError::bad_request("extend needs run: how long the attempt may run from now on, as in \"30s\"")
-    })?;
     let lease = LeaseRef { task: body.task_id, token: body.token };
-    answer(write::propose(&state, Command::Extend(Extend { lease, run: run.0 })).await?)
+    answer(write::propose(&state, Command::Extend(Extend { lease, run: body.run.0 })).await?)
 }
 
 /// Report a result.

@@ -1,11 +1,10 @@
 //! `/v1/limits`: limits by key, whoever said them first.
 
-use axum::extract::{FromRequestParts, Path, State};
+use axum::extract::{Path, State};
 use axum::response::Response;
 use http::StatusCode;
-use http::request::Parts;
 use raftwork_api::kernel::{Accepted, Bound, LimitKind, LimitName, LogTime, Millis, SetLimit};
-use raftwork_api::limits::{Holder, LimitInfo, LimitPage, NewLimit};
+use raftwork_api::limits::{Holder, LimitInfo, LimitPage, NewConcurrency, NewRate};
 use raftwork_api::{ErrorCode, Span, paths};
 use raftwork_kernel::{Command, LimitStanding};
 
@@ -20,31 +19,9 @@ use super::write;
 /// Holders that are named: enough to see who it is.
 const HOLDERS_MAX: usize = 100;
 
-/// The limit that a path names.
-pub(super) struct Named(LimitName);
-
-impl<S: Send + Sync> FromRequestParts<S> for Named {
-    type Rejection = ApiError;
-
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> ApiResult<Self> {
-        let Path((kind, key)) = Path::<(String, String)>::from_request_parts(parts, state).await?;
-        let kind = match kind.as_str() {
-            "concurrency" => LimitKind::Concurrency,
-            "rate" => LimitKind::Rate,
-            _ => {
-                let error = ApiError::bad_request(format!("there is no kind of limit called '{kind}'"));
-                return Err(error.hint("it is concurrency or rate"));
-            }
-        };
-        let name = LimitName { kind, key };
-        name.check(None).map_err(ApiError::bad_request)?;
-        Ok(Self(name))
-    }
-}
-
 /// Limits that a live task names, that were set by hand, or of which a start still counts.
 #[utoipa::path(
-    get, path = paths::LIMITS, tag = "limits", params(PageQuery),
+    get, path = paths::LIMITS, tag = "limits", params(PageQuery, ("after" = Option<String>, Query, pattern = "^(concurrency|rate)(:.*)?$", description = "`next` of the page before")),
     responses((status = 200, description = "One page", body = LimitPage), Problems)
 )]
 pub(super) async fn list(
@@ -62,55 +39,105 @@ pub(super) async fn list(
     Ok(read::mark(&state, query.read, json(StatusCode::OK, &LimitPage { limits, next })))
 }
 
-/// One limit, and who holds it.
+/// One concurrency limit, and who has the leases under it.
 #[utoipa::path(
-    get, path = paths::LIMIT, tag = "limits",
-    params(
-        ("kind" = String, Path, pattern = "^(concurrency|rate)$", description = "`concurrency` or `rate`"),
-        ("key" = String, Path, min_length = 1, max_length = 128, description = "What its tasks share")
-    ),
+    get, path = paths::LIMIT_CONCURRENCY, tag = "limits",
+    params(("key" = String, Path, pattern = "^[^\\x00-\\x1f\\x7f-\\x9f]{1,128}$", description = "What its tasks share")),
     responses((status = 200, description = "What it says, and who is under it", body = LimitInfo), Problems)
 )]
-pub(super) async fn get(State(state): State<AppState>, Named(name): Named) -> ApiResult<Response> {
-    read::barrier(&state, Read::Linearizable).await?;
-    let limit = with_holders(&state, &name).ok_or_else(|| unknown(&name))?;
-    Ok(json(StatusCode::OK, &limit))
+pub(super) async fn get_concurrency(
+    State(state): State<AppState>,
+    Path(key): Path<String>,
+) -> ApiResult<Response> {
+    get(&state, &named(LimitKind::Concurrency, key)?).await
 }
 
-/// Set a limit by hand. It stands above what submits say, until it is deleted.
+/// Set a concurrency limit by hand. It stands above what submits say, until it is deleted.
 #[utoipa::path(
-    put, path = paths::LIMIT, tag = "limits", request_body = NewLimit,
-    params(
-        ("kind" = String, Path, pattern = "^(concurrency|rate)$", description = "`concurrency` or `rate`"),
-        ("key" = String, Path, min_length = 1, max_length = 128, description = "What its tasks share")
-    ),
+    put, path = paths::LIMIT_CONCURRENCY, tag = "limits", request_body = NewConcurrency,
+    params(("key" = String, Path, pattern = "^[^\\x00-\\x1f\\x7f-\\x9f]{1,128}$", description = "What its tasks share")),
     responses((status = 200, description = "Set, durably", body = LimitInfo), Problems)
 )]
-pub(super) async fn put(
+pub(super) async fn put_concurrency(
     State(state): State<AppState>,
-    Named(name): Named,
-    Json(new): Json<NewLimit>,
+    Path(key): Path<String>,
+    Json(new): Json<NewConcurrency>,
 ) -> ApiResult<Response> {
-    let bound = Bound { max: new.max, per: new.per.unwrap_or_default().0 };
-    let bound = Some(bound);
-    name.check(bound).map_err(ApiError::bad_request)?;
-    set(&state, &name, bound).await?;
-    let limit = with_holders(&state, &name).ok_or_else(|| unknown(&name))?;
-    Ok(json(StatusCode::OK, &limit))
+    put(&state, &named(LimitKind::Concurrency, key)?, Bound { max: new.max, per: Millis(0) }).await
 }
 
-/// Leave a limit to what submits say again. Harmless if it was not set by hand.
+/// Leave a concurrency limit to what submits say again. Harmless if it was not set by hand.
 #[utoipa::path(
-    delete, path = paths::LIMIT, tag = "limits",
-    params(
-        ("kind" = String, Path, pattern = "^(concurrency|rate)$", description = "`concurrency` or `rate`"),
-        ("key" = String, Path, min_length = 1, max_length = 128, description = "What its tasks share")
-    ),
+    delete, path = paths::LIMIT_CONCURRENCY, tag = "limits",
+    params(("key" = String, Path, pattern = "^[^\\x00-\\x1f\\x7f-\\x9f]{1,128}$", description = "What its tasks share")),
     responses((status = 204, description = "Done, durably"), Problems)
 )]
-pub(super) async fn delete(State(state): State<AppState>, Named(name): Named) -> ApiResult<StatusCode> {
-    set(&state, &name, None).await?;
+pub(super) async fn delete_concurrency(
+    State(state): State<AppState>,
+    Path(key): Path<String>,
+) -> ApiResult<StatusCode> {
+    set(&state, &named(LimitKind::Concurrency, key)?, None).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// One rate limit, and who has the leases under it.
+#[utoipa::path(
+    get, path = paths::LIMIT_RATE, tag = "limits",
+    params(("key" = String, Path, pattern = "^[^\\x00-\\x1f\\x7f-\\x9f]{1,128}$", description = "What its tasks share")),
+    responses((status = 200, description = "What it says, and who is under it", body = LimitInfo), Problems)
+)]
+pub(super) async fn get_rate(State(state): State<AppState>, Path(key): Path<String>) -> ApiResult<Response> {
+    get(&state, &named(LimitKind::Rate, key)?).await
+}
+
+/// Set a rate limit by hand. It stands above what submits say, until it is deleted.
+#[utoipa::path(
+    put, path = paths::LIMIT_RATE, tag = "limits", request_body = NewRate,
+    params(("key" = String, Path, pattern = "^[^\\x00-\\x1f\\x7f-\\x9f]{1,128}$", description = "What its tasks share")),
+    responses((status = 200, description = "Set, durably", body = LimitInfo), Problems)
+)]
+pub(super) async fn put_rate(
+    State(state): State<AppState>,
+    Path(key): Path<String>,
+    Json(new): Json<NewRate>,
+) -> ApiResult<Response> {
+    put(&state, &named(LimitKind::Rate, key)?, Bound { max: new.max, per: new.per.0 }).await
+}
+
+/// Leave a rate limit to what submits say again. Harmless if it was not set by hand.
+#[utoipa::path(
+    delete, path = paths::LIMIT_RATE, tag = "limits",
+    params(("key" = String, Path, pattern = "^[^\\x00-\\x1f\\x7f-\\x9f]{1,128}$", description = "What its tasks share")),
+    responses((status = 204, description = "Done, durably"), Problems)
+)]
+pub(super) async fn delete_rate(
+    State(state): State<AppState>,
+    Path(key): Path<String>,
+) -> ApiResult<StatusCode> {
+    set(&state, &named(LimitKind::Rate, key)?, None).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+fn named(kind: LimitKind, key: String) -> ApiResult<LimitName> {
+    let name = LimitName { kind, key };
+    name.check(None).map_err(ApiError::bad_request)?;
+    Ok(name)
+}
+
+async fn get(state: &AppState, name: &LimitName) -> ApiResult<Response> {
+    read::barrier(state, Read::Linearizable).await?;
+    shown(state, name)
+}
+
+async fn put(state: &AppState, name: &LimitName, bound: Bound) -> ApiResult<Response> {
+    name.check(Some(bound)).map_err(ApiError::bad_request)?;
+    set(state, name, Some(bound)).await?;
+    shown(state, name)
+}
+
+fn shown(state: &AppState, name: &LimitName) -> ApiResult<Response> {
+    let limit = with_holders(state, name).ok_or_else(|| unknown(name))?;
+    Ok(json(StatusCode::OK, &limit))
 }
 
 async fn set(state: &AppState, name: &LimitName, bound: Option<Bound>) -> ApiResult<()> {

@@ -20,7 +20,8 @@ pub(super) struct PageQuery {
     /// Most items in the answer, 1 to 1000; 100 if left out.
     #[param(minimum = 1, maximum = 1000)]
     limit: Option<u16>,
-    /// `next` of the page before.
+    // Each list describes its own: cursors differ.
+    #[param(ignore)]
     pub(super) after: Option<String>,
     /// How fresh the answer must be.
     #[serde(default)]

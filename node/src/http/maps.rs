@@ -74,7 +74,7 @@ pub(super) async fn get(
     Id(id): Id<MapId>,
     Params(query): Params<ReadQuery>,
 ) -> ApiResult<Response> {
-    let wait = read::wait_of(query.wait)?;
+    let wait = read::wait_of(query.wait);
     read::barrier(&state, query.read).await?;
     if !wait.is_zero() {
         state.group.map_finished(id, Instant::now() + wait).await;
@@ -98,7 +98,7 @@ pub(super) async fn cancel(State(state): State<AppState>, Id(id): Id<MapId>) -> 
 
 /// Maps, newest id first.
 #[utoipa::path(
-    get, path = paths::MAPS, tag = "maps", params(PageQuery),
+    get, path = paths::MAPS, tag = "maps", params(PageQuery, ("after" = Option<String>, Query, pattern = "^m[0-9a-f]{32}$", description = "`next` of the page before")),
     responses((status = 200, description = "One page", body = MapPage), Problems)
 )]
 pub(super) async fn list(

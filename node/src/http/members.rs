@@ -34,7 +34,7 @@ pub(super) async fn add(
     Params(WaitQuery { wait }): Params<WaitQuery>,
     Json(new): Json<NewMember>,
 ) -> ApiResult<Response> {
-    let deadline = Instant::now() + wait_of(wait)?;
+    let deadline = Instant::now() + wait_of(wait);
     read::leads(&state)?;
     let (node, peer) = identify(&state, &new.url).await?;
     let wish = Wish::Member { node, peer, replaces: new.replaces, force: new.force };

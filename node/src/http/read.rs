@@ -78,18 +78,14 @@ pub(super) struct ForceQuery {
     pub(super) force: bool,
 }
 
-/// Checks a `wait`.
-pub(super) fn wait_of(wait: Option<Span>) -> ApiResult<Duration> {
-    let wait = Duration::from(wait.unwrap_or_default());
-    if wait > WAIT_MAX {
-        return Err(ApiError::bad_request("wait can be 60s at most; ask again when it is over"));
-    }
-    Ok(wait)
+/// How long a request waits: an answer may always come earlier than it asked for.
+pub(super) fn wait_of(wait: Option<Span>) -> Duration {
+    Duration::from(wait.unwrap_or_default()).min(WAIT_MAX)
 }
 
 /// Where a task stands, after waiting for its end if `query` asks for that.
 pub(super) async fn task(state: &AppState, id: TaskId, query: ReadQuery) -> ApiResult<Standing> {
-    let wait = wait_of(query.wait)?;
+    let wait = wait_of(query.wait);
     let replica = state.group.replica();
     if !wait.is_zero() {
         make_known(state, id, query.read).await?;

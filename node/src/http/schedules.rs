@@ -47,7 +47,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Named {
 
 /// Schedules, by name.
 #[utoipa::path(
-    get, path = paths::SCHEDULES, tag = "schedules", params(PageQuery),
+    get, path = paths::SCHEDULES, tag = "schedules", params(PageQuery, ("after" = Option<String>, Query, description = "`next` of the page before")),
     responses((status = 200, description = "One page", body = SchedulePage), Problems)
 )]
 pub(super) async fn list(
@@ -66,7 +66,7 @@ pub(super) async fn list(
 /// One schedule, and its next times.
 #[utoipa::path(
     get, path = paths::SCHEDULE, tag = "schedules",
-    params(("name" = String, Path, min_length = 1, max_length = 100, description = "Its name")),
+    params(("name" = String, Path, pattern = "^[^\\x00-\\x1f\\x7f-\\x9f]{1,100}$", description = "Its name")),
     responses((status = 200, description = "How it stands", body = ScheduleInfo), Problems)
 )]
 pub(super) async fn get(State(state): State<AppState>, Named(name): Named) -> ApiResult<Response> {
@@ -77,7 +77,7 @@ pub(super) async fn get(State(state): State<AppState>, Named(name): Named) -> Ap
 /// Make a schedule, or replace it. One that fires at other times than before goes on from now.
 #[utoipa::path(
     put, path = paths::SCHEDULE, tag = "schedules", request_body = NewSchedule,
-    params(("name" = String, Path, min_length = 1, max_length = 100, description = "Its name: 1 to 100 bytes of text")),
+    params(("name" = String, Path, pattern = "^[^\\x00-\\x1f\\x7f-\\x9f]{1,100}$", description = "Its name")),
     responses((status = 200, description = "It is so now, durably", body = ScheduleInfo), Problems)
 )]
 pub(super) async fn put(
@@ -105,7 +105,7 @@ pub(super) async fn put(
 /// Delete a schedule. Its tasks go on.
 #[utoipa::path(
     delete, path = paths::SCHEDULE, tag = "schedules",
-    params(("name" = String, Path, min_length = 1, max_length = 100, description = "Its name")),
+    params(("name" = String, Path, pattern = "^[^\\x00-\\x1f\\x7f-\\x9f]{1,100}$", description = "Its name")),
     responses((status = 204, description = "Gone, durably"), Problems)
 )]
 pub(super) async fn delete(State(state): State<AppState>, Named(name): Named) -> ApiResult<StatusCode> {
@@ -116,7 +116,7 @@ pub(super) async fn delete(State(state): State<AppState>, Named(name): Named) ->
 /// Fire for nothing until it is resumed.
 #[utoipa::path(
     post, path = paths::SCHEDULE_PAUSE, tag = "schedules",
-    params(("name" = String, Path, min_length = 1, max_length = 100, description = "Its name")),
+    params(("name" = String, Path, pattern = "^[^\\x00-\\x1f\\x7f-\\x9f]{1,100}$", description = "Its name")),
     responses((status = 200, description = "It is paused, durably", body = ScheduleInfo), Problems)
 )]
 pub(super) async fn pause(State(state): State<AppState>, Named(name): Named) -> ApiResult<Response> {
@@ -127,7 +127,7 @@ pub(super) async fn pause(State(state): State<AppState>, Named(name): Named) -> 
 /// Fire again, for times from now on.
 #[utoipa::path(
     post, path = paths::SCHEDULE_RESUME, tag = "schedules",
-    params(("name" = String, Path, min_length = 1, max_length = 100, description = "Its name")),
+    params(("name" = String, Path, pattern = "^[^\\x00-\\x1f\\x7f-\\x9f]{1,100}$", description = "Its name")),
     responses((status = 200, description = "It fires, durably", body = ScheduleInfo), Problems)
 )]
 pub(super) async fn resume(State(state): State<AppState>, Named(name): Named) -> ApiResult<Response> {
@@ -139,7 +139,7 @@ pub(super) async fn resume(State(state): State<AppState>, Named(name): Named) ->
 #[utoipa::path(
     post, path = paths::SCHEDULE_TRIGGER, tag = "schedules",
     params(
-        ("name" = String, Path, min_length = 1, max_length = 100, description = "Its name"),
+        ("name" = String, Path, pattern = "^[^\\x00-\\x1f\\x7f-\\x9f]{1,100}$", description = "Its name"),
         ("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255, description = "Repeat the request under the same key, and no second task is made")
     ),
     responses((status = 201, description = "Accepted, durably", body = TaskInfo), Problems)

@@ -150,7 +150,7 @@ pub(super) async fn one(
     Params(query): Params<WaitQuery>,
     Json(new): Json<NewTask>,
 ) -> ApiResult<Response> {
-    let wait = read::wait_of(query.wait)?;
+    let wait = read::wait_of(query.wait);
     let function = find_function(&state, &new.function_id).await?;
     let options = options_of(&new.options)?;
     let args = encode_args(&function, new.payload.as_deref(), new.args, new.kwargs)?;

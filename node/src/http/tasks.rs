@@ -120,6 +120,7 @@ pub(super) struct ListQuery {
     #[param(minimum = 1, maximum = 1000)]
     limit: Option<u16>,
     /// `next` of the page before.
+    #[param(pattern = "^t[0-9a-f]{1,16}$")]
     after: Option<String>,
     /// Only tasks with this status.
     #[param(value_type = Option<String>, example = "failed")]

@@ -26,7 +26,7 @@ async fn what_does_not_exist_is_told_from_what_is_malformed() {
         ("/status/banana".to_owned(), 400, "bad_request"),
         ("/v1/tasks/banana".to_owned(), 400, "bad_request"),
         (format!("/v1/tasks/{NOBODY}?wait=soon"), 400, "bad_request"),
-        (format!("/v1/tasks/{NOBODY}?wait=2m"), 400, "bad_request"),
+        (format!("/v1/tasks/{NOBODY}?wait=2m"), 404, "unknown_task"),
         (format!("/v1/tasks/{NOBODY}?read=maybe"), 400, "bad_request"),
         ("/v1/tasks?limit=0".to_owned(), 400, "bad_request"),
         ("/v1/tasks?after=banana".to_owned(), 400, "bad_request"),

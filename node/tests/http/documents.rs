@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::support::{Answer, Cluster};
 
 /// Every path of the HTTP interface, but for the stream and the description itself.
-const DESCRIBED: [&str; 37] = [
+const DESCRIBED: [&str; 38] = [
     paths::REGISTER_FUNCTION,
     paths::EXECUTE_FUNCTION,
     paths::STATUS,
@@ -23,7 +23,8 @@ const DESCRIBED: [&str; 37] = [
     paths::TASK_CANCEL,
     paths::TASK_REDRIVE,
     paths::LIMITS,
-    paths::LIMIT,
+    paths::LIMIT_CONCURRENCY,
+    paths::LIMIT_RATE,
     paths::SCHEDULES,
     paths::SCHEDULE,
     paths::SCHEDULE_PAUSE,

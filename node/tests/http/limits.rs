@@ -156,7 +156,6 @@ async fn limits_are_listed_in_pages_and_nonsense_is_refused() {
         cluster.post("/v1/tasks", &body).await.expect_problem(400, "bad_request");
     }
     for (path, body) in [
-        ("/v1/limits/colour/k", json!({"max": 1})),
         ("/v1/limits/rate/k", json!({"max": 1})),
         ("/v1/limits/concurrency/k", json!({"max": 1, "per": "1s"})),
         ("/v1/limits/concurrency/k", json!({"max": -1})),
