@@ -1,7 +1,7 @@
 //! I17: no more tasks under a key are leased at a time than its limit, as their workers saw it.
 //!
 //! A lease was surely live from the answer that gave it until somebody asked for its end. Whose end came by time alone, says the log,
-//! and is left out: when that was in real time, nobody saw.
+//! and is left out: when that was in real time, nobody saw. So nothing is said of clusters that keep their log to themselves.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -44,7 +44,7 @@ pub(super) fn check(evidence: &Evidence) -> Finding {
                 live.insert((lease.until, n));
             }
             most = most.max(live.len());
-            if live.len() > lease.max as usize {
+            if live.len() > lease.max as usize && !evidence.run.without_log {
                 inquiry.violated(|| story(key, leases, n, &live));
             }
         }
