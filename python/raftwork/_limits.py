@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Any, Dict, List, Mapping, Optional, Tuple
 from urllib.parse import quote
 
+from ._pages import everything
 from ._span import Span, milliseconds
 
 if TYPE_CHECKING:
@@ -55,14 +56,7 @@ class Limits:
 
     def list(self) -> List[Dict[str, Any]]:
         """Every limit that a live task names, that was set, or of which a start still counts; see ``/docs``."""
-        found: List[Dict[str, Any]] = []
-        after = ""
-        while True:
-            page = self._client.rest("GET", f"/v1/limits?limit=1000{after}")
-            found += page["limits"]
-            if not page.get("next"):
-                return found
-            after = f"&after={quote(page['next'], safe='')}"
+        return everything(self._client, "limits")
 
     def get(self, key: str, *, kind: str = "concurrency") -> Dict[str, Any]:
         """One limit, with who has the leases under it. ``kind`` is ``concurrency`` or ``rate``."""

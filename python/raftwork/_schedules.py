@@ -4,6 +4,7 @@ import base64
 from typing import TYPE_CHECKING, Any, Callable, Dict, List, Mapping, Optional, Sequence
 from urllib.parse import quote
 
+from ._pages import everything
 from ._serialize import dump_arguments
 from ._span import Span, milliseconds
 
@@ -59,14 +60,7 @@ class Schedules:
 
     def list(self) -> List[Dict[str, Any]]:
         """How every schedule stands, by name."""
-        found: List[Dict[str, Any]] = []
-        after = ""
-        while True:
-            page = self._client.rest("GET", f"/v1/schedules?limit=1000{after}")
-            found += page["schedules"]
-            if not page.get("next"):
-                return found
-            after = f"&after={quote(page['next'], safe='')}"
+        return everything(self._client, "schedules")
 
     def get(self, name: str) -> Schedule:
         """The schedule of this name. Asks nobody yet."""
