@@ -12,7 +12,7 @@ pub struct RegisterFunction {
     pub name: String,
     /// MIME base64 of `dill.dumps(function)`.
     #[schema(
-        pattern = "^g[A-P]([AEIMQUYcgkosw048]u|[A-Za-z0-9+/]{2}(\\s?[A-Za-z0-9+/]{4})*\\s?(Lg==|[A-Za-z0-9+/][CSiy]4=|[A-Za-z0-9+/]{2}[AEIMQUYcgkosw048]u))\\s*$"
+        pattern = "^g[A-P]([AEIMQUYcgkosw048]u|[A-Za-z0-9+/]{2}([ \\t\\r\\n]?[A-Za-z0-9+/]{4})*[ \\t\\r\\n]?(Lg==|[A-Za-z0-9+/][CSiy]4=|[A-Za-z0-9+/]{2}[AEIMQUYcgkosw048]u))[ \\t\\r\\n]*$"
     )]
     pub payload: String,
 }
@@ -33,7 +33,7 @@ pub struct ExecuteFunction {
     pub function_id: String,
     /// MIME base64 of `dill.dumps((args, kwargs))`.
     #[schema(
-        pattern = "^g[A-P]([AEIMQUYcgkosw048]u|[A-Za-z0-9+/]{2}(\\s?[A-Za-z0-9+/]{4})*\\s?(Lg==|[A-Za-z0-9+/][CSiy]4=|[A-Za-z0-9+/]{2}[AEIMQUYcgkosw048]u))\\s*$"
+        pattern = "^g[A-P]([AEIMQUYcgkosw048]u|[A-Za-z0-9+/]{2}([ \\t\\r\\n]?[A-Za-z0-9+/]{4})*[ \\t\\r\\n]?(Lg==|[A-Za-z0-9+/][CSiy]4=|[A-Za-z0-9+/]{2}[AEIMQUYcgkosw048]u))[ \\t\\r\\n]*$"
     )]
     pub payload: String,
 }

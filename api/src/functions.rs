@@ -4,6 +4,7 @@ use raftwork_kernel::RetryPolicy;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::span::Positive;
 use crate::{Span, number};
 
 /// How code, arguments and results are written down.
@@ -18,15 +19,48 @@ pub enum CodeFormat {
 
 /// Body of `POST /v1/functions`.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(tag = "format", rename_all = "lowercase")]
 #[schema(example = json!({"name": "add", "format": "source", "code": "def add(a, b):\n    return a + b\n"}))]
-pub struct NewFunction {
-    /// For people; for source code also the function in it that is called.
+pub enum NewFunction {
+    /// A function pickled by `dill.dumps`; its arguments are pickled pairs `(args, kwargs)`.
+    Pickle(NewPickle),
+    /// Python source text; arguments and results are JSON.
+    Source(NewSource),
+}
+
+/// A pickled function.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct NewPickle {
+    /// For people.
     pub name: String,
-    /// How the code is written down.
-    pub format: CodeFormat,
-    /// Base64 of a pickle, or source text.
+    /// Base64 of the pickle.
+    #[schema(
+        pattern = "^g[A-P]([AEIMQUYcgkosw048]u|[A-Za-z0-9+/]{2}([ \\t\\r\\n]?[A-Za-z0-9+/]{4})*[ \\t\\r\\n]?(Lg==|[A-Za-z0-9+/][CSiy]4=|[A-Za-z0-9+/]{2}[AEIMQUYcgkosw048]u))[ \\t\\r\\n]*$"
+    )]
     pub code: String,
-    /// The Python that pickled the code, as in `3.11`; leave it out to run on any worker.
+    /// Anything else.
+    #[serde(flatten)]
+    pub terms: FunctionTerms,
+}
+
+/// A function as source text.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct NewSource {
+    /// The function in the code that is called.
+    #[schema(pattern = "^[^\\W\\d]\\w*$")]
+    pub name: String,
+    /// The text.
+    #[schema(pattern = "[^ \\t\\r\\n\\f]")]
+    pub code: String,
+    /// Anything else.
+    #[serde(flatten)]
+    pub terms: FunctionTerms,
+}
+
+/// Under which terms the tasks of a function run, unless they say otherwise.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
+pub struct FunctionTerms {
+    /// The Python that it needs, as in `3.11`; leave it out to run on any worker.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(
         pattern = "^(0|[1-9]\\d?|1\\d\\d|2[0-4]\\d|25[0-5])\\.(0|[1-9]\\d?|1\\d\\d|2[0-4]\\d|25[0-5])$"
@@ -38,6 +72,7 @@ pub struct NewFunction {
     pub retry: Option<RetryPolicy>,
     /// Longest run of one attempt, as in `30s`; the default is no bound.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Positive>)]
     pub timeout: Option<Span>,
     /// How long a finished task and its result are kept; the default is `24h`.
     #[serde(default, skip_serializing_if = "Option::is_none")]

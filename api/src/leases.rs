@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::functions::CodeFormat;
+use crate::tasks::Tag;
 use crate::{Span, number};
 
 /// Body of `POST /v1/leases/acquire`.
@@ -29,6 +30,7 @@ pub struct AcquireLeases {
     pub python: String,
     /// What else it offers: it also gets tasks that need some of these tags.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schema(value_type = Vec<Tag>, max_items = 64)]
     pub tags: Vec<String>,
     /// How long to wait for work; the default is not at all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -118,7 +120,7 @@ pub struct CompleteLease {
     /// For pickled functions: base64 of the pickled result.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(
-        pattern = "^g[A-P]([AEIMQUYcgkosw048]u|[A-Za-z0-9+/]{2}(\\s?[A-Za-z0-9+/]{4})*\\s?(Lg==|[A-Za-z0-9+/][CSiy]4=|[A-Za-z0-9+/]{2}[AEIMQUYcgkosw048]u))\\s*$"
+        pattern = "^g[A-P]([AEIMQUYcgkosw048]u|[A-Za-z0-9+/]{2}([ \\t\\r\\n]?[A-Za-z0-9+/]{4})*[ \\t\\r\\n]?(Lg==|[A-Za-z0-9+/][CSiy]4=|[A-Za-z0-9+/]{2}[AEIMQUYcgkosw048]u))[ \\t\\r\\n]*$"
     )]
     pub payload: Option<String>,
     /// For source functions: the result itself.

@@ -4,6 +4,7 @@ use raftwork_kernel::{LimitKind, TaskId};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::span::Positive;
 use crate::{Span, number};
 
 /// At most so many tasks under a key are leased at a time, wherever they were submitted and whatever they run.
@@ -31,6 +32,7 @@ pub struct Rate {
     #[schema(minimum = 1)]
     pub max: u32,
     /// The span, as in `30s`.
+    #[schema(value_type = Positive)]
     pub per: Span,
 }
 
@@ -52,7 +54,8 @@ pub struct NewRate {
     /// How many starts within the span; 0 holds all tasks under the key back.
     #[serde(deserialize_with = "number::number")]
     pub max: u32,
-    /// The span, as in `30s`; at most 366 days.
+    /// The span, as in `30s`.
+    #[schema(value_type = Positive)]
     pub per: Span,
 }
 

@@ -4,6 +4,7 @@
 use core::fmt;
 use core::marker::PhantomData;
 
+use raftwork_kernel::limits::ATTEMPTS_MAX;
 use raftwork_kernel::{LeaseRef, RetryPolicy, Token};
 use serde::de::{Error, Visitor};
 use serde::{Deserialize, Deserializer};
@@ -94,6 +95,10 @@ pub(crate) fn leases<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<L
 /// For a retry policy.
 pub(crate) fn retry<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<RetryPolicy>, D::Error> {
     let retry = Option::<Retry>::deserialize(deserializer)?;
+    if let Some(Retry { max_attempts, .. }) = retry.as_ref().filter(|retry| retry.max_attempts > ATTEMPTS_MAX)
+    {
+        return Err(D::Error::custom(format!("max_attempts = {max_attempts} is over {ATTEMPTS_MAX}")));
+    }
     Ok(retry.map(|Retry { max_attempts, initial_ms, max_ms }| RetryPolicy {
         max_attempts,
         initial_ms,

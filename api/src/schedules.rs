@@ -61,7 +61,7 @@ pub struct NewSchedule {
     /// For pickled functions: base64 of the pickled pair `(args, kwargs)`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(
-        pattern = "^g[A-P]([AEIMQUYcgkosw048]u|[A-Za-z0-9+/]{2}(\\s?[A-Za-z0-9+/]{4})*\\s?(Lg==|[A-Za-z0-9+/][CSiy]4=|[A-Za-z0-9+/]{2}[AEIMQUYcgkosw048]u))\\s*$"
+        pattern = "^g[A-P]([AEIMQUYcgkosw048]u|[A-Za-z0-9+/]{2}([ \\t\\r\\n]?[A-Za-z0-9+/]{4})*[ \\t\\r\\n]?(Lg==|[A-Za-z0-9+/][CSiy]4=|[A-Za-z0-9+/]{2}[AEIMQUYcgkosw048]u))[ \\t\\r\\n]*$"
     )]
     pub payload: Option<String>,
     /// For source functions: positional arguments.

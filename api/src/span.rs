@@ -29,7 +29,7 @@ const UNITS: [(&str, u32, usize); 5] =
 /// No length of time is as long as this (31 years): in milliseconds.
 const BELOW: f64 = 1e12;
 /// What is read, as a schema says it: [`UNITS`], and at most three digits after the point.
-const PATTERN: &str = r"^(\d{1,12}(\.\d{1,3})? ?ms|\d{1,9}(\.\d{1,3})? ?s?|\d{1,7}(\.\d{1,3})? ?m|\d{1,5}(\.\d{1,3})? ?h|\d{1,4}(\.\d{1,3})? ?d)$";
+const PATTERN: &str = r"^(\d{1,12}(\.\d{1,3})? ?ms|\d{1,9}(\.\d{1,3})?( ?s)?|\d{1,7}(\.\d{1,3})? ?m|\d{1,5}(\.\d{1,3})? ?h|\d{1,4}(\.\d{1,3})? ?d)$";
 
 impl FromStr for Span {
     type Err = ParseSpanError;
@@ -114,6 +114,29 @@ impl Visitor<'_> for SpanVisitor {
             .ok_or_else(|| E::custom(format!("{seconds} seconds is not a sane length of time")))
     }
 }
+
+/// What is no length of time, but nothing.
+const NOTHING: &str = r"(?!0+(\.0+)? ?[smhd]?$|0+(\.\d+)? ?ms$)";
+
+/// Schema of a length of time that is longer than nothing.
+pub(crate) struct Positive;
+
+impl PartialSchema for Positive {
+    fn schema() -> RefOr<Schema> {
+        let pattern = PATTERN.replacen('^', &format!("^{NOTHING}"), 1);
+        let text = ObjectBuilder::new().schema_type(Type::String).pattern(Some(pattern));
+        let seconds =
+            ObjectBuilder::new().schema_type(Type::Number).minimum(Some(0.001)).maximum(Some(999_999_999));
+        OneOfBuilder::new()
+            .description(Some("A length of time, longer than nothing: `250ms`, `30s`, `5m`, `2h` or `7d`, or a number of seconds"))
+            .item(text)
+            .item(seconds)
+            .examples(["30s"])
+            .into()
+    }
+}
+
+impl ToSchema for Positive {}
 
 impl PartialSchema for Span {
     fn schema() -> RefOr<Schema> {

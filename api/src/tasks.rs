@@ -9,6 +9,12 @@ use crate::limits::{Concurrency, Rate};
 use crate::schedules::Origin;
 use crate::{Span, number};
 
+/// Schema of a tag.
+#[derive(ToSchema)]
+#[schema(pattern = "^[A-Za-z0-9._:=/-]{1,64}$", example = "gpu")]
+#[expect(dead_code, reason = "describes the kernel's tags to OpenAPI")]
+pub(crate) struct Tag(String);
+
 /// What a submit may ask for beyond function and arguments.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct SubmitOptions {
@@ -28,6 +34,7 @@ pub struct SubmitOptions {
     pub timeout: Option<Span>,
     /// Only a worker that offers all of these tags may run it, as in `["gpu", "zone=eu"]`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schema(value_type = Vec<Tag>, max_items = 64)]
     pub tags: Vec<String>,
     /// Most tasks under a key that are leased at a time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -61,7 +68,7 @@ pub struct NewTask {
     /// For pickled functions: base64 of the pickled pair `(args, kwargs)`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(
-        pattern = "^g[A-P]([AEIMQUYcgkosw048]u|[A-Za-z0-9+/]{2}(\\s?[A-Za-z0-9+/]{4})*\\s?(Lg==|[A-Za-z0-9+/][CSiy]4=|[A-Za-z0-9+/]{2}[AEIMQUYcgkosw048]u))\\s*$"
+        pattern = "^g[A-P]([AEIMQUYcgkosw048]u|[A-Za-z0-9+/]{2}([ \\t\\r\\n]?[A-Za-z0-9+/]{4})*[ \\t\\r\\n]?(Lg==|[A-Za-z0-9+/][CSiy]4=|[A-Za-z0-9+/]{2}[AEIMQUYcgkosw048]u))[ \\t\\r\\n]*$"
     )]
     pub payload: Option<String>,
     /// For source functions: positional arguments.
@@ -83,7 +90,7 @@ pub struct BatchItem {
     /// For pickled functions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(
-        pattern = "^g[A-P]([AEIMQUYcgkosw048]u|[A-Za-z0-9+/]{2}(\\s?[A-Za-z0-9+/]{4})*\\s?(Lg==|[A-Za-z0-9+/][CSiy]4=|[A-Za-z0-9+/]{2}[AEIMQUYcgkosw048]u))\\s*$"
+        pattern = "^g[A-P]([AEIMQUYcgkosw048]u|[A-Za-z0-9+/]{2}([ \\t\\r\\n]?[A-Za-z0-9+/]{4})*[ \\t\\r\\n]?(Lg==|[A-Za-z0-9+/][CSiy]4=|[A-Za-z0-9+/]{2}[AEIMQUYcgkosw048]u))[ \\t\\r\\n]*$"
     )]
     pub payload: Option<String>,
     /// For source functions.

@@ -65,8 +65,8 @@ pub const TAG_SETS_MAX: usize = 1000;
 pub const LIMIT_KEY_CHARS_MAX: usize = 128;
 /// Most limits that may be known at a time, about 400 bytes of memory each.
 pub const LIMIT_KEYS_MAX: usize = 100_000;
-/// Longest span of a rate limit: a year and a day.
-pub const LIMIT_SPAN_MAX: Millis = Millis::from_secs(366 * 24 * 3600);
+/// Longest span of a rate limit: 31 years, as of any length of time.
+pub const LIMIT_SPAN_MAX: Millis = Millis::from_secs(1_000_000_000);
 /// Longest name of a schedule, in characters: with what stands in front of it, it is a key of a limit.
 pub const SCHEDULE_NAME_CHARS_MAX: usize = 100;
 /// Longest pattern and zone of a schedule together, in bytes.

@@ -5,7 +5,7 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, StatusCode};
-use raftwork_api::functions::{CodeFormat, FunctionInfo, FunctionPage, NewFunction};
+use raftwork_api::functions::{FunctionInfo, FunctionPage, NewFunction, NewPickle, NewSource};
 use raftwork_api::kernel::{
     Accepted, CodeHash, FunctionId, FunctionSpec, Language, Millis, PythonVersion, Register, RetryPolicy,
     limits,
@@ -46,20 +46,21 @@ impl NewCode {
     }
 
     fn parse(new: NewFunction) -> ApiResult<Self> {
-        let (language, code) = match new.format {
-            CodeFormat::Pickle => (Language::Pickle, from_base64(&new.code)?),
-            CodeFormat::Source => (Language::Source, Bytes::from(new.code)),
+        let (mut parsed, terms) = match new {
+            NewFunction::Pickle(NewPickle { name, code, terms }) => {
+                let code = from_base64(&code)?;
+                check_pickle(&code)?;
+                (Self::plain(name, Language::Pickle, code), terms)
+            }
+            NewFunction::Source(NewSource { name, code, terms }) => {
+                check_source(&name, code.as_bytes())?;
+                (Self::plain(name, Language::Source, Bytes::from(code)), terms)
+            }
         };
-        match language {
-            Language::Pickle => check_pickle(&code)?,
-            Language::Source => check_source(&new.name, &code)?,
-        }
-        let python = new.python.map(|text| parse_python(&text)).transpose()?;
-        let mut parsed = Self::plain(new.name, language, code);
-        parsed.spec.python = python;
-        parsed.spec.retry = new.retry.unwrap_or_default();
-        parsed.spec.run_max = run_max(new.timeout)?;
-        parsed.spec.retention = new.retention.map_or(limits::RETENTION_DEFAULT, |retention| retention.0);
+        parsed.spec.python = terms.python.map(|text| parse_python(&text)).transpose()?;
+        parsed.spec.retry = terms.retry.unwrap_or_default();
+        parsed.spec.run_max = run_max(terms.timeout)?;
+        parsed.spec.retention = terms.retention.map_or(limits::RETENTION_DEFAULT, |retention| retention.0);
         Ok(parsed)
     }
 }

@@ -123,7 +123,7 @@ pub(super) struct ListQuery {
     #[param(pattern = "^t[0-9a-f]{1,16}$")]
     after: Option<String>,
     /// Only tasks with this status.
-    #[param(value_type = Option<String>, example = "failed")]
+    #[param(value_type = Option<String>, pattern = "^(waiting|queued|running|completed|failed|parked|cancelled)$", example = "failed")]
     status: Option<Status>,
     /// Only tasks of this function.
     #[param(value_type = Option<uuid::Uuid>)]
