@@ -36,6 +36,12 @@ pub enum ErrorCode {
     FunctionConflict,
     /// The idempotency key or task id is taken by another submit.
     TaskConflict,
+    /// Some parts of the arguments or the result were never sent, or the upload was dropped before it was finished.
+    PayloadIncomplete,
+    /// A part was sent before with other bytes.
+    PartConflict,
+    /// The arguments, or the result, have no such part; or they are not in parts.
+    UnknownPart,
     /// Some items of a map were never sent, or the upload was forgotten before it was finished.
     MapIncomplete,
     /// Somebody else holds the task now, or nobody does any more.
@@ -74,10 +80,12 @@ impl ErrorCode {
             | Self::UnknownWorker
             | Self::UnknownNode
             | Self::UnknownLimit
+            | Self::UnknownPart
             | Self::UnknownSchedule => 404,
             Self::MethodNotAllowed => 405,
             Self::FunctionConflict
             | Self::MapIncomplete
+            | Self::PayloadIncomplete
             | Self::StaleLease
             | Self::AlreadyFinished
             | Self::UnusableNode
@@ -85,7 +93,7 @@ impl ErrorCode {
             | Self::NotRedrivable => 409,
             Self::TooLarge => 413,
             Self::NotLeader => 421,
-            Self::TaskConflict => 422,
+            Self::TaskConflict | Self::PartConflict => 422,
             Self::Busy => 429,
             Self::Internal => 500,
             Self::NoLeader => 503,
@@ -110,6 +118,9 @@ impl ErrorCode {
             Self::FunctionConflict => "The function id is taken",
             Self::TaskConflict => "The task id or idempotency key is taken",
             Self::MapIncomplete => "Items of the map are missing",
+            Self::PayloadIncomplete => "Parts of the payload are missing",
+            Self::PartConflict => "The part was sent before with other bytes",
+            Self::UnknownPart => "There is no such part",
             Self::StaleLease => "The lease is stale",
             Self::AlreadyFinished => "The task has already ended",
             Self::UnknownNode => "There is no such node",
@@ -205,9 +216,11 @@ impl From<raftwork_kernel::Rejection> for Problem {
             R::AlreadyFinished { .. } | R::MapFinished(_) => ErrorCode::AlreadyFinished,
             R::OverLimit { .. } => ErrorCode::TooLarge,
             R::Invalid(_) => ErrorCode::BadRequest,
-            R::NotRedrivable { .. } => ErrorCode::NotRedrivable,
+            R::NotRedrivable { .. } | R::NotRedrivableInParts(_) => ErrorCode::NotRedrivable,
             R::UnknownMap(_) => ErrorCode::UnknownMap,
             R::MapIncomplete { .. } => ErrorCode::MapIncomplete,
+            R::PartMissing { .. } => ErrorCode::PayloadIncomplete,
+            R::PartConflict { .. } => ErrorCode::PartConflict,
         };
         Self::new(code, rejection.to_string())
     }

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::functions::CodeFormat;
+use crate::parts::PartsInfo;
 use crate::tasks::Tag;
 use crate::{Span, number};
 
@@ -58,6 +59,9 @@ pub struct LeaseInfo {
     /// For source functions: `{"args": [...], "kwargs": {...}}`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub arguments: Option<serde_json::Value>,
+    /// In the place of both, for arguments that are in parts: read them at `/v1/tasks/{task_id}/arguments/parts/{index}`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub arguments_parts: Option<PartsInfo>,
     /// Longest run of this attempt.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout: Option<Span>,
@@ -126,6 +130,10 @@ pub struct CompleteLease {
     /// For source functions: the result itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub value: Option<serde_json::Value>,
+    /// In the place of both: the result was sent in parts, to `/v1/leases/{task_id}/{token}/result/parts/{index}`, as the
+    /// bytes of the pickle or of the JSON.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub result_parts: Option<PartsInfo>,
     /// What it printed.
     #[serde(default)]
     pub stdout: String,

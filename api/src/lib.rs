@@ -14,6 +14,7 @@ pub mod leases;
 pub mod limits;
 pub mod maps;
 mod number;
+pub mod parts;
 pub mod paths;
 pub mod payload;
 pub mod rfc3339;
@@ -33,12 +34,12 @@ pub mod kernel {
     pub use raftwork_kernel::mutants;
     pub use raftwork_kernel::{
         Accepted, Acquire, AcquireWith, Bound, Cancel, CancelMap, CatchUp, ChangeSchedule, CodeHash, Command,
-        Complete, Counters, DecodeError, Ended, Entry, Exceptions, Expire, Extend, Fail, FailureKind, Fire,
-        Firing, Forget, FunctionId, FunctionSpec, Grant, Language, LeaseRef, LimitKind, LimitName, LogTime,
-        Map, MapId, Millis, Outcome, Output, Overlap, Pack, ParseIdError, Piece, PutSchedule, PythonVersion,
-        Record, Redrive, Register, Rejection, Release, Reply, RequestId, RetryPolicy, Rule, Rules, Schedule,
-        ScheduleChange, ScheduleId, ScheduleSpec, SetLimit, Status, Store, Submit, SubmitUnder, Tags,
-        TaskError, TaskId, TaskOptions, Timing, Token, Trigger, WallTime, WorkerId, check_schedule_name,
-        decode, encode,
+        Complete, CompleteInParts, Counters, DecodeError, Ended, Entry, Exceptions, Expire, Extend, Fail,
+        FailureKind, Fire, Firing, Forget, FunctionId, FunctionSpec, Grant, InParts, Language, LeaseRef,
+        LimitKind, LimitName, LogTime, Map, MapId, Millis, Outcome, Output, Overlap, Pack, ParseIdError,
+        PayloadId, Piece, PutSchedule, PythonVersion, Record, Redrive, Register, Rejection, Release, Reply,
+        RequestId, RetryPolicy, Rule, Rules, Schedule, ScheduleChange, ScheduleId, ScheduleSpec, SetLimit,
+        Status, Store, StorePart, Submit, SubmitUnder, Tags, TaskError, TaskId, TaskOptions, Timing, Token,
+        Trigger, WallTime, WorkerId, check_schedule_name, decode, encode,
     };
 }

@@ -5,6 +5,7 @@ use raftwork_kernel::{MapId, Pack, Piece, Status, TaskId, encode};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::parts::PartsInfo;
 use crate::tasks::{BatchItem, ErrorInfo, SubmitOptions};
 
 /// Bytes of items after which whoever sends a map begins another piece. Smaller than what an entry holds: a piece is read
@@ -91,6 +92,9 @@ pub struct ItemResult {
     /// For source functions: the result.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub value: Option<serde_json::Value>,
+    /// In the place of both, for a result that is in parts: as of any task.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub result_parts: Option<PartsInfo>,
     /// Why it failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<ErrorInfo>,

@@ -24,6 +24,10 @@ pub const TASKS_BATCH: &str = "/v1/tasks/batch";
 pub const TASK: &str = "/v1/tasks/{task_id}";
 /// Its result.
 pub const TASK_RESULT: &str = "/v1/tasks/{task_id}/result";
+/// A part of its arguments.
+pub const TASK_ARGUMENTS_PART: &str = "/v1/tasks/{task_id}/arguments/parts/{index}";
+/// A part of its result.
+pub const TASK_RESULT_PART: &str = "/v1/tasks/{task_id}/result/parts/{index}";
 /// What its attempts printed.
 pub const TASK_LOGS: &str = "/v1/tasks/{task_id}/logs";
 /// Why it does not run, or what became of it.
@@ -52,6 +56,8 @@ pub const LEASES_HEARTBEAT: &str = "/v1/leases/heartbeat";
 pub const LEASES_EXTEND: &str = "/v1/leases/extend";
 /// Report a result.
 pub const LEASES_COMPLETE: &str = "/v1/leases/complete";
+/// Send a part of a result.
+pub const LEASE_RESULT_PART: &str = "/v1/leases/{task_id}/{token}/result/parts/{index}";
 /// Report a failure.
 pub const LEASES_FAIL: &str = "/v1/leases/fail";
 /// Give a task back.

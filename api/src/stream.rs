@@ -5,9 +5,9 @@
 
 use bytes::Bytes;
 use raftwork_kernel::{
-    Cancel, CancelMap, CodeHash, Complete, Fail, FunctionId, Language, LeaseRef, Map, Millis, PythonVersion,
-    Record, Register, Rejection, Release, Reply, RequestId, Status, Store, Submit, SubmitUnder, Tags, TaskId,
-    Token, WorkerId,
+    Cancel, CancelMap, CodeHash, Complete, CompleteInParts, Fail, FunctionId, InParts, Language, LeaseRef,
+    Map, Millis, PythonVersion, Record, Register, Rejection, Release, Reply, RequestId, Status, Store,
+    StorePart, Submit, SubmitUnder, Tags, TaskId, Token, WorkerId,
 };
 use serde::{Deserialize, Serialize};
 
@@ -92,6 +92,8 @@ pub enum FromWorker {
 pub enum Ending {
     /// With a result.
     Complete(Complete),
+    /// With a result whose parts have been sent, to [`paths::LEASE_RESULT_PART`](crate::paths::LEASE_RESULT_PART).
+    CompleteInParts(CompleteInParts),
     /// With a failure.
     Fail(Fail),
     /// The task is given back.
@@ -103,6 +105,7 @@ impl Ending {
     pub const fn lease(&self) -> LeaseRef {
         match self {
             Self::Complete(complete) => complete.lease,
+            Self::CompleteInParts(complete) => complete.lease,
             Self::Fail(fail) => fail.lease,
             Self::Release(release) => release.lease,
         }
@@ -126,8 +129,10 @@ pub struct Work {
     pub language: Language,
     /// Digest of the code: fetch it once, keep it under this key.
     pub code_hash: CodeHash,
-    /// The arguments.
+    /// The arguments; empty if they are in parts.
     pub args: Bytes,
+    /// Arguments in parts: to be read at [`paths::TASK_ARGUMENTS_PART`](crate::paths::TASK_ARGUMENTS_PART) of any node.
+    pub in_parts: Option<InParts>,
 }
 
 /// What a node says to a worker.
@@ -205,6 +210,8 @@ pub enum FromClient {
     Redrive(TaskId),
     /// Keep some items of a map that is being sent.
     Store(Store),
+    /// Keep a part of large arguments that are being sent.
+    StorePart(StorePart),
     /// Accept a map, all of whose items have been stored. Its items can be watched like any task.
     Map(Map),
     /// Cancel all items of a map.

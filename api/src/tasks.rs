@@ -6,6 +6,7 @@ use utoipa::ToSchema;
 
 use crate::functions::Retry;
 use crate::limits::{Concurrency, Rate};
+use crate::parts::{PartsInfo, SentArguments};
 use crate::schedules::Origin;
 use crate::{Span, number};
 
@@ -79,6 +80,10 @@ pub struct NewTask {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
     pub kwargs: Option<serde_json::Map<String, serde_json::Value>>,
+    /// In the place of all of these: the arguments were sent in parts, as the bytes of the pickled pair, or of
+    /// `{"args": [...], "kwargs": {...}}` for source functions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub arguments_parts: Option<SentArguments>,
     /// Anything else.
     #[serde(flatten)]
     pub options: SubmitOptions,
@@ -160,6 +165,12 @@ pub struct TaskInfo {
     /// Why it failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<ErrorInfo>,
+    /// Size of its arguments in bytes, if they are in parts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub arguments_bytes: Option<u64>,
+    /// Size of its result in bytes, if it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub result_bytes: Option<u64>,
     /// Tags that its worker must offer.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tags: Vec<String>,
@@ -298,6 +309,10 @@ pub struct ResultInfo {
     /// For source functions: the result itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub value: Option<serde_json::Value>,
+    /// In the place of both, for a result that is in parts: read them at `/v1/tasks/{task_id}/result/parts/{index}`, from 0
+    /// on. Together they are the pickled result, or its JSON.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub result_parts: Option<PartsInfo>,
     /// Why it failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<ErrorInfo>,

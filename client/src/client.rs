@@ -9,6 +9,7 @@ use raftwork_api::kernel::{
     Accepted, Cancel, FunctionId, Record, Rejection, Rules, Status, Submit, SubmitUnder, TaskId, Token,
     encode,
 };
+use raftwork_api::parts::WHOLE_BYTES_MAX;
 use raftwork_api::stream::{FromClient, ToClient};
 use raftwork_api::task_of_redrive;
 use tokio::sync::{mpsc, oneshot};
@@ -101,9 +102,26 @@ impl Client {
 
     /// As [`Client::submit`], with what options cannot say: tags, for one.
     ///
+    /// The arguments of a task that is submitted alone may be large, up to 256 MiB: they are sent in parts.
+    ///
     /// # Errors
     /// As [`Client::submit`]; and when a rule makes no sense.
     pub async fn submit_under(
+        &self,
+        submit: Submit,
+        rules: Rules,
+        watcher: Option<&Watcher>,
+    ) -> Result<u32, SubmitError> {
+        if let [(task, args)] = &*submit.items
+            && args.len() > WHOLE_BYTES_MAX
+        {
+            let call = (submit.function, submit.options.clone());
+            return self.submit_in_parts(call, (*task, args.clone()), &rules, watcher).await;
+        }
+        self.submit_whole(submit, rules, watcher).await
+    }
+
+    pub(crate) async fn submit_whole(
         &self,
         submit: Submit,
         rules: Rules,

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use raftwork_api::Problem;
+use raftwork_api::kernel::limits::PAYLOAD_BYTES_MAX;
 use raftwork_api::kernel::{Rejection, Status, TaskId};
 
 /// Why there is no client.
@@ -58,6 +59,14 @@ pub enum SubmitError {
         bytes: usize,
         /// What is allowed.
         limit: usize,
+    },
+    /// The arguments of one task are larger than any may be.
+    #[error(
+        "the arguments have {bytes} bytes, over the limit of {PAYLOAD_BYTES_MAX} (256 MiB): keep such data where workers can reach it, and pass its place instead"
+    )]
+    ArgumentsTooLarge {
+        /// Their size.
+        bytes: usize,
     },
     /// See there.
     #[error(transparent)]

@@ -31,6 +31,7 @@ mod error;
 mod function;
 mod map;
 mod nodes;
+mod payload;
 mod rest;
 mod runner;
 mod session;

@@ -11,10 +11,11 @@ mod fake;
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use fake::{Act, FakeNode};
 use raftwork_api::kernel::{
-    Accepted, Counters, FunctionId, LogTime, Millis, Outcome, Pack, Record, Rejection, Rules, Status, Submit,
-    TaskId, TaskOptions, Token, WallTime,
+    Accepted, Counters, FunctionId, InParts, LogTime, Millis, Outcome, Pack, Record, Rejection, Rules,
+    Status, Submit, TaskId, TaskOptions, Token, WallTime, limits,
 };
 use raftwork_api::maps::PIECE_BYTES;
 use raftwork_api::stream::{FromClient, ToClient};
@@ -160,6 +161,7 @@ async fn a_watch_outlives_the_node_that_it_was_placed_with() {
         | FromClient::Status(_)
         | FromClient::Watch(_)
         | FromClient::Store(_)
+        | FromClient::StorePart(_)
         | FromClient::Map(_)
         | FromClient::CancelMap(_) => Act::Cut,
     })
@@ -245,6 +247,7 @@ async fn refusals_reach_the_caller_as_what_they_are() {
         FromClient::Register(_)
         | FromClient::Status(_)
         | FromClient::Store(_)
+        | FromClient::StorePart(_)
         | FromClient::Map(_)
         | FromClient::CancelMap(_) => Act::Answer(ToClient::Status(None)),
     })
@@ -356,4 +359,81 @@ async fn a_map_that_is_refused_says_why() {
     let made = client(&[&leader]).map(wanted).await;
 
     assert_eq!(made, Err(SubmitError::Rejected(taken)));
+}
+
+/// A task whose arguments need five parts.
+fn large() -> Submit {
+    let args = Bytes::from(vec![7; 4 * limits::PART_BYTES_MAX + 5]);
+    let items = vec![(new_task_id(), args)];
+    Submit { function: FunctionId::from_u128(7), options: TaskOptions::default(), items }
+}
+
+fn accept_large(message: &FromClient) -> ToClient {
+    match message {
+        FromClient::StorePart(_) => ToClient::Reply(Ok(Accepted::Stored)),
+        FromClient::SubmitUnder { submit, .. } if submit.rules.in_parts().is_some() => {
+            ToClient::Reply(Ok(Accepted::Submitted { created: 1 }))
+        }
+        _ => panic!("{message:?} is no part of a large submit"),
+    }
+}
+
+/// Places of the parts that a node has heard, and what was said of the whole after them.
+fn parts(heard: &[FromClient]) -> (BTreeSet<u32>, Option<InParts>) {
+    let place = |message: &FromClient| match message {
+        FromClient::StorePart(part) => Some(part.index),
+        _ => None,
+    };
+    let said = match heard.last() {
+        Some(FromClient::SubmitUnder { submit, .. }) => submit.rules.in_parts(),
+        _ => None,
+    };
+    (heard.iter().filter_map(place).collect(), said)
+}
+
+#[tokio::test]
+async fn large_arguments_go_on_in_parts_at_the_next_leader() {
+    let dying = FakeNode::start(|heard, message| match heard {
+        0..3 => Act::Answer(accept_large(message)),
+        _ => Act::Cut,
+    })
+    .await;
+    let heir = FakeNode::start(|_, message| Act::Answer(accept_large(message))).await;
+
+    let made = client(&[&dying, &heir]).submit(large(), None).await;
+
+    assert_eq!(made, Ok(1));
+    let (after, said) = parts(&heir.heard());
+    let (before, _) = parts(&dying.heard());
+    assert_eq!(said.map(|said| (said.count, said.bytes)), Some((5, (4 << 20) + 5)));
+    assert!(after.len() < 5, "{after:?}");
+    assert_eq!(before.union(&after).count(), 5);
+}
+
+#[tokio::test]
+async fn large_arguments_whose_parts_were_dropped_are_sent_again() {
+    let wanted = large();
+    let dropped = Rejection::PartMissing { task: wanted.items[0].0, token: Token(0), part: 0 };
+    let leader = FakeNode::start(move |heard, message| match heard {
+        5 => Act::Answer(ToClient::Reply(Err(dropped.clone()))),
+        _ => Act::Answer(accept_large(message)),
+    })
+    .await;
+
+    let made = client(&[&leader]).submit(wanted, None).await;
+
+    assert_eq!(made, Ok(1));
+    assert_eq!(leader.heard().len(), 12);
+}
+
+#[tokio::test]
+async fn arguments_that_are_too_large_for_parts_say_what_to_do() {
+    let leader = FakeNode::start(|_, message| Act::Answer(accept_large(message))).await;
+    let mut submit = large();
+    submit.items[0].1 = vec![7; limits::PAYLOAD_BYTES_MAX + 1].into();
+
+    let error = client(&[&leader]).submit(submit, None).await.unwrap_err();
+
+    assert!(error.to_string().contains("256 MiB"), "{error}");
+    assert!(leader.heard().is_empty());
 }

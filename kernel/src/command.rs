@@ -7,6 +7,7 @@ use crate::function::{FunctionSpec, PythonVersion};
 use crate::ids::{FunctionId, MapId, RequestId, ScheduleId, TaskId, Token, WorkerId};
 use crate::limit::{Bound, LimitName};
 use crate::pack::Piece;
+use crate::parts::{InParts, PayloadId};
 use crate::payload;
 use crate::record::{Output, TaskError};
 use crate::rules::{Rules, Tags};
@@ -70,6 +71,10 @@ pub enum Command {
     Fire(Fire),
     /// Submit a task of a schedule now.
     Trigger(Trigger),
+    /// Keep a part of a large payload that is being sent.
+    StorePart(StorePart),
+    /// Record a result, all of whose parts have been stored.
+    CompleteInParts(CompleteInParts),
 }
 
 /// Make a function known.
@@ -268,6 +273,30 @@ pub struct Complete {
     /// The result, opaque.
     #[serde(deserialize_with = "payload::deserialize")]
     pub result: Bytes,
+    /// What it printed.
+    pub output: Output,
+}
+
+/// Keep a part of arguments or of a result. Parts may come in any order, and again. Those of a result are taken from whom the
+/// result would be.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StorePart {
+    /// Of which payload.
+    pub of: PayloadId,
+    /// Place of the part, from 0.
+    pub index: u32,
+    /// The part, opaque; not empty.
+    #[serde(deserialize_with = "payload::deserialize")]
+    pub bytes: Bytes,
+}
+
+/// Record a result, all of whose parts have been stored.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CompleteInParts {
+    /// Which attempt.
+    pub lease: LeaseRef,
+    /// What there is.
+    pub parts: InParts,
     /// What it printed.
     pub output: Output,
 }

@@ -34,6 +34,7 @@ mod maps;
 mod mix;
 pub mod mutants;
 mod pack;
+mod parts;
 mod payload;
 mod record;
 mod reply;
@@ -44,21 +45,23 @@ mod schedule;
 mod state;
 mod task;
 mod time;
+mod uploads;
 
 pub use apply::Applied;
 pub use codec::{DecodeError, FORMAT, decode, decode_shared, encode};
 pub use command::{
-    Acquire, AcquireWith, Cancel, CancelMap, ChangeSchedule, Command, Complete, Entry, Expire, Extend, Fail,
-    Fire, Firing, Forget, LeaseRef, Map, PutSchedule, Redrive, Register, Release, ScheduleChange, SetLimit,
-    Store, Submit, SubmitUnder, Trigger,
+    Acquire, AcquireWith, Cancel, CancelMap, ChangeSchedule, Command, Complete, CompleteInParts, Entry,
+    Expire, Extend, Fail, Fire, Firing, Forget, LeaseRef, Map, PutSchedule, Redrive, Register, Release,
+    ScheduleChange, SetLimit, Store, StorePart, Submit, SubmitUnder, Trigger,
 };
 pub use event::Event;
 pub use function::{CodeHash, Function, FunctionSpec, Language, ParsePythonVersionError, PythonVersion};
 pub use ids::{FunctionId, MapId, ParseIdError, RequestId, ScheduleId, Seq, TaskId, Token, WorkerId};
 pub use limit::{Bound, Limit, LimitKind, LimitName, Starts};
 pub use live::LimitStanding;
-pub use map::{Ended, MapFinished, MapRow, MapStanding, Unborn, Upload};
+pub use map::{Ended, MapFinished, MapRow, MapStanding, Unborn};
 pub use pack::{Pack, Piece};
+pub use parts::{InParts, PayloadId};
 pub use record::{FailureKind, Outcome, Output, Record, Status, TaskError};
 pub use reply::{Accepted, Grant, Rejection, Reply};
 pub use retry::RetryPolicy;
@@ -68,3 +71,4 @@ pub use schedule::{CatchUp, Overlap, Schedule, ScheduleSpec, Timing, check_sched
 pub use state::{Need, Scalars, State};
 pub use task::{Counters, Deadlines, Lease, Phase, Task, TaskOptions, TaskRow};
 pub use time::{LogTime, Millis, WallTime};
+pub use uploads::Upload;

@@ -6,6 +6,14 @@ use crate::time::Millis;
 pub const ARGS_BYTES_MAX: usize = 24 << 20;
 /// Largest result of one task, in bytes.
 pub const RESULT_BYTES_MAX: usize = 24 << 20;
+/// Largest part of a payload that is sent in parts, in bytes: an entry stays a bounded piece of work.
+pub const PART_BYTES_MAX: usize = 1 << 20;
+/// Most parts of one payload.
+pub const PARTS_MAX: usize = 256;
+/// Largest payload that is sent in parts, in bytes.
+pub const PAYLOAD_BYTES_MAX: usize = PARTS_MAX * PART_BYTES_MAX;
+/// Most payloads that are being sent in parts at a time: the sizes of their parts are kept in memory, 12 KiB at most each.
+pub const PAYLOAD_UPLOADS_MAX: usize = 1024;
 /// Largest code of one function, in bytes.
 pub const CODE_BYTES_MAX: usize = 24 << 20;
 /// Longest function name, in bytes.

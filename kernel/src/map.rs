@@ -3,7 +3,7 @@
 //! An item has its id from the beginning (see [`MapId::item`]), and is a task like any other from its turn on. What is kept
 //! of the items that have not had it is one number: how many have.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -210,13 +210,4 @@ impl MapStanding {
             expires: self.finished.map_or(LogTime(u64::MAX), |finished| finished.expires),
         }
     }
-}
-
-/// A map that is being sent.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Upload {
-    /// Number of items in each piece that is there.
-    pub pieces: BTreeMap<u32, u32>,
-    /// When it may be forgotten, unless it goes on.
-    pub expires: LogTime,
 }

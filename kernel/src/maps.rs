@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use crate::ids::{MapId, TaskId};
 use crate::limits::{MAP_LIVE_MAX, MAP_LIVE_MIN, MAPS_LIVE_MAX};
-use crate::map::{MapRow, MapStanding, Upload};
+use crate::map::{MapRow, MapStanding};
 use crate::time::LogTime;
+use crate::uploads::Uploads;
 
 /// A map with items that have not ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,9 +46,8 @@ pub(crate) struct Maps {
     hungry: BTreeSet<(u32, MapId)>,
     /// Those that have not begun.
     starts: BTreeSet<(LogTime, MapId)>,
-    uploads: BTreeMap<MapId, Upload>,
-    /// When those that are being sent may be forgotten.
-    ends: BTreeSet<(LogTime, MapId)>,
+    /// Those that are being sent.
+    pub(crate) uploads: Uploads<MapId>,
 }
 
 impl Maps {
@@ -150,41 +150,12 @@ impl Maps {
         (MAPS_LIVE_MAX / self.live.len().max(1)).clamp(MAP_LIVE_MIN, MAP_LIVE_MAX)
     }
 
-    pub(crate) fn upload(&self, id: &MapId) -> Option<&Upload> {
-        self.uploads.get(id)
-    }
-
-    pub(crate) fn uploads(&self) -> impl Iterator<Item = (&MapId, &Upload)> {
-        self.uploads.iter()
-    }
-
-    pub(crate) fn uploads_len(&self) -> usize {
-        self.uploads.len()
-    }
-
-    pub(crate) fn put_upload(&mut self, id: MapId, upload: Upload) {
-        self.remove_upload(&id);
-        self.ends.insert((upload.expires, id));
-        self.uploads.insert(id, upload);
-    }
-
-    pub(crate) fn remove_upload(&mut self, id: &MapId) -> Option<Upload> {
-        let upload = self.uploads.remove(id)?;
-        self.ends.remove(&(upload.expires, *id));
-        Some(upload)
-    }
-
-    /// The upload that may be forgotten first.
-    pub(crate) fn next_end(&self) -> Option<(LogTime, MapId)> {
-        self.ends.first().copied()
-    }
-
     /// # Errors
     /// The first broken invariant, in words.
     pub(crate) fn check(&self, now: LogTime) -> Result<(), String> {
         let mut anew = Self::default();
-        for (id, upload) in &self.uploads {
-            anew.put_upload(*id, upload.clone());
+        for (id, upload) in self.uploads.iter() {
+            anew.uploads.put(*id, upload.clone());
         }
         for (id, map) in &self.live {
             let MapStanding { next, ended, ahead, finished, .. } = &map.standing;

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::excerpt;
 use crate::ids::{Token, WorkerId};
 use crate::limits::{ERROR_TEXT_BYTES_MAX, EXCEPTION_BYTES_MAX, OUTPUT_BYTES_MAX};
+use crate::parts::InParts;
 use crate::payload;
 use crate::task::Counters;
 use crate::time::{LogTime, WallTime};
@@ -89,13 +90,15 @@ pub enum Outcome {
     Parked(TaskError),
     /// Somebody cancelled it.
     Cancelled,
+    /// It returned; the result lies in parts, under the record's token.
+    CompletedInParts(InParts),
 }
 
 impl Outcome {
     /// The status that this outcome gives its task.
     pub const fn status(&self) -> Status {
         match self {
-            Self::Completed(_) => Status::Completed,
+            Self::Completed(_) | Self::CompletedInParts(_) => Status::Completed,
             Self::Failed(_) => Status::Failed,
             Self::Parked(_) => Status::Parked,
             Self::Cancelled => Status::Cancelled,

@@ -66,7 +66,7 @@ pub enum Accepted {
         /// Whether this command made it; it was there before otherwise.
         created: bool,
     },
-    /// The piece is kept.
+    /// The piece or part is kept.
     Stored,
     /// The map exists now.
     Mapped {
@@ -165,10 +165,41 @@ pub enum Rejection {
     /// No such schedule.
     #[error("there is no schedule '{0}'")]
     UnknownSchedule(String),
+    /// A part of the arguments or of the result is missing.
+    #[error("part {part} of the {} of task {task} is missing: it was never sent, or was dropped with the others, {}", payload(*.token), silence())]
+    PartMissing {
+        /// The task.
+        task: TaskId,
+        /// The token of the attempt whose result it is; 0: the arguments.
+        token: Token,
+        /// The first part that is not there.
+        part: u32,
+    },
+    /// A part was sent before with other bytes.
+    #[error("part {part} of the {} of task {task} was sent before with other bytes", payload(*.token))]
+    PartConflict {
+        /// The task.
+        task: TaskId,
+        /// The token of the attempt whose result it is; 0: the arguments.
+        token: Token,
+        /// The part.
+        part: u32,
+    },
+    /// Arguments in parts belong to one task.
+    #[error("the arguments of task {0} lie in parts, which belong to it alone: submit the call again")]
+    NotRedrivableInParts(TaskId),
 }
 
 fn forgotten() -> String {
-    format!("the map was forgotten, as nothing came for {} s", limits::UPLOAD_KEPT.0 / 1000)
+    format!("the map was forgotten, {}", silence())
+}
+
+fn silence() -> String {
+    format!("as nothing came for {} s", limits::UPLOAD_KEPT.0 / 1000)
+}
+
+fn payload(token: Token) -> &'static str {
+    if token == Token(0) { "arguments" } else { "result" }
 }
 
 fn newest(token: Token) -> String {

@@ -8,13 +8,15 @@ use bytes::Bytes;
 use crate::function::Function;
 use crate::ids::{FunctionId, MapId, TaskId, Token};
 use crate::limit::{Limit, LimitName};
-use crate::map::{MapRow, MapStanding, Upload};
+use crate::map::{MapRow, MapStanding};
 use crate::pack::Piece;
+use crate::parts::PayloadId;
 use crate::record::{Output, Record};
 use crate::rules::Rules;
 use crate::schedule::Schedule;
 use crate::task::{Task, TaskRow};
 use crate::time::LogTime;
+use crate::uploads::Upload;
 
 /// Look-ups as of the last applied entry. Must be a function of the applied log alone.
 ///
@@ -40,6 +42,10 @@ pub trait Rows {
     fn uploads(&self) -> Vec<(MapId, Upload)>;
     /// A piece of a map: there until all its items have become tasks.
     fn piece(&self, map: &MapId, index: u32) -> Option<Piece>;
+    /// Every large payload that is being sent, in any order: asked when the state is rebuilt.
+    fn payload_uploads(&self) -> Vec<(PayloadId, Upload)>;
+    /// A part of a large payload: there until its upload is dropped, or its task forgotten.
+    fn part(&self, of: &PayloadId, index: u32) -> Option<Bytes>;
 }
 
 /// One write that the shell must make.
@@ -119,6 +125,34 @@ pub enum Change {
     DeleteSchedule {
         /// Its name.
         name: String,
+    },
+    /// A large payload is being sent, and more of it is there than before. At most one for each payload and entry.
+    PutPayloadUpload {
+        /// Which.
+        of: PayloadId,
+        /// What is there.
+        upload: Upload,
+    },
+    /// A large payload is being sent no more: it is its task's now, or was dropped.
+    DeletePayloadUpload {
+        /// Which.
+        of: PayloadId,
+    },
+    /// A part of a large payload is kept.
+    PutPart {
+        /// Of which payload.
+        of: PayloadId,
+        /// Place of the part.
+        index: u32,
+        /// The part.
+        bytes: Bytes,
+    },
+    /// All parts of a large payload go; some may not be there.
+    DeleteParts {
+        /// Of which payload.
+        of: PayloadId,
+        /// The place after the last one.
+        count: u32,
     },
     /// Task row, record, rules and outputs go.
     Forget {
@@ -226,6 +260,14 @@ impl Rows for NoRows {
     }
 
     fn piece(&self, _: &MapId, _: u32) -> Option<Piece> {
+        None
+    }
+
+    fn payload_uploads(&self) -> Vec<(PayloadId, Upload)> {
+        Vec::new()
+    }
+
+    fn part(&self, _: &PayloadId, _: u32) -> Option<Bytes> {
         None
     }
 }

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::ids::{ScheduleId, TaskId};
 use crate::limit::{Bound, LimitKind, LimitName};
 use crate::limits::{EXCEPTION_NAME_BYTES_MAX, EXCEPTIONS_MAX, TAG_BYTES_MAX, TAGS_MAX};
+use crate::parts::InParts;
 use crate::task::Deadlines;
 use crate::time::{LogTime, Millis, WallTime};
 
@@ -156,6 +157,8 @@ pub enum Rule {
         /// For which nominal time.
         nominal: WallTime,
     },
+    /// The arguments of the task, which is submitted alone, were sent in parts: what stands in their place is empty.
+    InParts(InParts),
 }
 
 impl Rule {
@@ -170,6 +173,7 @@ impl Rule {
             Self::Concurrency { .. } => 6,
             Self::Rate { .. } => 7,
             Self::Scheduled { .. } => 8,
+            Self::InParts(_) => 9,
         }
     }
 
@@ -190,6 +194,7 @@ impl Rule {
             Self::StartBy(Millis(0)) => Err("a task that must start within 0 ms never could".to_owned()),
             Self::Total(Millis(0)) => Err("a task that must end within 0 ms never could".to_owned()),
             Self::StartBy(_) | Self::Total(_) | Self::RunAt(_) => Ok(()),
+            Self::InParts(parts) => parts.check(),
             Self::RedriveOf(task) => Err(format!("only a redrive makes another try of task {task}")),
             Self::Scheduled { .. } => Err("only a schedule says that it submitted a task".to_owned()),
         }
@@ -270,6 +275,11 @@ impl Rules {
         })
     }
 
+    /// What is said of the arguments, if they were sent in parts.
+    pub fn in_parts(&self) -> Option<InParts> {
+        self.find(|rule| if let Rule::InParts(parts) = rule { Some(*parts) } else { None })
+    }
+
     fn find<'r, T>(&'r self, value: impl Fn(&'r Rule) -> Option<T>) -> Option<T> {
         self.0.iter().find_map(value)
     }
@@ -299,6 +309,17 @@ impl Rules {
             return Err("rules come once each, in the order of their kinds".to_owned());
         }
         self.0.iter().try_for_each(Rule::check)
+    }
+
+    /// The same, of rules that hold for many tasks: parts belong to one.
+    ///
+    /// # Errors
+    /// What is wrong, in words.
+    pub fn check_shared(&self) -> Result<(), String> {
+        if self.in_parts().is_some() {
+            return Err("only a task that is submitted alone has its arguments in parts".to_owned());
+        }
+        self.check()
     }
 }
 
@@ -337,6 +358,14 @@ mod tests {
             assert!(Exceptions::from_iter([name]).check().is_err(), "{name}");
         }
         assert!((0..=EXCEPTIONS_MAX).map(|n| n.to_string()).collect::<Exceptions>().check().is_err());
+    }
+
+    #[test]
+    fn parts_belong_to_one_task() {
+        let parts = InParts { count: 2, bytes: 10, digest: [1; 32] };
+        let rules = Rules::from_iter([Rule::InParts(parts)]);
+        assert_eq!(rules.check(), Ok(()));
+        assert!(rules.check_shared().unwrap_err().contains("submitted alone"));
     }
 
     #[test]

@@ -127,7 +127,7 @@ impl ScheduleSpec {
         if self.overlap == Overlap::Queue && has_key {
             return Err("overlap 'queue' is a concurrency limit of its own: leave the other out".to_owned());
         }
-        self.rules.check()
+        self.rules.check_shared()
     }
 }
 

@@ -9,14 +9,16 @@ use crate::function::PythonVersion;
 use crate::ids::{MapId, RequestId, ScheduleId, Seq, TaskId, Token, WorkerId};
 use crate::limit::LimitName;
 use crate::live::{Cell, LimitStanding, Live, Slot};
-use crate::map::{MapRow, MapStanding, Unborn, Upload};
+use crate::map::{MapRow, MapStanding, Unborn};
 use crate::maps::{LiveMap, Maps};
+use crate::parts::PayloadId;
 use crate::record::Status;
 use crate::rows::Rows;
 use crate::rules::Tags;
 use crate::schedule::{Schedule, Schedules};
 use crate::task::{Lease, Phase, Task};
 use crate::time::{LogTime, WallTime};
+use crate::uploads::{Upload, Uploads};
 
 /// A million a second use up 64 bits in half a million years. Stopping is right even then: a token must never repeat.
 const NEVER_USED_UP: &str = "2^64 numbers are never used up";
@@ -65,6 +67,8 @@ pub struct State {
     pub(crate) live: Live,
     pub(crate) schedules: Schedules,
     pub(crate) maps: Maps,
+    /// Large arguments and results that are being sent.
+    pub(crate) payloads: Uploads<PayloadId>,
 }
 
 impl State {
@@ -79,6 +83,9 @@ impl State {
         state.live.insert_all(live.into_iter().map(|(id, task)| (id, task, rows.rules(&id))), rows.limits());
         state.restore_schedules(rows);
         state.restore_maps(rows);
+        for (of, upload) in rows.payload_uploads() {
+            state.payloads.put(of, upload);
+        }
         state
     }
 
@@ -94,7 +101,7 @@ impl State {
 
     fn restore_maps(&mut self, rows: &impl Rows) {
         for (id, upload) in rows.uploads() {
-            self.maps.put_upload(id, upload);
+            self.maps.uploads.put(id, upload);
         }
         for (id, row, standing) in rows.live_maps() {
             self.maps.insert(id, LiveMap::new(row, standing), self.scalars.log_time);
@@ -237,7 +244,12 @@ impl State {
 
     /// Every map that is being sent, by id.
     pub fn uploads(&self) -> impl Iterator<Item = (MapId, &Upload)> {
-        self.maps.uploads().map(|(id, upload)| (*id, upload))
+        self.maps.uploads.iter().map(|(id, upload)| (*id, upload))
+    }
+
+    /// Every large payload that is being sent, by task and token.
+    pub fn payload_uploads(&self) -> impl Iterator<Item = (PayloadId, &Upload)> {
+        self.payloads.iter().map(|(of, upload)| (*of, upload))
     }
 
     /// What a live task needs of its worker.
@@ -253,8 +265,9 @@ impl State {
 
     /// The next moment at which time alone would change something.
     pub fn next_due(&self) -> Option<LogTime> {
-        let upload = self.maps.next_end().map(|(end, _)| end);
-        self.live.next_change().into_iter().chain(self.maps.next_start()).chain(upload).min()
+        let map = self.maps.uploads.next_end().map(|(end, _)| end);
+        let payload = self.payloads.next_end().map(|(end, _)| end);
+        self.live.next_change().into_iter().chain(self.maps.next_start()).chain(map).chain(payload).min()
     }
 
     /// The next moment at which the calendar alone would change something.
@@ -339,6 +352,7 @@ impl State {
         }
         self.schedules.check(&live)?;
         self.maps.check(self.scalars.log_time)?;
+        self.payloads.check()?;
         self.check_items()?;
         self.check_uniqueness()
     }

@@ -280,7 +280,8 @@ class AsyncHandle(Generic[R]):
 
     async def result(self, timeout: Optional[float] = None) -> R:
         """Wait for the result and return it, or raise what stands in its place."""
-        return cast(R, (await self._outcome(timeout)).value())
+        outcome = await self._outcome(timeout)
+        return cast(R, await self._client._ask(outcome.value) if outcome.is_large else outcome.value())
 
     async def exception(self, timeout: Optional[float] = None) -> Optional[BaseException]:
         """Wait for the end of the task; return what ``result`` would raise, or ``None``."""

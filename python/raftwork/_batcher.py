@@ -101,7 +101,8 @@ class Batcher:
         batch, size = [first], len(first.args)
         while self._queue and len(batch) < most and size < SUBMIT_BYTES:
             id, item = next(iter(self._queue.items()))
-            if item.function is not first.function:
+            # Large arguments are sent in parts, of one task alone.
+            if item.function is not first.function or len(item.args) > SUBMIT_BYTES:
                 break
             batch.append(self._queue.pop(id))
             size += len(item.args)

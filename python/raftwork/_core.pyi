@@ -2,7 +2,7 @@
 
 from typing import List, Optional, Sequence, Tuple, Union, final
 
-__all__ = ["Core", "__version__", "new_map_id", "new_task_ids", "run_worker"]
+__all__ = ["Core", "LargeResult", "__version__", "new_map_id", "new_task_ids", "run_worker"]
 
 __version__: str
 
@@ -12,8 +12,16 @@ _Retry = Tuple[int, int, int]
 _Error = Tuple[str, str, str, str, Optional[bytes], Optional[int], Optional[int], Optional[int], Optional[int]]
 """Kind, type name, message, traceback, pickled exception, exit code, signal, memory limit, memory peak."""
 
-_Ended = Tuple[bytes, str, Optional[bytes], Optional[_Error]]
+_Ended = Tuple[bytes, str, Union[bytes, "LargeResult", None], Optional[_Error]]
 """Task id, status, result, error."""
+
+@final
+class LargeResult:
+    """A result that is too large to be told whole. ``read`` fetches it from the cluster, and checks it."""
+
+    @property
+    def size(self) -> int: ...
+    def read(self) -> bytes: ...
 
 @final
 class Core:

@@ -80,7 +80,13 @@ class TaskFuture(_Future, Waiter):
         """Take the outcome; for the delivery thread."""
         if outcome.status == "cancelled":
             self._end_cancelled()
-            return
+        elif outcome.is_large:
+            # To fetch it takes a while, for which others must not wait.
+            threading.Thread(target=self._settle_as, args=(outcome,), name="raftwork-large", daemon=True).start()
+        else:
+            self._settle_as(outcome)
+
+    def _settle_as(self, outcome: Outcome) -> None:
         try:
             value, error = outcome.value(), None
         except BaseException as raised:

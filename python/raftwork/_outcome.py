@@ -1,11 +1,14 @@
 """What a task's terminal record means: a value, or an exception to raise."""
 
 import uuid
-from typing import Any, NamedTuple, Optional, Tuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, Optional, Tuple, TypeVar, Union
 
 from . import errors
 from ._context import TaskTimeout
 from ._serialize import load
+
+if TYPE_CHECKING:
+    from ._core import LargeResult
 
 E = TypeVar("E", bound=errors.TaskError)
 
@@ -29,14 +32,19 @@ class Outcome(NamedTuple):
 
     id: bytes
     status: str
-    result: Optional[bytes] = None
+    result: Union[bytes, "LargeResult", None] = None
     error: Optional[Tuple[Any, ...]] = None
     """The fields of a ``TaskFailure``."""
+
+    @property
+    def is_large(self) -> bool:
+        """Whether the result is still with the cluster, so that ``value`` fetches it, each time."""
+        return self.result is not None and not isinstance(self.result, bytes)
 
     def value(self) -> Any:
         """Return the result, or raise what stands in its place."""
         if self.status == "completed" and self.result is not None:
-            return load(self.result)
+            return load(self.result if isinstance(self.result, bytes) else self.result.read())
         raise self.exception()
 
     def exception(self) -> BaseException:

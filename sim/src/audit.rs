@@ -419,7 +419,9 @@ impl Inner {
         };
         let told = match &record.outcome {
             Outcome::Completed(result) => crate::worker::token_of(result),
-            Outcome::Failed(_) | Outcome::Parked(_) | Outcome::Cancelled => Some(record.token),
+            Outcome::CompletedInParts(_) | Outcome::Failed(_) | Outcome::Parked(_) | Outcome::Cancelled => {
+                Some(record.token)
+            }
         };
         let (token, before) = (tracked.token, tracked.record.replace(record.clone()));
         if before.is_none() {

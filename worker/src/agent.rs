@@ -26,7 +26,7 @@ mod watch;
 use std::time::Duration;
 
 use bytes::Bytes;
-use raftwork_api::kernel::{LeaseRef, Output, PythonVersion, RequestId, Tags, TaskError, WorkerId};
+use raftwork_api::kernel::{InParts, LeaseRef, Output, PythonVersion, RequestId, Tags, TaskError, WorkerId};
 use raftwork_api::stream::{FromWorker, ToWorker, Work};
 use raftwork_api::tasks::Progress;
 use raftwork_api::workers::WorkerMode;
@@ -94,6 +94,8 @@ pub(crate) enum Input {
 pub(crate) enum End {
     /// It returned.
     Completed { result: Bytes, output: Output },
+    /// It returned, and the parts of its result were sent.
+    CompletedInParts { parts: InParts, output: Output },
     /// It failed by itself.
     Failed { error: TaskError, bases: Vec<String>, retryable: bool, output: Output },
     /// It was stopped because the agent wanted it so.

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use raftwork_api::Span;
-use raftwork_api::kernel::limits::{ACQUIRE_MAX, RESULT_BYTES_MAX};
+use raftwork_api::kernel::limits::{ACQUIRE_MAX, PAYLOAD_BYTES_MAX};
 use raftwork_api::kernel::{Millis, Tags};
 use raftwork_api::workers::WorkerMode;
 use serde::Deserialize;
@@ -153,7 +153,7 @@ impl WorkerConfig {
             memory_limit: self.memory_limit,
             recycle: Recycle { max_tasks: self.max_tasks_per_child, max_rss: self.max_rss_per_child },
             grace: self.grace.into(),
-            result_bytes_max: RESULT_BYTES_MAX,
+            result_bytes_max: PAYLOAD_BYTES_MAX,
             ..PoolOptions::new(&self.python, &self.package_dir, self.slots.into())
         }
     }

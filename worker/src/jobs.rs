@@ -4,7 +4,8 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use bytes::Bytes;
-use raftwork_api::kernel::{Language, LeaseRef};
+use raftwork_api::kernel::{FailureKind, InParts, Language, LeaseRef, Output, TaskError};
+use raftwork_api::parts::WHOLE_BYTES_MAX;
 use raftwork_api::stream::Work;
 use raftwork_api::tasks::Progress;
 use tokio::sync::mpsc;
@@ -13,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::agent::{End, Input};
 use crate::outcome;
+use crate::payloads::{PayloadError, Payloads};
 use crate::python::{FunctionKey, FunctionKind, Job, Listener, Pool};
 
 /// Words of progress that may wait for the agent; each child says ten a second at most, and what is too much is dropped.
@@ -22,6 +24,7 @@ const PROGRESS_MAX: usize = 64;
 /// would cost a tenth of it.
 pub(crate) struct Jobs {
     pool: Pool,
+    payloads: Payloads,
     runners: JoinSet<()>,
     assign: Vec<mpsc::Sender<Assignment>>,
     /// Indexes of runners that wait for a task.
@@ -37,6 +40,8 @@ struct Assignment {
     lease: LeaseRef,
     name: String,
     job: Job,
+    /// What the arguments are, if they are still with the cluster.
+    in_parts: Option<InParts>,
 }
 
 struct Ended {
@@ -46,23 +51,23 @@ struct Ended {
 }
 
 impl Jobs {
-    pub(crate) fn new(pool: Pool) -> Self {
+    pub(crate) fn new(pool: Pool, payloads: Payloads) -> Self {
         // Bounded by the runners: each has one task at a time.
         let (on_end, ended) = mpsc::unbounded_channel();
         let (assign, idle) = (Vec::new(), Vec::new());
         let (on_progress, said) = mpsc::channel(PROGRESS_MAX);
         let (runners, cancels) = (JoinSet::new(), HashMap::new());
-        Self { pool, runners, assign, idle, ended, on_end, cancels, said, on_progress }
+        Self { pool, payloads, runners, assign, idle, ended, on_end, cancels, said, on_progress }
     }
 
     /// Gives a task to a free child.
     pub(crate) fn start(&mut self, work: Work, code: Bytes) {
-        let (lease, name) = (work.lease, work.name.clone());
+        let (lease, name, in_parts) = (work.lease, work.name.clone(), work.in_parts);
         let cancel = CancellationToken::new();
         self.cancels.insert(lease, cancel.clone());
         let runner = self.idle.pop().unwrap_or_else(|| self.add_runner());
-        let sent =
-            self.assign[runner].try_send(Assignment { lease, name, job: self.job(work, code, cancel) });
+        let assignment = Assignment { lease, name, job: self.job(work, code, cancel), in_parts };
+        let sent = self.assign[runner].try_send(assignment);
         // One that has panicked is heard of by `next`.
         debug_assert!(!matches!(sent, Err(mpsc::error::TrySendError::Full(_))), "an idle runner has no task");
     }
@@ -71,7 +76,8 @@ impl Jobs {
         let (sender, inbox) = mpsc::channel(1);
         let runner = self.assign.len();
         self.assign.push(sender);
-        self.runners.spawn(run_one_by_one(runner, self.pool.clone(), inbox, self.on_end.clone()));
+        let bench = Bench { pool: self.pool.clone(), payloads: self.payloads.clone() };
+        self.runners.spawn(run_one_by_one(runner, bench, inbox, self.on_end.clone()));
         runner
     }
 
@@ -124,16 +130,66 @@ impl Jobs {
 
 async fn run_one_by_one(
     runner: usize,
-    pool: Pool,
+    bench: Bench,
     mut inbox: mpsc::Receiver<Assignment>,
     on_end: mpsc::UnboundedSender<Ended>,
 ) {
-    while let Some(Assignment { lease, name, job }) = inbox.recv().await {
-        let outcome = pool.run(job).await;
-        outcome::log(&lease, &name, &outcome);
+    while let Some(assignment) = inbox.recv().await {
+        let lease = assignment.lease;
+        let end = bench.run(assignment).await;
         // Nobody listens any more: the worker has left.
-        let _ = on_end.send(Ended { runner, lease, end: outcome::end(outcome) });
+        let _ = on_end.send(Ended { runner, lease, end });
     }
+}
+
+/// What a runner works with.
+struct Bench {
+    pool: Pool,
+    payloads: Payloads,
+}
+
+impl Bench {
+    /// From what was granted to what is reported. What is in parts comes and goes while the task counts as running: its lease
+    /// is kept, and whoever stops the task stops that as well.
+    async fn run(&self, assignment: Assignment) -> End {
+        let Assignment { lease, name, mut job, in_parts } = assignment;
+        let cancel = job.cancel.clone();
+        if let Some(said) = in_parts {
+            match cancel.run_until_cancelled(self.payloads.fetch(lease.task, &said)).await {
+                Some(Ok(args)) => job.args = args,
+                Some(Err(error)) => {
+                    return failed(FailureKind::Load, "the arguments could not be read", &error);
+                }
+                None => return End::Stopped,
+            }
+        }
+        let outcome = self.pool.run(job).await;
+        outcome::log(&lease, &name, &outcome);
+        match outcome::end(outcome) {
+            End::Completed { result, output } if result.len() > WHOLE_BYTES_MAX => {
+                match cancel.run_until_cancelled(self.payloads.send(&lease, &result)).await {
+                    Some(Ok(parts)) => End::CompletedInParts { parts, output },
+                    Some(Err(PayloadError::Stale(_))) | None => End::Stopped,
+                    Some(Err(error)) => {
+                        failed(FailureKind::Unserializable, "the result could not be sent", &error)
+                    }
+                }
+            }
+            end => end,
+        }
+    }
+}
+
+/// The way of a payload failed for a reason that another attempt may not meet.
+fn failed(kind: FailureKind, what: &str, error: &PayloadError) -> End {
+    let error = TaskError {
+        kind,
+        type_name: String::new(),
+        message: format!("{what}: {error}"),
+        traceback: String::new(),
+        exception: None,
+    };
+    End::Failed { error, bases: Vec::new(), retryable: true, output: Output::default() }
 }
 
 fn job(work: Work, code: Bytes, cancel: CancellationToken) -> Job {

@@ -9,6 +9,7 @@
 //! | `runner` | the loop between the agent and the world |
 //! | `line`, `route`, `connection` | the way to the leader: keep one connection, where to look next, frames |
 //! | `jobs`, `outcome` | tasks given to children, and what is reported of them |
+//! | `payloads` | arguments and results in parts |
 //! | `shutdown`, `exit` | being told to leave, and how a worker ends |
 //! | `python` | Python children: zygote, limits, captured output |
 
@@ -19,6 +20,7 @@ mod exit;
 mod jobs;
 mod line;
 mod outcome;
+mod payloads;
 pub mod python;
 mod route;
 mod runner;

@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use crate::agent::Input;
 use crate::connection::{ConnectError, Connection, LostError, connect};
+use crate::payloads::Payloads;
 use crate::route::{Leg, Route};
 
 /// A search that goes on is logged once in so many attempts: with the longest pause, about every half minute.
@@ -18,6 +19,8 @@ type Attempt = Pin<Box<dyn Future<Output = Result<Connection, ConnectError>> + S
 pub(crate) struct Line {
     http: reqwest::Client,
     route: Route,
+    /// Who is told where the nodes are as well.
+    payloads: Payloads,
     /// The node that is, or is to be, at the other end.
     url: String,
     state: State,
@@ -29,10 +32,10 @@ enum State {
 }
 
 impl Line {
-    pub(crate) fn new(http: reqwest::Client, urls: Vec<String>) -> Self {
+    pub(crate) fn new(http: reqwest::Client, urls: Vec<String>, payloads: Payloads) -> Self {
         let mut route = Route::new(urls);
         let leg = route.next(0);
-        Self { state: State::Dialing(attempt(&http, &leg)), url: leg.url, http, route }
+        Self { state: State::Dialing(attempt(&http, &leg)), url: leg.url, http, route, payloads }
     }
 
     /// What the line brings next. Safe to cancel.
@@ -108,6 +111,7 @@ impl Line {
                 }
                 if let ToWorker::Members(urls) = &message {
                     self.route.learn(urls.clone());
+                    self.payloads.learn(self.route.urls());
                 }
                 Input::Received(message)
             }

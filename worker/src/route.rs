@@ -44,6 +44,11 @@ impl Route {
         }
     }
 
+    /// Whom to try: never empty.
+    pub(crate) fn urls(&self) -> &[String] {
+        &self.urls
+    }
+
     /// A node has taken the worker in.
     pub(crate) fn arrived(&mut self) {
         (self.hints, self.failures) = (0, 0);

@@ -11,6 +11,7 @@ use crate::connection::http_client;
 use crate::exit::{ExitReason, WorkerError};
 use crate::jobs::Jobs;
 use crate::line::Line;
+use crate::payloads::Payloads;
 use crate::python::{self, Pool};
 use crate::shutdown::{Request, Shutdown};
 
@@ -69,10 +70,11 @@ impl Runner {
         };
         let Identity { worker, name, python, slots, prefetch, .. } = &identity;
         tracing::info!(%worker, name, %python, slots, prefetch, mode = ?config.mode, "the worker starts");
+        let payloads = Payloads::new(http.clone(), config.urls.clone());
         Self {
             agent: Agent::new(identity, config.drain_timeout(), config.code_cache),
-            line: Line::new(http, config.urls.clone()),
-            jobs: Jobs::new(pool),
+            line: Line::new(http, config.urls.clone(), payloads.clone()),
+            jobs: Jobs::new(pool, payloads),
             started: Instant::now(),
         }
     }

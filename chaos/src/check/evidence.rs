@@ -18,11 +18,22 @@ use crate::history::{
 /// Fingerprint of what makes two submits of a task the same request.
 pub(crate) fn request_of(function: FunctionId, options: &Options, args: Fingerprint) -> Fingerprint {
     let Options {
-        concurrency, retry, run_max_ms, python, no_retry, start_by_ms, total_ms, run_at_ms, ..
+        concurrency,
+        retry,
+        run_max_ms,
+        python,
+        no_retry,
+        start_by_ms,
+        total_ms,
+        run_at_ms,
+        in_parts,
+        ..
     } = options;
     let (priority, delay) = (options.priority(), options.delay_ms());
     let plain = format!("{function} {args} {priority} {delay} {retry:?} {run_max_ms:?} {python:?}");
     let text = format!("{plain} {no_retry:?} {start_by_ms:?} {total_ms:?} {run_at_ms:?} {concurrency:?}");
+    // Arguments in parts are what is said of them.
+    let text = in_parts.map_or(text.clone(), |whole| format!("{text} {whole:?}"));
     Fingerprint::of(text.as_bytes())
 }
 

@@ -126,7 +126,9 @@ fn refused(
     current: Option<u64>,
     order: &Order,
 ) -> Result<(), &'static str> {
-    if matches!(code, Refusal::UnknownFunction | Refusal::FunctionConflict | Refusal::TooLarge) {
+    let of_the_request =
+        [Refusal::UnknownFunction, Refusal::FunctionConflict, Refusal::TooLarge, Refusal::PayloadIncomplete];
+    if of_the_request.contains(&code) {
         return Ok(());
     }
     let mut commands = dossier.facts.iter().filter(|fact| fact.act == deed.act).peekable();

@@ -246,6 +246,8 @@ pub enum Refusal {
     AlreadyFinished,
     /// A value is over its bound.
     TooLarge,
+    /// A part is missing.
+    PayloadIncomplete,
 }
 
 impl Refusal {
@@ -259,6 +261,7 @@ impl Refusal {
             Self::StaleLease => "stale_lease",
             Self::AlreadyFinished => "already_finished",
             Self::TooLarge => "too_large",
+            Self::PayloadIncomplete => "payload_incomplete",
         }
     }
 }

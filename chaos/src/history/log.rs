@@ -162,6 +162,40 @@ pub enum LogCommand {
         /// Which map.
         map: MapId,
     },
+    /// A part of large arguments, or of a large result.
+    StorePart {
+        /// Which task.
+        task: TaskId,
+        /// Of the attempt; 0: the arguments.
+        token: Token,
+        /// Place of the part.
+        index: u32,
+        /// Of its bytes.
+        part: Fingerprint,
+        /// How many they are.
+        bytes: u32,
+    },
+    /// A result whose parts were stored before.
+    CompleteInParts {
+        /// Which task.
+        task: TaskId,
+        /// Under which token.
+        token: Token,
+        /// What is said of the whole.
+        whole: Whole,
+    },
+}
+
+/// What is said of a payload that is in parts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Whole {
+    /// Number of parts.
+    pub count: u32,
+    /// Bytes of all of them.
+    pub bytes: u64,
+    /// Of all of them, by whoever sent them.
+    pub digest: Fingerprint,
 }
 
 /// One task of a submit.
@@ -218,6 +252,9 @@ pub struct Options {
     /// What the calendar must say before it starts, in milliseconds since 1970.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub run_at_ms: Option<u64>,
+    /// What is said of the arguments, if they were sent in parts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub in_parts: Option<Whole>,
 }
 
 impl Options {

@@ -8,11 +8,13 @@ use std::path::Path;
 
 use anyhow::{Context, ensure};
 use raftwork_api::kernel::{
-    self, Command, Entry, Language, LeaseRef, Map, Register, RetryPolicy, Rule, Rules, Store, Submit,
-    TaskOptions,
+    self, Command, Entry, InParts, Language, LeaseRef, Map, Register, RetryPolicy, Rule, Rules, Store,
+    StorePart, Submit, TaskOptions,
 };
 
-use crate::history::{Concurrency, FailureKind, Fingerprint, LogCommand, LogEntry, LogItem, Options, Retry};
+use crate::history::{
+    Concurrency, FailureKind, Fingerprint, LogCommand, LogEntry, LogItem, Options, Retry, Whole,
+};
 
 /// Length and checksum before every record.
 const HEAD: usize = 8;
@@ -100,6 +102,17 @@ fn command(command: &Command) -> anyhow::Result<LogCommand> {
             let LeaseRef { task, token } = complete.lease;
             LogCommand::Complete { task, token, result: Fingerprint::of(&complete.result) }
         }
+        Command::StorePart(StorePart { of, index, bytes }) => LogCommand::StorePart {
+            task: of.task,
+            token: of.token,
+            index: *index,
+            part: Fingerprint::of(bytes),
+            bytes: u32::try_from(bytes.len()).unwrap_or(u32::MAX),
+        },
+        Command::CompleteInParts(complete) => {
+            let LeaseRef { task, token } = complete.lease;
+            LogCommand::CompleteInParts { task, token, whole: whole(&complete.parts) }
+        }
         Command::Fail(fail) => {
             let LeaseRef { task, token } = fail.lease;
             let classes = [&fail.error.type_name].into_iter().chain(&fail.bases).cloned();
@@ -163,12 +176,17 @@ fn ruled(mut options: Options, rules: &Rules) -> anyhow::Result<Options> {
             Rule::Concurrency { key, max } => {
                 options.concurrency = Some(Concurrency { key: Fingerprint::of(key.as_bytes()), max: *max });
             }
+            Rule::InParts(parts) => options.in_parts = Some(whole(parts)),
             Rule::Rate { .. } | Rule::Scheduled { .. } => {
                 anyhow::bail!("the checks do not know {rule:?}, and their load asks for none")
             }
         }
     }
     Ok(options)
+}
+
+fn whole(parts: &InParts) -> Whole {
+    Whole { count: parts.count, bytes: parts.bytes, digest: Fingerprint::of(&parts.digest) }
 }
 
 fn stored(store: &Store) -> LogCommand {

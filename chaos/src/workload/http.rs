@@ -166,6 +166,7 @@ const fn refusal(code: ErrorCode) -> Option<Refusal> {
         ErrorCode::StaleLease => Some(Refusal::StaleLease),
         ErrorCode::AlreadyFinished => Some(Refusal::AlreadyFinished),
         ErrorCode::TooLarge => Some(Refusal::TooLarge),
+        ErrorCode::PayloadIncomplete => Some(Refusal::PayloadIncomplete),
         ErrorCode::BadRequest
         | ErrorCode::BadPayload
         | ErrorCode::NotFound
@@ -179,6 +180,8 @@ const fn refusal(code: ErrorCode) -> Option<Refusal> {
         | ErrorCode::NotRedrivable
         | ErrorCode::UnknownMap
         | ErrorCode::MapIncomplete
+        | ErrorCode::PartConflict
+        | ErrorCode::UnknownPart
         | ErrorCode::Busy
         | ErrorCode::NoLeader
         | ErrorCode::NotLeader

@@ -60,9 +60,11 @@ async fn submit(caller: &mut Caller, client: &Client, functions: &Functions) -> 
         // A repeat of the client's own hears of the first try, so what was created is not noted.
         Ok(_) => Outcome::Ok(Reply::Submitted { tasks: tasks.clone(), created: None }),
         Err(SubmitError::Rejected(rejection)) => refused(&rejection),
-        Err(error @ (SubmitError::TooLarge { .. } | SubmitError::Unavailable(_))) => {
-            Outcome::Info { why: error.to_string() }
-        }
+        Err(
+            error @ (SubmitError::TooLarge { .. }
+            | SubmitError::ArgumentsTooLarge { .. }
+            | SubmitError::Unavailable(_)),
+        ) => Outcome::Info { why: error.to_string() },
     };
     let accepted = matches!(outcome, Outcome::Ok(_));
     caller.end(op, None, outcome);
@@ -92,6 +94,8 @@ async fn result(caller: &mut Caller, client: &Client, task: TaskId) {
         Ok(record) => {
             let result = match &record.outcome {
                 Ended::Completed(result) => Some(Fingerprint::of(result)),
+                // As the log has it.
+                Ended::CompletedInParts(parts) => Some(Fingerprint::of(&parts.digest)),
                 Ended::Failed(_) | Ended::Parked(_) | Ended::Cancelled => None,
             };
             let status = record.outcome.status();
@@ -112,6 +116,7 @@ fn refused(rejection: &Rejection) -> Outcome {
         Rejection::StaleLease { current, .. } => (Refusal::StaleLease, Some(*current)),
         Rejection::AlreadyFinished { .. } => (Refusal::AlreadyFinished, None),
         Rejection::OverLimit { .. } => (Refusal::TooLarge, None),
+        Rejection::PartMissing { .. } => (Refusal::PayloadIncomplete, None),
         // No words of the history: the load asks for nothing that could make no sense, and redrives nothing.
         Rejection::Invalid(_)
         | Rejection::NotRedrivable { .. }
@@ -119,6 +124,8 @@ fn refused(rejection: &Rejection) -> Outcome {
         | Rejection::MapConflict(_)
         | Rejection::MapIncomplete { .. }
         | Rejection::MapFinished(_)
+        | Rejection::PartConflict { .. }
+        | Rejection::NotRedrivableInParts(_)
         | Rejection::UnknownSchedule(_) => return Outcome::Fail { why: rejection.to_string() },
     };
     Outcome::Refused { code, current }

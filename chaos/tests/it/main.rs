@@ -5,6 +5,7 @@
 mod histories;
 mod long;
 mod maps;
+mod parts;
 mod report;
 mod script;
 mod wrong;

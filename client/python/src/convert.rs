@@ -6,11 +6,13 @@ use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::{PyBytes, PyTuple};
 use raftwork_api::kernel::{
-    FailureKind, FunctionId, Language, MapId, Millis, Outcome, Pack, PythonVersion, RetryPolicy, Status,
-    TaskError, TaskId,
+    FailureKind, FunctionId, InParts, Language, MapId, Millis, Outcome, Pack, PayloadId, PythonVersion,
+    Record, RetryPolicy, Status, TaskError, TaskId, Token,
 };
 use raftwork_api::tasks::ErrorInfo;
 use raftwork_client::Finished;
+
+use crate::core::LargeResult;
 
 /// A retry policy as Python writes it: attempts, first pause and longest pause in milliseconds.
 pub(crate) type RetryTuple = (u16, u32, u32);
@@ -101,16 +103,31 @@ pub(crate) const fn status_word(status: Status) -> &'static str {
     }
 }
 
-/// Ended tasks as `(id, status, result, error)` tuples; the status of a task that does not exist is `unknown`.
-pub(crate) fn finished(py: Python<'_>, batch: Vec<Finished>) -> PyResult<Vec<Bound<'_, PyTuple>>> {
-    batch.into_iter().map(|(task, record)| ended(py, task, record.map(|record| record.outcome))).collect()
+/// Ended tasks as `(id, status, result, error)` tuples; the status of a task that does not exist is `unknown`. A result that
+/// is in parts is made into what reads it.
+pub(crate) fn finished<'py>(
+    py: Python<'py>,
+    batch: Vec<Finished>,
+    in_parts: &impl Fn(PayloadId, InParts) -> LargeResult,
+) -> PyResult<Vec<Bound<'py, PyTuple>>> {
+    batch.into_iter().map(|(task, record)| ended(py, task, record, in_parts)).collect()
 }
 
-fn ended(py: Python<'_>, task: TaskId, outcome: Option<Outcome>) -> PyResult<Bound<'_, PyTuple>> {
+fn ended<'py>(
+    py: Python<'py>,
+    task: TaskId,
+    record: Option<Record>,
+    in_parts: &impl Fn(PayloadId, InParts) -> LargeResult,
+) -> PyResult<Bound<'py, PyTuple>> {
     let id = PyBytes::new(py, task.as_bytes());
-    let word = outcome.as_ref().map_or("unknown", |outcome| status_word(outcome.status()));
-    let (result, error) = match outcome {
-        Some(Outcome::Completed(result)) => (Some(PyBytes::new(py, &result)), None),
+    let word = record.as_ref().map_or("unknown", |record| status_word(record.outcome.status()));
+    let token = record.as_ref().map_or(Token(0), |record| record.token);
+    let (result, error) = match record.map(|record| record.outcome) {
+        Some(Outcome::Completed(result)) => (Some(PyBytes::new(py, &result).into_any()), None),
+        Some(Outcome::CompletedInParts(said)) => {
+            let large = in_parts(PayloadId { task, token }, said);
+            (Some(Bound::new(py, large)?.into_any()), None)
+        }
         Some(Outcome::Failed(error) | Outcome::Parked(error)) => (None, Some(task_error(py, &error)?)),
         Some(Outcome::Cancelled) | None => (None, None),
     };

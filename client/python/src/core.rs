@@ -3,7 +3,7 @@
 #![expect(clippy::needless_pass_by_value, reason = "pyo3 makes arguments out of Python's by value")]
 
 use std::mem::ManuallyDrop;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -11,7 +11,7 @@ use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::{PyBytes, PyTuple};
-use raftwork_api::kernel::{Millis, Rule, Rules, Submit, TaskOptions, WallTime, limits};
+use raftwork_api::kernel::{InParts, Millis, PayloadId, Rule, Rules, Submit, TaskOptions, WallTime, limits};
 use raftwork_client::{Client, FinishedTasks, NewFunction, NewMap, Settings, Watcher};
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
@@ -229,7 +229,8 @@ impl Core {
         };
         let batch = wait(py, &inner.runtime, next);
         *inner.finished() = Some(finished);
-        batch?.map(|batch| convert::finished(py, batch)).transpose()
+        let large = |of, said| LargeResult { inner: Arc::downgrade(&inner), pid: self.pid, of, said };
+        batch?.map(|batch| convert::finished(py, batch, &large)).transpose()
     }
 
     fn status(&self, py: Python<'_>, id: &[u8]) -> PyResult<&'static str> {
@@ -278,6 +279,33 @@ impl Core {
             inner.closing.send_replace(true);
         }
         Ok(())
+    }
+}
+
+/// The result of a task that is too large to be told whole; see `raftwork._core`.
+#[pyclass(frozen, module = "raftwork._core")]
+pub(crate) struct LargeResult {
+    inner: Weak<Inner>,
+    pid: u32,
+    of: PayloadId,
+    said: InParts,
+}
+
+#[pymethods]
+impl LargeResult {
+    #[getter]
+    const fn size(&self) -> u64 {
+        self.said.bytes
+    }
+
+    fn read<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
+        if std::process::id() != self.pid {
+            return Err(forked());
+        }
+        let inner = self.inner.upgrade().ok_or_else(closed)?;
+        let answer = wait(py, &inner.runtime, inner.client.payload(self.of, &self.said))?;
+        let payload = answer.map_err(|error| error.into_python(py))?;
+        Ok(PyBytes::new(py, &payload))
     }
 }
 

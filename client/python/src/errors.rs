@@ -2,6 +2,7 @@
 
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
+use raftwork_api::ErrorCode;
 use raftwork_api::kernel::Rejection;
 use raftwork_client::{
     CancelError, CancelMapError, RedriveError, RegisterError, RestError, StatusError, SubmitError,
@@ -24,9 +25,13 @@ fn rejected(py: Python<'_>, rejection: &Rejection) -> PyErr {
         Rejection::UnknownMap(_) => "UnknownMap",
         Rejection::FunctionConflict(_) | Rejection::TaskConflict(_) | Rejection::MapConflict(_) => "Conflict",
         Rejection::AlreadyFinished { .. } | Rejection::MapFinished(_) => "AlreadyFinished",
-        Rejection::NotRedrivable { .. } => "NotRedrivable",
+        Rejection::NotRedrivable { .. } | Rejection::NotRedrivableInParts(_) => "NotRedrivable",
         Rejection::OverLimit { .. } => "TooLarge",
-        Rejection::StaleLease { .. } | Rejection::Invalid(_) | Rejection::MapIncomplete { .. } => "Rejected",
+        Rejection::StaleLease { .. }
+        | Rejection::Invalid(_)
+        | Rejection::MapIncomplete { .. }
+        | Rejection::PartMissing { .. }
+        | Rejection::PartConflict { .. } => "Rejected",
     };
     raise(py, class, rejection.to_string())
 }
@@ -50,7 +55,7 @@ impl IntoPython for SubmitError {
     fn into_python(self, py: Python<'_>) -> PyErr {
         match self {
             Self::Rejected(rejection) => rejected(py, &rejection),
-            Self::TooLarge { .. } => raise(py, "TooLarge", self.to_string()),
+            Self::TooLarge { .. } | Self::ArgumentsTooLarge { .. } => raise(py, "TooLarge", self.to_string()),
             Self::Unavailable(error) => raise(py, "Unavailable", error.to_string()),
         }
     }
@@ -97,7 +102,11 @@ impl IntoPython for StatusError {
 
 impl IntoPython for RestError {
     fn into_python(self, py: Python<'_>) -> PyErr {
-        raise(py, "Unavailable", self.to_string())
+        let class = match &self {
+            Self::Problem(problem) if problem.code == ErrorCode::UnknownTask => "UnknownTask",
+            Self::Problem(_) | Self::Unreachable { .. } | Self::Malformed { .. } => "Unavailable",
+        };
+        raise(py, class, self.to_string())
     }
 }
 

@@ -17,7 +17,7 @@ mod _core {
     #[pymodule_export]
     use crate::convert::{new_map_id, new_task_ids};
     #[pymodule_export]
-    use crate::core::Core;
+    use crate::core::{Core, LargeResult};
     #[pymodule_export]
     use crate::worker::run_worker;
 

@@ -141,7 +141,11 @@ fn encode_rows(queue: &mut Queue) -> Job {
                 | Change::DeletePieces { .. }
                 | Change::PutMap { .. }
                 | Change::PutMapStanding { .. }
-                | Change::ForgetMap { .. } => panic!("a submit writes nothing but rows of tasks"),
+                | Change::ForgetMap { .. }
+                | Change::PutPayloadUpload { .. }
+                | Change::DeletePayloadUpload { .. }
+                | Change::PutPart { .. }
+                | Change::DeleteParts { .. } => panic!("a submit writes nothing but rows of tasks"),
             }
         }
     })

@@ -1,8 +1,9 @@
 //! The rows of a shell that has registered one function and finished nothing: what they cost is not the kernel's.
 
+use bytes::Bytes;
 use raftwork_kernel::{
-    Function, FunctionId, Limit, LimitName, MapId, MapRow, MapStanding, Piece, Record, Rows, Rules, Schedule,
-    TaskId, TaskRow, Upload,
+    Function, FunctionId, Limit, LimitName, MapId, MapRow, MapStanding, PayloadId, Piece, Record, Rows,
+    Rules, Schedule, TaskId, TaskRow, Upload,
 };
 
 pub(crate) struct OneFunction(pub(crate) Function);
@@ -45,6 +46,14 @@ impl Rows for OneFunction {
     }
 
     fn piece(&self, _: &MapId, _: u32) -> Option<Piece> {
+        None
+    }
+
+    fn payload_uploads(&self) -> Vec<(PayloadId, Upload)> {
+        Vec::new()
+    }
+
+    fn part(&self, _: &PayloadId, _: u32) -> Option<Bytes> {
         None
     }
 }

@@ -56,13 +56,17 @@ impl<R: Rows> Transition<'_, R> {
 
     /// What was never finished is dropped, without a word: whoever sends on is told what is missing.
     fn forget_uploads(&mut self) {
-        while let Some((end, map)) = self.state.maps.next_end()
+        while let Some((end, map)) = self.state.maps.uploads.next_end()
             && end <= self.now()
         {
-            let upload = self.state.maps.remove_upload(&map).expect("it has an end");
-            let to = upload.pieces.last_key_value().map_or(0, |(index, _)| index + 1);
-            self.delete_pieces(map, 0, to);
+            let upload = self.state.maps.uploads.remove(&map).expect("it has an end");
+            self.delete_pieces(map, 0, upload.end());
             self.delete_upload(map);
+        }
+        while let Some((end, of)) = self.state.payloads.next_end()
+            && end <= self.now()
+        {
+            self.drop_payload(of);
         }
     }
 }

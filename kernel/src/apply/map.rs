@@ -15,7 +15,7 @@ use crate::rows::Rows;
 impl<R: Rows> Transition<'_, R> {
     pub(super) fn map(&mut self, command: &Map) -> Reply {
         check_map_id(command.map)?;
-        command.rules.check().map_err(Rejection::Invalid)?;
+        command.rules.check_shared().map_err(Rejection::Invalid)?;
         check_options(&command.options)?;
         check_spans(&command.options, &command.rules)?;
         if let Some((row, _)) = self.map_of(&command.map) {
@@ -43,12 +43,11 @@ impl<R: Rows> Transition<'_, R> {
     /// The number of items in each piece, if the map's pieces are there, and no others.
     fn stored_pieces(&self, command: &Map) -> Result<Vec<u32>, Rejection> {
         let map = command.map;
-        let Some(upload) = self.state.maps.upload(&map) else {
+        let Some(upload) = self.state.maps.uploads.get(&map) else {
             let missing = Rejection::MapIncomplete { map, piece: 0 };
             return if command.pieces == 0 { Ok(Vec::new()) } else { Err(missing) };
         };
-        let there = (0..).zip(upload.pieces.keys()).take_while(|(index, there)| index == *there).count();
-        let there = u32::try_from(there).expect("bounded by MAP_PIECES_MAX");
+        let there = upload.unbroken();
         if there < command.pieces {
             return Err(Rejection::MapIncomplete { map, piece: there });
         }
@@ -59,7 +58,7 @@ impl<R: Rows> Transition<'_, R> {
     }
 
     fn accept_map(&mut self, id: MapId, row: MapRow) {
-        if self.state.maps.remove_upload(&id).is_some() {
+        if self.state.maps.uploads.remove(&id).is_some() {
             self.delete_upload(id);
         }
         self.put_map(id, row.clone());

@@ -6,12 +6,13 @@ use std::sync::Arc;
 use super::lookup::Lookup;
 use super::transition::Transition;
 use crate::ids::MapId;
-use crate::map::{MapRow, MapStanding, Upload};
+use crate::map::{MapRow, MapStanding};
 use crate::maps::LiveMap;
 use crate::pack::Piece;
 use crate::rows::{Change, Rows};
 use crate::state::State;
 use crate::time::LogTime;
+use crate::uploads::Upload;
 
 /// Made by the first command of an entry that is about a map: most entries have none.
 #[derive(Debug, Default)]
@@ -29,7 +30,7 @@ impl MapChanges {
     /// The rows of all that were moved, at the end of the entry.
     pub(super) fn rows(&self, state: &State) -> Vec<Change> {
         let uploads = self.uploads.iter().filter_map(|id| {
-            state.maps.upload(id).map(|upload| Change::PutUpload { id: *id, upload: upload.clone() })
+            state.maps.uploads.get(id).map(|upload| Change::PutUpload { id: *id, upload: upload.clone() })
         });
         let maps = self.touched.iter().filter_map(|id| {
             let ended = self.ended.get(id).and_then(Option::as_ref);
@@ -94,7 +95,7 @@ impl<R: Rows> Transition<'_, R> {
     }
 
     pub(super) fn put_upload(&mut self, id: MapId, upload: Upload) {
-        self.state.maps.put_upload(id, upload);
+        self.state.maps.uploads.put(id, upload);
         self.maps_mut().uploads.insert(id);
     }
 

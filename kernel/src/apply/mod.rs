@@ -7,6 +7,7 @@ mod cancel;
 mod cancel_map;
 mod change_schedule;
 mod complete;
+mod complete_in_parts;
 mod deadline;
 mod expand;
 mod expire;
@@ -17,12 +18,14 @@ mod forget;
 mod lookup;
 mod map;
 mod map_changes;
+mod part_changes;
 mod put_schedule;
 mod redrive;
 mod register;
 mod release;
 mod set_limit;
 mod store;
+mod store_part;
 mod submit;
 mod transition;
 
@@ -86,6 +89,8 @@ impl<R: Rows> Transition<'_, R> {
             Command::Store(command) => self.store(command),
             Command::Map(command) => self.map(command),
             Command::CancelMap(command) => self.cancel_map(command),
+            Command::StorePart(command) => self.store_part(command),
+            Command::CompleteInParts(command) => self.complete_in_parts(command),
         }
     }
 }

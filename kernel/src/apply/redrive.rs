@@ -29,6 +29,9 @@ impl<R: Rows> Transition<'_, R> {
             };
         }
         let rules = self.rules(&task).unwrap_or_default().redriven(task);
+        if rules.in_parts().is_some() {
+            return Err(Rejection::NotRedrivableInParts(task));
+        }
         self.check_room_for(&rules)?;
         self.accept_again(command, row, &rules);
         Ok(Accepted::Redriven { created: true })

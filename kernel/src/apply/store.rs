@@ -18,16 +18,16 @@ impl<R: Rows> Transition<'_, R> {
             // Accepted already, by an upload whose answer was lost: the map itself is compared when it is sent again.
             return Ok(Accepted::Stored);
         }
-        let known = self.state.maps.upload(map);
+        let known = self.state.maps.uploads.get(map);
         if known.is_some_and(|upload| upload.pieces.contains_key(index)) {
             let same = self.piece(map, *index).as_ref() == Some(piece);
             return if same { Ok(Accepted::Stored) } else { Err(Rejection::MapConflict(*map)) };
         }
         if known.is_none() {
-            within("the number of maps that are being sent", self.state.maps.uploads_len() + 1, UPLOADS_MAX)?;
+            within("the number of maps that are being sent", self.state.maps.uploads.len() + 1, UPLOADS_MAX)?;
         }
         let mut upload = known.cloned().unwrap_or_default();
-        let before: usize = upload.pieces.values().map(|len| *len as usize).sum();
+        let before = usize::try_from(upload.size()).expect("bounded by MAP_ITEMS_MAX");
         within("the number of items", before + piece.len(), MAP_ITEMS_MAX as usize)?;
         let len = u32::try_from(piece.len()).expect("bounded by MAP_ITEMS_MAX");
         upload.pieces.insert(*index, len);

@@ -10,6 +10,7 @@ use crate::function::FunctionSpec;
 use crate::ids::{TaskId, Token};
 use crate::limit::LimitName;
 use crate::limits::{ARGS_BYTES_MAX, LIMIT_KEYS_MAX, PRIORITY_MAX, SUBMIT_ITEMS_MAX, TAG_SETS_MAX};
+use crate::parts::PayloadId;
 use crate::reply::{Accepted, Rejection, Reply};
 use crate::rows::Rows;
 use crate::rules::Rules;
@@ -20,6 +21,7 @@ impl<R: Rows> Transition<'_, R> {
     pub(super) fn submit_under(&mut self, command: &SubmitUnder) -> Reply {
         command.rules.check().map_err(Rejection::Invalid)?;
         check_spans(&command.submit.options, &command.rules)?;
+        check_alone(&command.submit, &command.rules)?;
         self.submit(&command.submit, &command.rules)
     }
 
@@ -30,6 +32,9 @@ impl<R: Rows> Transition<'_, R> {
         let fresh = self.fresh_items(command, rules)?;
         if !fresh.is_empty() {
             self.check_room_for(rules)?;
+        }
+        if let (Some(parts), Some((id, _))) = (rules.in_parts(), fresh.first()) {
+            self.take_payload(PayloadId::arguments(*id), &parts)?;
         }
         self.expect_tasks(fresh.len());
         for (id, args) in &fresh {
@@ -152,6 +157,15 @@ impl<R: Rows> Transition<'_, R> {
             self.state.schedules.count(schedule, true);
         }
     }
+}
+
+/// Arguments in parts are those of one task.
+fn check_alone(command: &Submit, rules: &Rules) -> Result<(), Rejection> {
+    if rules.in_parts().is_none() || matches!(&*command.items, [(_, args)] if args.is_empty()) {
+        return Ok(());
+    }
+    let text = "a task whose arguments are in parts is submitted alone, and with nothing in their place";
+    Err(Rejection::Invalid(text.to_owned()))
 }
 
 /// Refuses deadlines that pass before the delay is over, and two ways of waiting at once.

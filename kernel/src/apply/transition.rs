@@ -5,12 +5,14 @@ use std::rc::Rc;
 use super::expand::Expanded;
 use super::lookup::Lookup;
 use super::map_changes::MapChanges;
+use super::part_changes::PartChanges;
 use crate::command::LeaseRef;
 use crate::event::Event;
 use crate::function::Function;
 use crate::ids::{FunctionId, TaskId, Token};
 use crate::live::Slot;
 use crate::mutants::mutant;
+use crate::parts::PayloadId;
 use crate::record::{Outcome, Output, Record};
 use crate::reply::Rejection;
 use crate::rows::{Change, Rows};
@@ -33,6 +35,7 @@ pub(super) struct Transition<'a, R> {
     /// Live tasks that this entry moved: each is written once, as it stands at the end of the entry.
     touched: Vec<TaskId>,
     pub(super) maps: Option<Box<MapChanges>>,
+    pub(super) parts: Option<Box<PartChanges>>,
     pub(super) expanded: Expanded,
     events: Vec<Event>,
     pub(super) changes: Vec<Change>,
@@ -51,6 +54,7 @@ impl<'a, R: Rows> Transition<'a, R> {
             rules: Lookup::default(),
             touched: Vec::with_capacity(commands),
             maps: None,
+            parts: None,
             expanded: Expanded::default(),
             events: Vec::new(),
             // Most commands are about one task, whose row or record is written, and where it stands.
@@ -83,6 +87,9 @@ impl<'a, R: Rows> Transition<'a, R> {
         }
         if let Some(maps) = self.maps {
             self.changes.extend(maps.rows(self.state));
+        }
+        if let Some(parts) = self.parts {
+            self.changes.extend(parts.rows(self.state));
         }
         (self.events, self.changes)
     }
@@ -162,8 +169,15 @@ impl<'a, R: Rows> Transition<'a, R> {
     pub(super) fn forget_rows(&mut self, id: TaskId, row: TaskRow, record: Record) {
         self.task_rows.insert(id, None);
         self.records.insert(id, None);
-        let ruled = self.rules(&id).is_some();
+        let rules = self.rules(&id);
+        let ruled = rules.is_some();
         self.rules.insert(id, None);
+        if let Some(parts) = rules.and_then(|rules| rules.in_parts()) {
+            self.delete_parts(PayloadId::arguments(id), parts.count);
+        }
+        if let Outcome::CompletedInParts(parts) = &record.outcome {
+            self.delete_parts(PayloadId { task: id, token: record.token }, parts.count);
+        }
         self.changes.push(Change::Forget { id, row, record, ruled });
     }
 

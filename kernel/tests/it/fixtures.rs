@@ -85,10 +85,12 @@ fn the_entry_has_every_command() {
         Command::ChangeSchedule(_) => 18,
         Command::Fire(_) => 19,
         Command::Trigger(_) => 20,
+        Command::StorePart(_) => 21,
+        Command::CompleteInParts(_) => 22,
     };
     let commands = [samples::entry().commands, samples::later_commands()].concat();
     let there: BTreeSet<_> = commands.iter().map(number).collect();
-    assert_eq!(there, (0..21).collect());
+    assert_eq!(there, (0..23).collect());
 }
 
 #[test]

@@ -6,10 +6,11 @@ use std::panic::AssertUnwindSafe;
 use bytes::Bytes;
 use proptest::prelude::*;
 use raftwork_kernel::{
-    Accepted, Acquire, Bound, Command, Ended, Entry, Event, Fail, FailureKind, Firing, FunctionId,
-    FunctionSpec, Grant, LeaseRef, LimitKind, LimitName, LogTime, Map, MapId, Millis, Overlap, Piece,
-    PutSchedule, Redrive, Rejection, Reply, RequestId, RetryPolicy, Rule, Rules, Schedule, ScheduleChange,
-    ScheduleId, Status, Store, Submit, Tags, TaskId, TaskOptions, Token, WallTime, WorkerId, limits,
+    Accepted, Acquire, Bound, Command, CompleteInParts, Ended, Entry, Event, Fail, FailureKind, Firing,
+    FunctionId, FunctionSpec, Grant, InParts, LeaseRef, LimitKind, LimitName, LogTime, Map, MapId, Millis,
+    Overlap, PayloadId, Piece, PutSchedule, Redrive, Rejection, Reply, RequestId, RetryPolicy, Rule, Rules,
+    Schedule, ScheduleChange, ScheduleId, Status, Store, StorePart, Submit, Tags, TaskId, TaskOptions, Token,
+    WallTime, WorkerId, limits,
 };
 
 use crate::support::actions::{Step, World, steps};
@@ -58,6 +59,8 @@ struct Model {
     uploads: BTreeMap<MapId, (BTreeMap<u32, Piece>, u64)>,
     /// Items that this entry has turned into jobs.
     turns: usize,
+    /// Parts of payloads that are being sent, and when they are forgotten.
+    payloads: BTreeMap<PayloadId, (BTreeMap<u32, Bytes>, u64)>,
 }
 
 /// What is known of a limit.
@@ -150,6 +153,10 @@ struct Job {
     accepted: u64,
     /// Place in the order of acceptance, which has the time in it.
     seq: u64,
+    /// Parts of the arguments and of the result.
+    parts: BTreeMap<(PayloadId, u32), Bytes>,
+    /// Whether the result is in parts.
+    ended_in_parts: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -251,6 +258,7 @@ impl Model {
             }
         }
         self.uploads.retain(|_, (_, end)| *end > self.now);
+        self.payloads.retain(|_, (_, end)| *end > self.now);
         self.turns = 0;
         self.give_turns();
         self.relax();
@@ -508,6 +516,10 @@ impl Model {
             Command::Submit(one) => self.submit(one, &Rules::default()),
             Command::SubmitUnder(one) => {
                 sensible(&one.submit.options, &one.rules)?;
+                let alone = matches!(&*one.submit.items, [(_, args)] if args.is_empty());
+                if one.rules.in_parts().is_some() && !alone {
+                    return Err(Rejection::Invalid("it is not alone".to_owned()));
+                }
                 self.submit(&one.submit, &one.rules)
             }
             Command::Acquire(one) => Ok(Accepted::Granted(self.acquire(one, &Tags::default()))),
@@ -557,7 +569,73 @@ impl Model {
             Command::Store(one) => self.store(one),
             Command::Map(one) => self.map(one),
             Command::CancelMap(one) => self.cancel_map(one.map),
+            Command::StorePart(one) => self.store_part(one),
+            Command::CompleteInParts(one) => self.complete_in_parts(one),
         }
+    }
+
+    fn store_part(&mut self, one: &StorePart) -> Reply {
+        let StorePart { of, index, bytes } = one;
+        if let Some(lease) = of.lease() {
+            let in_parts = |job: &Job| job.id == of.task && job.token == of.token.0 && job.ended_in_parts;
+            if self.jobs.iter().any(in_parts) {
+                return Ok(Accepted::Stored);
+            }
+            self.newest(lease)?;
+            self.payloads.retain(|other, _| {
+                other.task != of.task || other.token == of.token || other.token == Token(0)
+            });
+        } else if self.jobs.iter().any(|job| job.id == of.task) {
+            return Ok(Accepted::Stored);
+        }
+        let (parts, end) = self.payloads.entry(*of).or_default();
+        match parts.get(index) {
+            Some(before) if before != bytes => {
+                return Err(Rejection::PartConflict { task: of.task, token: of.token, part: *index });
+            }
+            Some(_) => {}
+            None => {
+                parts.insert(*index, bytes.clone());
+                *end = self.now.saturating_add(limits::UPLOAD_KEPT.0);
+            }
+        }
+        Ok(Accepted::Stored)
+    }
+
+    fn complete_in_parts(&mut self, one: &CompleteInParts) -> Reply {
+        one.parts.check().map_err(Rejection::Invalid)?;
+        let i = match self.newest(one.lease) {
+            Ok(i) => i,
+            Err(_) if self.ended_under(one.lease) == Some(Status::Completed) => {
+                return Ok(Accepted::Completed);
+            }
+            Err(refusal) => return Err(refusal),
+        };
+        let parts = self.take_payload(PayloadId::result(one.lease), one.parts)?;
+        self.jobs[i].parts.extend(parts);
+        self.jobs[i].ended_in_parts = true;
+        self.end(i, Status::Completed);
+        Ok(Accepted::Completed)
+    }
+
+    fn take_payload(
+        &mut self,
+        of: PayloadId,
+        said: InParts,
+    ) -> Result<BTreeMap<(PayloadId, u32), Bytes>, Rejection> {
+        let there = self.payloads.get(&of).map(|(parts, _)| parts.clone()).unwrap_or_default();
+        if let Some(part) = (0..said.count).find(|index| !there.contains_key(index)) {
+            return Err(Rejection::PartMissing { task: of.task, token: of.token, part });
+        }
+        let (count, bytes) = (there.len(), there.values().map(Bytes::len).sum::<usize>());
+        if (count as u64, bytes as u64) != (said.count.into(), said.bytes) {
+            return Err(Rejection::Invalid(format!(
+                "{count} parts of {bytes} bytes in all were sent, not {} of {}",
+                said.count, said.bytes
+            )));
+        }
+        self.payloads.remove(&of);
+        Ok(there.into_iter().map(|(index, bytes)| ((of, index), bytes)).collect())
     }
 
     fn extend(&mut self, lease: LeaseRef, run: Millis) -> Reply {
@@ -606,7 +684,11 @@ impl Model {
                 Some(_) => return Err(Rejection::TaskConflict(*id)),
                 None => {}
             }
-            jobs.push(self.job(*id, request, spec.clone()));
+            let mut job = self.job(*id, request, spec.clone());
+            if let Some(parts) = rules.in_parts() {
+                job.parts = self.take_payload(PayloadId::arguments(*id), parts)?;
+            }
+            jobs.push(job);
         }
         let created = u32::try_from(jobs.len() - self.jobs.len()).expect("a short list");
         for job in &mut jobs[self.jobs.len()..] {
@@ -727,7 +809,21 @@ impl Model {
             None => At::Pause(self.now.saturating_add(delay)),
         };
         let (accepted, seq) = (self.now, 0);
-        Job { id, request, spec, token: 0, at, failures: 0, crashes: 0, losses: 0, returns: 0, accepted, seq }
+        Job {
+            id,
+            request,
+            spec,
+            token: 0,
+            at,
+            failures: 0,
+            crashes: 0,
+            losses: 0,
+            returns: 0,
+            accepted,
+            seq,
+            parts: BTreeMap::new(),
+            ended_in_parts: false,
+        }
     }
 
     fn next_seq(&mut self) -> u64 {
@@ -745,6 +841,9 @@ impl Model {
                 Some(of) if of == task => Ok(Accepted::Redriven { created: false }),
                 Some(_) | None => Err(Rejection::TaskConflict(into)),
             };
+        }
+        if old.request.3.in_parts().is_some() {
+            return Err(Rejection::NotRedrivableInParts(task));
         }
         let (function, mut options, args, rules) = old.request.clone();
         options.delay = Millis(0);
@@ -941,11 +1040,13 @@ impl Model {
         let starts =
             self.maps.iter().filter(|map| map.lives() && map.begins > self.now).map(|map| map.begins);
         let ends = self.uploads.values().map(|(_, end)| *end);
+        let ends = ends.chain(self.payloads.values().map(|(_, end)| *end));
         let jobs = self.jobs.iter().filter_map(Job::due).map(|(at, _)| at);
         let due = jobs.chain(starts).chain(ends).chain(self.limits_due()).min();
         assert_eq!(group.state.next_due().map(|due| due.0), due);
         self.compare_maps(group);
         self.compare_limits(group);
+        self.compare_parts(group);
         assert_eq!(group.store.schedules, self.schedules);
         for job in &self.jobs {
             let counters = if let At::Done(status, expires) = job.at {
@@ -970,6 +1071,15 @@ impl Model {
 }
 
 impl Model {
+    fn compare_parts(&self, group: &Group) {
+        let sent = self
+            .payloads
+            .iter()
+            .flat_map(|(of, (parts, _))| parts.iter().map(|(index, bytes)| ((*of, *index), bytes.clone())));
+        let kept = self.jobs.iter().flat_map(|job| job.parts.clone());
+        assert_eq!(group.store.parts, sent.chain(kept).collect(), "the parts that are kept");
+    }
+
     fn compare_limits(&self, group: &Group) {
         for (standing, (name, known)) in group.state.limits().zip(&self.limits) {
             assert_eq!((&standing.name, standing.limit.bound()), (name, known.bound()));

@@ -320,6 +320,8 @@ fn becoming_ready(command: &Command) -> usize {
         | Command::Store(_)
         | Command::Map(_)
         | Command::CancelMap(_)
+        | Command::StorePart(_)
+        | Command::CompleteInParts(_)
         | Command::SetLimit(_)
         | Command::PutSchedule(_)
         | Command::ChangeSchedule(_)

@@ -189,6 +189,7 @@ async fn first<S: AsyncRead>(reader: &mut FrameReader<ReadHalf<S>>) -> Result<He
 fn command(ending: Ending) -> Command {
     match ending {
         Ending::Complete(complete) => Command::Complete(complete),
+        Ending::CompleteInParts(complete) => Command::CompleteInParts(complete),
         Ending::Fail(fail) => Command::Fail(fail),
         Ending::Release(release) => Command::Release(release),
     }

@@ -53,6 +53,8 @@ impl WorkBuilder {
     fn one(&self, rows: &RowStore, grant: &Grant) -> Option<Work> {
         let row = rows.task(&grant.task)?;
         let function = self.function(rows, row.function)?;
+        // Nothing stands in the place of arguments that are in parts: all others are spared the look-up.
+        let rules = if row.args.is_empty() { rows.rules(&grant.task) } else { None };
         Some(Work {
             lease: LeaseRef { task: grant.task, token: grant.token },
             attempt: grant.attempt,
@@ -62,6 +64,7 @@ impl WorkBuilder {
             language: function.spec.language,
             code_hash: function.spec.code_hash,
             args: row.args,
+            in_parts: rules.and_then(|rules| rules.in_parts()),
         })
     }
 

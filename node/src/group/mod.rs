@@ -15,7 +15,9 @@ use std::time::Duration;
 
 use raftwork_api::cluster::{ClusterInfo, DigestInfo, NodeInfo};
 use raftwork_kernel::mutants::mutant;
-use raftwork_kernel::{Accepted, Command, Event, LogTime, MapId, Record, Reply, TaskId};
+use raftwork_kernel::{
+    Accepted, Command, Event, LogTime, MapId, PayloadId, Record, Reply, StorePart, TaskId, Token,
+};
 use tokio::sync::Semaphore;
 
 pub(crate) use self::clock::wall_time;
@@ -290,6 +292,8 @@ impl Group {
                     | Command::Map(_)
                     | Command::PutSchedule(_)
                     | Command::Trigger(_)
+                    // Of arguments: the parts of a result take load away.
+                    | Command::StorePart(StorePart { of: PayloadId { token: Token(0), .. }, .. })
             )
         });
         if !adds_load {

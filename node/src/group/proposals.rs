@@ -361,6 +361,8 @@ fn weight(command: &Command) -> usize {
         Command::Complete(command) => {
             command.result.len() + command.output.stdout.len() + command.output.stderr.len()
         }
+        Command::StorePart(command) => command.bytes.len(),
+        Command::CompleteInParts(command) => command.output.stdout.len() + command.output.stderr.len(),
         Command::Fail(command) => {
             let exception = command.error.exception.as_ref().map_or(0, bytes::Bytes::len);
             let bases: usize = command.bases.iter().map(String::len).sum();

@@ -127,7 +127,7 @@ fn record_bytes(record: &Record) -> usize {
         Outcome::Failed(error) | Outcome::Parked(error) => {
             error.message.len() + error.traceback.len() + error.exception.as_ref().map_or(0, Bytes::len)
         }
-        Outcome::Cancelled => 0,
+        Outcome::Cancelled | Outcome::CompletedInParts(_) => 0,
     }
 }
 
@@ -181,6 +181,7 @@ impl Requests {
                 self.submit(Command::SubmitUnder(under), tasks).await
             }
             FromClient::Store(store) => (self.propose(Command::Store(store)).await, Vec::new()),
+            FromClient::StorePart(part) => (self.propose(Command::StorePart(part)).await, Vec::new()),
             FromClient::Map(map) => (self.propose(Command::Map(map)).await, Vec::new()),
             FromClient::CancelMap(cancel) => (self.propose(Command::CancelMap(cancel)).await, Vec::new()),
             FromClient::Status(task) => (self.status(task).await, Vec::new()),

@@ -20,7 +20,7 @@ use super::ids::Ids;
 use super::openapi::Problems;
 use super::read::ReadQuery;
 use super::state::AppState;
-use super::{pickle, read, submit};
+use super::{parts, pickle, read, submit};
 use crate::replica::Standing;
 
 /// Register a pickled function.
@@ -88,7 +88,7 @@ pub(super) async fn result(State(state): State<AppState>, Id(id): Id<TaskId>) ->
     let standing = read::task(&state, id, ReadQuery::default()).await?;
     let result = match &standing {
         Standing::Live { .. } => String::new(),
-        Standing::Finished(record) => pickle::mime_base64(&outcome_of(record)),
+        Standing::Finished(record) => pickle::mime_base64(&outcome_of(&state, id, record)?),
     };
     let status = status_of(&standing);
     Ok(json(StatusCode::OK, &TaskResult { task_id: id.to_string(), status, result }))
@@ -101,13 +101,14 @@ fn status_of(standing: &Standing) -> CourseStatus {
     }
 }
 
-fn outcome_of(record: &Record) -> Bytes {
-    match &record.outcome {
+fn outcome_of(state: &AppState, task: TaskId, record: &Record) -> ApiResult<Bytes> {
+    Ok(match &record.outcome {
         Outcome::Completed(result) => result.clone(),
+        Outcome::CompletedInParts(said) => parts::whole(state, task, (record.token, *said))?,
         Outcome::Failed(_) | Outcome::Parked(_) | Outcome::Cancelled => {
             pickle::exception_of(record).expect("only a completed task has no exception")
         }
-    }
+    })
 }
 
 #[cfg(test)]

@@ -51,6 +51,18 @@ fn malformed(body: &[u8], error: &serde_json::Error) -> ApiError {
     ApiError::bad_request(detail).hint("/docs shows what it takes")
 }
 
+/// A body of any bytes.
+pub(super) struct Raw(pub(super) Bytes);
+
+impl<S: Send + Sync> FromRequest<S> for Raw {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &S) -> ApiResult<Self> {
+        let body = Bytes::from_request(request, state).await;
+        body.map(Self).map_err(|error| ApiError::bad_request(error.body_text()))
+    }
+}
+
 /// The one id in the path.
 pub(super) struct Id<T>(pub(super) T);
 

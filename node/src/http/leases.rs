@@ -5,8 +5,8 @@ use axum::response::Response;
 use bytes::Bytes;
 use http::StatusCode;
 use raftwork_api::kernel::{
-    Accepted, Complete, Extend, Fail, FailureKind, Language, LeaseRef, Output, Release, Status, Tags,
-    TaskError, WorkerId, limits,
+    Accepted, Complete, CompleteInParts, Extend, Fail, FailureKind, InParts, Language, LeaseRef, Output,
+    Release, Status, Tags, TaskError, WorkerId, limits,
 };
 use raftwork_api::leases::{
     AcquireLeases, AcquiredLeases, CompleteLease, ExtendLease, FailLease, HeartbeatAnswer, HeldLeases,
@@ -70,6 +70,7 @@ fn span(duration: std::time::Duration) -> Span {
 
 fn lease_info(work: &Work) -> ApiResult<LeaseInfo> {
     let (payload, arguments) = match work.language {
+        _ if work.in_parts.is_some() => (None, None),
         Language::Pickle => (Some(to_base64(&work.args)), None),
         Language::Source => {
             let arguments = serde_json::from_slice(&work.args).map_err(|error| {
@@ -89,6 +90,7 @@ fn lease_info(work: &Work) -> ApiResult<LeaseInfo> {
         format: view::format_of(work.language),
         payload,
         arguments,
+        arguments_parts: work.in_parts.map(Into::into),
         timeout: work.run_max.map(Span),
     })
 }
@@ -146,8 +148,18 @@ pub(super) async fn complete(
 ) -> ApiResult<Response> {
     let lease = LeaseRef { task: body.task_id, token: body.token };
     read::leads(&state)?;
-    let result = encode_result(language(&state, lease.task).await?, body.payload, body.value)?;
     let output = output(body.stdout, body.stderr);
+    if let Some(parts) = &body.result_parts {
+        if body.payload.is_some() || body.value.is_some() {
+            let text =
+                "a result that was sent in parts stands in the place of payload and value: leave those out";
+            return Err(ApiError::new(ErrorCode::BadPayload, text));
+        }
+        let parts = InParts::try_from(parts).map_err(ApiError::bad_request)?;
+        let complete = CompleteInParts { lease, parts, output };
+        return report(&state, lease, Command::CompleteInParts(complete)).await;
+    }
+    let result = encode_result(language(&state, lease.task).await?, body.payload, body.value)?;
     report(&state, lease, Command::Complete(Complete { lease, result, output })).await
 }
 

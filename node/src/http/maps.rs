@@ -6,6 +6,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use http::StatusCode;
 use raftwork_api::kernel::{Accepted, CancelMap, Map, MapId, Pack, Piece, Status, Store};
 use raftwork_api::maps::{ItemPage, ItemResult, MapInfo, MapPage, NewMap};
+use raftwork_api::tasks::ResultInfo;
 use raftwork_api::{ErrorCode, maps, paths, rfc3339};
 use raftwork_kernel::{Command, MapRow, MapStanding};
 use serde::Deserialize;
@@ -173,14 +174,22 @@ fn page(state: &AppState, id: MapId, row: &MapRow, from: u32, limit: usize) -> A
 
 fn item(state: &AppState, map: MapId, index: u32) -> ApiResult<ItemResult> {
     let task_id = map.item(index);
-    let bare = ItemResult { index, task_id, status: None, payload: None, value: None, error: None };
+    let bare = ItemResult {
+        index,
+        task_id,
+        status: None,
+        payload: None,
+        value: None,
+        result_parts: None,
+        error: None,
+    };
     let Some(standing) = state.group.replica().standing(&task_id) else { return Ok(bare) };
     if let Standing::Live { status, .. } = standing {
         return Ok(ItemResult { status: Some(status), ..bare });
     }
     let result = view::result(state, task_id, &standing)?;
-    let (payload, value, error) = (result.payload, result.value, result.error);
-    Ok(ItemResult { status: Some(result.status), payload, value, error, ..bare })
+    let ResultInfo { status, payload, value, result_parts, error, .. } = result;
+    Ok(ItemResult { status: Some(status), payload, value, result_parts, error, ..bare })
 }
 
 fn info(state: &AppState, id: MapId) -> ApiResult<MapInfo> {

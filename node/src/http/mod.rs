@@ -24,6 +24,7 @@ mod maps;
 mod members;
 mod metrics;
 mod openapi;
+mod parts;
 mod pickle;
 mod read;
 mod schedules;
@@ -99,6 +100,9 @@ fn plain_routes() -> OpenApiRouter<AppState> {
         .routes(routes!(functions::code))
         .routes(routes!(tasks::get))
         .routes(routes!(tasks::result))
+        .routes(routes!(parts::arguments, parts::put_arguments))
+        .routes(routes!(parts::result))
+        .routes(routes!(parts::put_result))
         .routes(routes!(tasks::logs))
         .routes(routes!(explain::get))
         .routes(routes!(tasks::cancel))

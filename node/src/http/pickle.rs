@@ -9,7 +9,7 @@ use raftwork_api::kernel::{FailureKind, Outcome, Record, TaskError};
 /// The pickled exception that stands for a failed, parked or cancelled task; `None` for a completed one.
 pub(super) fn exception_of(record: &Record) -> Option<Bytes> {
     match &record.outcome {
-        Outcome::Completed(_) => None,
+        Outcome::Completed(_) | Outcome::CompletedInParts(_) => None,
         Outcome::Failed(error) | Outcome::Parked(error) => {
             Some(error.exception.clone().unwrap_or_else(|| runtime_error(&text_of(error))))
         }

@@ -5,9 +5,11 @@ use axum::response::Response;
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, StatusCode};
 use raftwork_api::kernel::{
-    Accepted, FunctionId, Language, Rule, Rules, Submit, SubmitUnder, TaskId, TaskOptions, WallTime, limits,
+    Accepted, FunctionId, InParts, Language, Rule, Rules, Submit, SubmitUnder, TaskId, TaskOptions, WallTime,
+    limits,
 };
 use raftwork_api::limits::{Concurrency, Rate};
+use raftwork_api::parts::SentArguments;
 use raftwork_api::payload::{check_pickle, from_base64};
 use raftwork_api::tasks::{BatchAccepted, BatchItem, NewBatch, NewTask, SubmitOptions, TaskInfo};
 use raftwork_api::{ErrorCode, Span, paths, rfc3339};
@@ -153,14 +155,35 @@ pub(super) async fn one(
     let wait = read::wait_of(query.wait);
     let function = find_function(&state, &new.function_id).await?;
     let options = options_of(&new.options)?;
-    let args = encode_args(&function, new.payload.as_deref(), new.args, new.kwargs)?;
-    let task = ids.task()?;
+    let (task, options, args) = match &new.arguments_parts {
+        Some(sent) => (sent.task_id, in_parts(&new, sent, options)?, Bytes::new()),
+        None => {
+            let args = encode_args(&function, new.payload.as_deref(), new.args, new.kwargs)?;
+            (ids.task()?, options, args)
+        }
+    };
     let created = submit(&state, function.id, options, vec![(task, args)]).await?;
     let ended = if wait.is_zero() { None } else { state.group.finished(task, Instant::now() + wait).await };
     let standing = ended.map(Standing::Finished).or_else(|| state.group.replica().standing(&task));
     let standing = standing.ok_or_else(|| read::unknown_task(task))?;
     let info = view::task(&state, &Connected::to(&state), task, &standing)?;
     Ok(replayed(ids.are_keyed() && created == 0, json(StatusCode::CREATED, &info)))
+}
+
+/// The options of a task whose arguments were sent before it.
+fn in_parts(
+    new: &NewTask,
+    sent: &SentArguments,
+    (options, rules): (TaskOptions, Rules),
+) -> ApiResult<(TaskOptions, Rules)> {
+    if new.payload.is_some() || new.args.is_some() || new.kwargs.is_some() {
+        return Err(ApiError::new(
+            ErrorCode::BadPayload,
+            "arguments that were sent in parts stand in the place of payload, args and kwargs: leave those out",
+        ));
+    }
+    let parts = InParts::try_from(&sent.parts).map_err(ApiError::bad_request)?;
+    Ok((options, rules.iter().cloned().chain([Rule::InParts(parts)]).collect()))
 }
 
 /// Submit many tasks of one function, all or none.

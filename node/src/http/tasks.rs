@@ -2,6 +2,7 @@
 
 use axum::extract::State;
 use axum::response::Response;
+use http::header::ACCEPT;
 use http::{HeaderMap, StatusCode};
 use raftwork_api::kernel::{Accepted, Cancel, FunctionId, Output, Redrive, Status, TaskId, Token};
 use raftwork_api::tasks::{AttemptLog, ResultInfo, TaskInfo, TaskLogs, TaskPage};
@@ -14,10 +15,11 @@ use super::etag::tagged;
 use super::extract::{Id, Params, json};
 use super::list::{self, Page};
 use super::openapi::Problems;
+use super::parts::OCTET_STREAM;
 use super::read::{self, Read, ReadQuery};
 use super::state::AppState;
 use super::view::{self, Connected};
-use super::{submit, write};
+use super::{parts, submit, write};
 use crate::replica::Standing;
 
 /// A task.
@@ -40,6 +42,8 @@ pub(super) async fn get(
 }
 
 /// The result of a task.
+///
+/// With `Accept: application/octet-stream`, the answer for a completed task is the bytes of its result, of whatever size.
 #[utoipa::path(
     get, path = paths::TASK_RESULT, tag = "tasks",
     params(("task_id" = uuid::Uuid, Path, description = "The task"), ReadQuery),
@@ -52,6 +56,10 @@ pub(super) async fn result(
     headers: HeaderMap,
 ) -> ApiResult<Response> {
     let standing = read::task(&state, id, query).await?;
+    let octets = headers.get(ACCEPT).is_some_and(|accept| accept == OCTET_STREAM);
+    if let Some(bytes) = octets.then(|| parts::stream(&state, id, &standing)).flatten() {
+        return Ok(read::mark(&state, query.read, bytes));
+    }
     let info = view::result(&state, id, &standing)?;
     let response = tagged(&view::task_tag(&standing), &headers, || json(StatusCode::OK, &info));
     Ok(read::mark(&state, query.read, response))

@@ -173,6 +173,7 @@ pub(super) fn task(
             finished_at: Some(rfc3339::format(record.finished_wall)),
             worker_id: record.worker.map(|worker| worker.to_string()),
             error: error_of(record),
+            result_bytes: result_bytes(record),
             redriven_as: redriven_as(state, &id, record),
             ..accepted(id, &row, &rules, (record.outcome.status(), record.counters, record.token))
         },
@@ -252,6 +253,8 @@ fn accepted(
         token,
         worker_id: None,
         error: None,
+        arguments_bytes: rules.in_parts().map(|parts| parts.bytes),
+        result_bytes: None,
         waiting_for: None,
         progress: None,
         tags: names(rules.tags()),
@@ -267,10 +270,18 @@ fn accepted(
     }
 }
 
+fn result_bytes(record: &Record) -> Option<u64> {
+    match &record.outcome {
+        Outcome::Completed(result) => Some(result.len() as u64),
+        Outcome::CompletedInParts(parts) => Some(parts.bytes),
+        Outcome::Failed(_) | Outcome::Parked(_) | Outcome::Cancelled => None,
+    }
+}
+
 pub(super) fn error_of(record: &Record) -> Option<ErrorInfo> {
     match &record.outcome {
         Outcome::Failed(error) | Outcome::Parked(error) => Some(error.into()),
-        Outcome::Completed(_) | Outcome::Cancelled => None,
+        Outcome::Completed(_) | Outcome::CompletedInParts(_) | Outcome::Cancelled => None,
     }
 }
 
@@ -322,6 +333,7 @@ pub(super) fn result(state: &AppState, id: TaskId, standing: &Standing) -> ApiRe
         status: Status::Queued,
         payload: None,
         value: None,
+        result_parts: None,
         error: None,
         exception: None,
     };
@@ -339,6 +351,8 @@ pub(super) fn result(state: &AppState, id: TaskId, standing: &Standing) -> ApiRe
             Language::Pickle => info.payload = Some(raftwork_api::payload::to_base64(bytes)),
             Language::Source => info.value = Some(parse_value(id, bytes)?),
         }
+    } else if let Outcome::CompletedInParts(parts) = record.outcome {
+        info.result_parts = Some(parts.into());
     } else {
         info.exception = pickle::exception_of(record).map(|bytes| raftwork_api::payload::to_base64(&bytes));
     }

@@ -30,6 +30,8 @@ pub(super) fn check_size(command: &Command) -> Result<(), Rejection> {
         Command::Complete(complete) => {
             within("the result's size", complete.result.len(), limits::RESULT_BYTES_MAX)
         }
+        Command::StorePart(part) => within("the size of a part", part.bytes.len(), limits::PART_BYTES_MAX),
+        Command::CompleteInParts(complete) => complete.parts.check().map_err(Rejection::Invalid),
         Command::SetLimit(set) => set.name.check(set.bound).map_err(Rejection::Invalid),
         Command::PutSchedule(put) => {
             within("the size of a schedule's arguments", put.spec.args.len(), limits::SCHEDULE_ARGS_BYTES_MAX)
@@ -48,7 +50,7 @@ pub(super) fn check_size(command: &Command) -> Result<(), Rejection> {
         | Command::Redrive(_)
         | Command::CancelMap(_) => Ok(()),
         Command::Store(store) => store.piece.check().map_err(Rejection::Invalid),
-        Command::Map(map) => map.rules.check().map_err(Rejection::Invalid),
+        Command::Map(map) => map.rules.check_shared().map_err(Rejection::Invalid),
     }
 }
 

@@ -2,7 +2,8 @@
 
 use bytes::Bytes;
 use raftwork_api::kernel::{
-    Complete, Fail, FailureKind, FunctionId, LeaseRef, Output, Release, Reply, RequestId, TaskError,
+    Complete, CompleteInParts, Fail, FailureKind, FunctionId, LeaseRef, Output, Release, Reply, RequestId,
+    TaskError,
 };
 use raftwork_api::stream::{Ending, FromWorker, Work};
 
@@ -83,7 +84,7 @@ impl Agent {
         let Ran { since, planned } = self.tasks.end(&lease);
         self.reports.start_is_over(&lease);
         self.progress.forget(&lease);
-        if matches!(end, End::Completed { .. } | End::Failed { .. }) {
+        if matches!(end, End::Completed { .. } | End::CompletedInParts { .. } | End::Failed { .. }) {
             self.trouble = Trouble::default();
             self.pace.ended(now.saturating_sub(since));
         }
@@ -91,6 +92,10 @@ impl Agent {
             // Even if it was told to stop: a result that was faster is worth offering, the leader decides.
             (End::Completed { result, output }, _) => {
                 self.report(now, Ending::Complete(Complete { lease, result, output }), true);
+            }
+            (End::CompletedInParts { parts, output }, _) => {
+                let complete = CompleteInParts { lease, parts, output };
+                self.report(now, Ending::CompleteInParts(complete), true);
             }
             (_, Some(Then::Forget)) => {}
             (End::Failed { error, bases, retryable, output }, None) => {

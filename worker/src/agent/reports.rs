@@ -113,6 +113,7 @@ fn messages(started: Vec<LeaseRef>, ended: Vec<Ending>) -> Vec<FromWorker> {
 fn size(ending: &Ending) -> usize {
     let (payload, output) = match ending {
         Ending::Complete(complete) => (complete.result.len(), &complete.output),
+        Ending::CompleteInParts(complete) => (0, &complete.output),
         Ending::Fail(fail) => {
             let error = &fail.error;
             let exception = error.exception.as_ref().map_or(0, bytes::Bytes::len);

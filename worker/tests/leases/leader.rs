@@ -283,6 +283,7 @@ impl Function {
             language: self.language,
             code_hash: CodeHash(hash),
             args: args.clone(),
+            in_parts: None,
         }
     }
 }

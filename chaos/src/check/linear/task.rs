@@ -100,7 +100,13 @@ impl TaskSpec {
         match (code, state) {
             (Refusal::TaskConflict, State::Live { .. } | State::Ended { .. })
             | (Refusal::UnknownTask, State::Absent)
-            | (Refusal::UnknownFunction | Refusal::FunctionConflict | Refusal::TooLarge, _) => vec![state],
+            | (
+                Refusal::UnknownFunction
+                | Refusal::FunctionConflict
+                | Refusal::TooLarge
+                | Refusal::PayloadIncomplete,
+                _,
+            ) => vec![state],
             (Refusal::StaleLease, State::Live { request, token }) => match current {
                 // An extend is refused with its own token when the lease has ended and nobody was granted it since.
                 Some(newest) if self.may_be(token, newest) => vec![State::Live { request, token: newest }],

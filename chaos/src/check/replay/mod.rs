@@ -4,6 +4,7 @@ mod attempts;
 mod job;
 mod maps;
 mod model;
+mod parts;
 
 pub(crate) use self::model::Model;
 

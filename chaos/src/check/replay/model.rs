@@ -8,6 +8,7 @@ use raftwork_api::kernel::{FunctionId, PythonVersion, RequestId, Status, TaskId,
 
 use super::job::{At, Job, PLACES, PRIORITY_MAX};
 use super::maps::Maps;
+use super::parts::Parts;
 use crate::check::dossier::{Act, Fact, Moment, Saw};
 use crate::check::evidence::request_of;
 use crate::history::{FailureKind, Fingerprint, LogCommand, LogEntry, LogItem, Options, Refusal, Retry};
@@ -63,6 +64,7 @@ pub(crate) struct Model {
     pub(super) functions: HashMap<FunctionId, Function>,
     pub(super) jobs: HashMap<TaskId, Job>,
     pub(super) maps: Maps,
+    pub(super) parts: Parts,
     /// By the Python that they need: by priority and age.
     ready: BTreeMap<Option<PythonVersion>, BTreeSet<(u64, u64, TaskId)>>,
     /// By when; what has failed by then comes before what is due then.
@@ -104,6 +106,7 @@ impl Model {
     fn advance(&mut self, log_ms: u64, wall_ms: u64) {
         self.now = self.now.max(log_ms);
         self.calendar = wall_ms;
+        self.parts.forget_unfinished(self.now);
         for _ in 0..DUE_MAX {
             let due = self.due.first().filter(|(at, ..)| *at <= self.now).copied();
             let dated = self.dated.first().filter(|(at, _)| *at <= self.calendar).copied();
@@ -177,6 +180,13 @@ impl Model {
                     note(task, Act::Submit { request, delay_ms: options.delay_ms() }, answer);
                 }
             }
+            LogCommand::StorePart { task, token, index, part, bytes } => {
+                self.store_part((*task, token.0), *index, (*part, *bytes));
+            }
+            LogCommand::CompleteInParts { task, token, whole } => {
+                let answer = self.complete_in_parts(*task, token.0, whole);
+                note(*task, Act::Complete { token: token.0, result: whole.digest }, answer);
+            }
             LogCommand::CancelMap { map } => {
                 for task in self.cancel_map(*map) {
                     note(task, Act::Cancel, Ok(Some(Status::Cancelled)));
@@ -205,6 +215,9 @@ impl Model {
                 None => fresh.push((item.task, request)),
             }
             wanted.insert(item.task, request);
+        }
+        if let (Some(whole), Some((task, _))) = (&options.in_parts, fresh.first()) {
+            self.take(*task, 0, whole)?;
         }
         if !fresh.is_empty() {
             self.declare(options);
@@ -394,7 +407,8 @@ impl Model {
     fn redrive(&mut self, task: TaskId, into: TaskId) {
         let Some(job) = self.jobs.get(&task) else { return };
         let failed = matches!(job.at, At::Ended(Status::Failed | Status::Parked, ..));
-        if !failed || self.jobs.contains_key(&into) {
+        // Arguments in parts are those of one task.
+        if !failed || self.jobs.contains_key(&into) || job.options.in_parts.is_some() {
             return;
         }
         let (function, options) =

@@ -38,6 +38,8 @@ enum Line {
     Show(Vec<Name>),
     /// `show_map m`: where a map stands
     ShowMap(Name),
+    /// Large payloads that are being sent, and how many parts are kept.
+    Payloads,
     /// Numbers of the state.
     Count,
     /// Every limit.
@@ -88,6 +90,7 @@ impl goldenscript::Runner for Conversation {
             Line::Restart => self.restart()?,
             Line::Show(tasks) => return Ok(self.show(tasks)),
             Line::ShowMap(map) => return Ok(speech::map(&self.group, map.map())),
+            Line::Payloads => return Ok(speech::payloads(&self.group)),
             Line::Count => return Ok(self.count()),
             Line::Limits => return Ok(self.limits()),
             Line::Schedules => return Ok(self.schedules()),

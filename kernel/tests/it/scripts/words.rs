@@ -3,10 +3,11 @@
 use bytes::Bytes;
 use raftwork_kernel::{
     Acquire, AcquireWith, Bound, Cancel, CancelMap, CatchUp, ChangeSchedule, CodeHash, Command, Complete,
-    Expire, Extend, Fail, FailureKind, Fire, Firing, Forget, FunctionSpec, Language, LimitKind, LimitName,
-    Map, Millis, Output, Overlap, Pack, Piece, PutSchedule, PythonVersion, Redrive, Register, Release,
-    RetryPolicy, Rule, Rules, ScheduleChange, ScheduleId, ScheduleSpec, SetLimit, Store, Submit, SubmitUnder,
-    Tags, TaskError, TaskId, TaskOptions, Timing, Trigger, WallTime, limits,
+    CompleteInParts, Expire, Extend, Fail, FailureKind, Fire, Firing, Forget, FunctionSpec, InParts,
+    Language, LimitKind, LimitName, Map, Millis, Output, Overlap, Pack, PayloadId, Piece, PutSchedule,
+    PythonVersion, Redrive, Register, Release, RetryPolicy, Rule, Rules, ScheduleChange, ScheduleId,
+    ScheduleSpec, SetLimit, Store, StorePart, Submit, SubmitUnder, Tags, TaskError, TaskId, TaskOptions,
+    Timing, Trigger, WallTime, limits,
 };
 
 use crate::support::names::{Lease, Name, Span};
@@ -35,7 +36,7 @@ pub(super) enum Words {
         bytes: Option<usize>,
     },
     /// `submit a b/arguments fn=f priority=9 delay=5s attempts=3 run=30s python=3.11 bytes=10 tags="gpu,big"
-    /// concurrency=key@3 rate=key@10/5s no_retry="ValueError,pkg.Error" start_by=5s total=1m run_at=1h`
+    /// concurrency=key@3 rate=key@10/5s no_retry="ValueError,pkg.Error" start_by=5s total=1m run_at=1h parts=2/10`
     Submit {
         items: Vec<Item>,
         #[arg(key = "fn")]
@@ -66,6 +67,8 @@ pub(super) enum Words {
         total: Option<Span>,
         #[arg(key)]
         run_at: Option<Span>,
+        #[arg(key)]
+        parts: Option<Whole>,
     },
     /// `many 2000 fn=f delay=5s start_by=1s`: one submit of the tasks `t0` to `t1999`
     Many {
@@ -95,7 +98,7 @@ pub(super) enum Words {
         #[arg(key)]
         run: Span,
     },
-    /// `complete a@1 result=text out=text bytes=10 out_bytes=10`
+    /// `complete a@1 result=text out=text bytes=10 out_bytes=10 parts=2/10`
     Complete {
         lease: Lease,
         #[arg(key)]
@@ -106,6 +109,17 @@ pub(super) enum Words {
         bytes: Option<usize>,
         #[arg(key)]
         out_bytes: Option<usize>,
+        #[arg(key)]
+        parts: Option<Whole>,
+    },
+    /// `part a 0 text bytes=10`: a part of the arguments of a task; `part a@1 0 text`: of a result
+    Part {
+        of: Of,
+        index: u32,
+        #[arg(optional)]
+        text: Option<String>,
+        #[arg(key)]
+        bytes: Option<usize>,
     },
     /// `fail a@1 kind=timeout type=ValueError bases="Exception" message=text retry=false out=text`
     Fail {
@@ -243,6 +257,37 @@ impl std::str::FromStr for Item {
     }
 }
 
+/// A large payload: the arguments of `a`, or the result under `a@1`.
+pub(super) struct Of(PayloadId);
+
+impl std::str::FromStr for Of {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text.contains('@') {
+            return text.parse().map(|Lease(lease)| Self(PayloadId::result(lease)));
+        }
+        text.parse().map(|task: Name| Self(PayloadId::arguments(task.task())))
+    }
+}
+
+/// What is said of a large payload: `2/10` for two parts of ten bytes in all, `2/10/7` with another digest.
+#[derive(Clone, Copy)]
+pub(super) struct Whole(InParts);
+
+impl std::str::FromStr for Whole {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let number = |word: &str| word.parse::<u64>().map_err(|error| format!("'{text}': {error}"));
+        let numbers = text.split('/').map(number).collect::<Result<Vec<_>, _>>()?;
+        let [count, bytes, rest @ ..] = &*numbers else { return Err(format!("'{text}' is not as in 2/10")) };
+        let count = u32::try_from(*count).map_err(|error| error.to_string())?;
+        let digest = u8::try_from(rest.first().copied().unwrap_or(1)).map_err(|error| error.to_string())?;
+        Ok(Self(InParts { count, bytes: *bytes, digest: [digest; 32] }))
+    }
+}
+
 /// A limit: `key@3` at a time, or `key@10/5s`.
 pub(super) struct Max(LimitName, Bound);
 
@@ -304,6 +349,7 @@ impl Words {
             Self::Acquire { .. }
             | Self::Extend { .. }
             | Self::Complete { .. }
+            | Self::Part { .. }
             | Self::Release(_)
             | Self::Cancel(_)
             | Self::Expire { .. }
@@ -336,7 +382,19 @@ impl Words {
             Self::Extend { lease: Lease(lease), run } => {
                 Command::Extend(Extend { lease: *lease, run: Millis(run.0) })
             }
-            Self::Complete { lease: Lease(lease), result, out, bytes, out_bytes } => {
+            Self::Part { of: Of(of), index, text, bytes } => Command::StorePart(StorePart {
+                of: *of,
+                index: *index,
+                bytes: payload(text.as_deref().unwrap_or_default(), *bytes),
+            }),
+            Self::Complete { lease: Lease(lease), parts: Some(Whole(parts)), out, out_bytes, .. } => {
+                Command::CompleteInParts(CompleteInParts {
+                    lease: *lease,
+                    parts: *parts,
+                    output: output(out.as_deref(), *out_bytes),
+                })
+            }
+            Self::Complete { lease: Lease(lease), result, out, bytes, out_bytes, parts: None } => {
                 Command::Complete(Complete {
                     lease: *lease,
                     result: payload(result.as_deref().unwrap_or_default(), *bytes),
@@ -424,6 +482,7 @@ impl Words {
             | Self::Acquire { .. }
             | Self::Extend { .. }
             | Self::Complete { .. }
+            | Self::Part { .. }
             | Self::Fail { .. }
             | Self::Release(_)
             | Self::Cancel(_)
@@ -539,7 +598,9 @@ impl Words {
         let total = total.iter().map(|span| Rule::Total(Millis(span.0)));
         let run_at = run_at.iter().map(|at| Rule::RunAt(WallTime(at.0)));
         let limits = concurrency.iter().chain(rate).map(Max::rule);
-        tags.chain(no_retry).chain(start_by).chain(total).chain(run_at).chain(limits).collect()
+        let parts = if let Self::Submit { parts, .. } = self { *parts } else { None };
+        let parts = parts.map(|Whole(parts)| Rule::InParts(parts));
+        tags.chain(no_retry).chain(start_by).chain(total).chain(run_at).chain(limits).chain(parts).collect()
     }
 
     fn fail(&self) -> Option<Fail> {

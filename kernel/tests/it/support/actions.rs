@@ -7,11 +7,11 @@ use bytes::Bytes;
 use proptest::prelude::*;
 use raftwork_kernel::{
     Accepted, Acquire, AcquireWith, Applied, Bound, Cancel, CancelMap, CatchUp, ChangeSchedule, CodeHash,
-    Command, Complete, Entry, Expire, Extend, Fail, FailureKind, Fire, Firing, Forget, FunctionSpec,
-    Language, LeaseRef, LimitKind, LimitName, LogTime, Map, Millis, Output, Overlap, Pack, Piece,
-    PutSchedule, PythonVersion, Redrive, Register, Rejection, Release, Reply, RetryPolicy, Rule, Rules,
-    ScheduleChange, ScheduleId, ScheduleSpec, SetLimit, State, Store, Submit, SubmitUnder, Tags, TaskError,
-    TaskId, TaskOptions, Timing, Token, Trigger, WallTime,
+    Command, Complete, CompleteInParts, Entry, Expire, Extend, Fail, FailureKind, Fire, Firing, Forget,
+    FunctionSpec, InParts, Language, LeaseRef, LimitKind, LimitName, LogTime, Map, Millis, Output, Overlap,
+    Pack, PayloadId, Piece, PutSchedule, PythonVersion, Redrive, Register, Rejection, Release, Reply,
+    RetryPolicy, Rule, Rules, ScheduleChange, ScheduleId, ScheduleSpec, SetLimit, State, Store, StorePart,
+    Submit, SubmitUnder, Tags, TaskError, TaskId, TaskOptions, Timing, Token, Trigger, WallTime,
 };
 
 use super::group::Group;
@@ -99,6 +99,25 @@ pub(crate) enum Action {
         pieces: u32,
         delay: u64,
         rules: Rules,
+    },
+    /// A part of arguments, or of a result.
+    StorePart {
+        lease: Option<Lease>,
+        payload: u8,
+        index: u32,
+        other: bool,
+    },
+    SubmitInParts {
+        payload: u8,
+        function: u8,
+        count: u32,
+        more: bool,
+        priority: u8,
+    },
+    CompleteInParts {
+        lease: Lease,
+        count: u32,
+        more: bool,
     },
     CancelMap {
         map: u8,
@@ -193,6 +212,7 @@ fn action() -> impl Strategy<Value = Action> {
             .prop_map(|(map, index, items, many)| Action::Store { map, index, items, many: many > 245 }),
         4 => (0_u8..4, 0_u8..3, 0_u32..3, prop_oneof![4 => Just(0), 1 => 1_u64..3_000], rules())
             .prop_map(|(map, function, pieces, delay, rules)| Action::Map { map, function, pieces, delay, rules }),
+        8 => in_parts(),
         1 => (0_u8..4).prop_map(|map| Action::CancelMap { map }),
         1 => (0_u8..4).prop_map(|map| Action::ForgetMap { map }),
     ]
@@ -274,6 +294,23 @@ fn schedule() -> impl Strategy<Value = Action> {
         6 => (0_u8..2, prop::bool::weighted(0.1), nominal)
             .prop_map(|(schedule, stale, nominal)| Action::Fire { schedule, stale, nominal }),
         1 => (0_u8..2, any::<bool>()).prop_map(|(schedule, again)| Action::Trigger { schedule, again }),
+    ]
+}
+
+/// Short payloads of few tasks, so that some become whole.
+fn in_parts() -> impl Strategy<Value = Action> {
+    let other = prop::bool::weighted(0.1);
+    let index = prop_oneof![3 => Just(0), 1 => Just(1)];
+    let count = || prop_oneof![1 => Just(0), 6 => Just(1), 2 => Just(2)];
+    let store = (prop::option::weighted(0.5, lease()), 0_u8..3, index, other);
+    let submit = (0_u8..3, 0_u8..3, count(), prop::bool::weighted(0.1), 4_u8..6);
+    prop_oneof![
+        6 => store.prop_map(|(lease, payload, index, other)| Action::StorePart { lease, payload, index, other }),
+        2 => submit.prop_map(|(payload, function, count, more, priority)| Action::SubmitInParts {
+            payload, function, count, more, priority
+        }),
+        3 => (lease(), count(), prop::bool::weighted(0.1))
+            .prop_map(|(lease, count, more)| Action::CompleteInParts { lease, count, more }),
     ]
 }
 
@@ -442,6 +479,9 @@ impl World {
             | Action::Map { .. }
             | Action::CancelMap { .. }
             | Action::ForgetMap { .. } => self.map_command(action).expect("it is about a map"),
+            Action::StorePart { .. } | Action::SubmitInParts { .. } | Action::CompleteInParts { .. } => {
+                self.part_command(action).expect("it is about a large payload")
+            }
         }
     }
 
@@ -479,6 +519,39 @@ impl World {
         let nominal = nominal.into_iter().filter(|nominal| *nominal > last.0).map(WallTime).collect();
         let until = WallTime(self.clock);
         Command::Fire(Fire { firings: vec![Firing { name, schedule, after, until, nominal }] })
+    }
+
+    fn part_command(&mut self, action: &Action) -> Option<Command> {
+        let named = |payload: u8| Name(format!("p{payload}")).task();
+        let whole = |count: u32, more: bool| InParts {
+            count,
+            bytes: u64::from(count) + u64::from(more),
+            digest: [1; 32],
+        };
+        if let Action::StorePart { lease, payload, index, other } = action {
+            let of = lease.as_ref().map(|lease| PayloadId::result(self.lease(lease)));
+            let of = of.unwrap_or_else(|| PayloadId::arguments(named(*payload)));
+            let bytes = if *other { "2" } else { "1" }.into();
+            return Some(Command::StorePart(StorePart { of, index: *index, bytes }));
+        }
+        if let Action::CompleteInParts { lease, count, more } = action {
+            return Some(Command::CompleteInParts(CompleteInParts {
+                lease: self.lease(lease),
+                parts: whole(*count, *more),
+                output: printed(b""),
+            }));
+        }
+        let Action::SubmitInParts { payload, function, count, more, priority } = action else { return None };
+        let task = named(*payload);
+        self.tasks.retain(|known| *known != task);
+        self.tasks.push(task);
+        let submit = Submit {
+            function: function_name(*function).function(),
+            options: TaskOptions { priority: *priority, ..TaskOptions::default() },
+            items: vec![(task, Bytes::new())],
+        };
+        let rules = [Rule::InParts(whole(*count, *more))].into_iter().collect();
+        Some(Command::SubmitUnder(SubmitUnder { submit, rules }))
     }
 
     fn map(&mut self, map: u8, function: u8, pieces: u32, delay: u64, rules: &Rules) -> Command {
@@ -683,7 +756,10 @@ const ANSWERS: &[&str] = &[
     "NotRedrivable(Queued)",
     "NotRedrivable(Running)",
     "NotRedrivable(Waiting)",
+    "NotRedrivableInParts",
     "OverLimit",
+    "PartConflict",
+    "PartMissing",
     "Redriven(false)",
     "Redriven(true)",
     "Registered",
@@ -753,6 +829,9 @@ fn kind_of_answer(reply: &Reply) -> String {
         Err(Rejection::OverLimit { .. }) => "OverLimit".to_owned(),
         Err(Rejection::Invalid(_)) => "Invalid".to_owned(),
         Err(Rejection::NotRedrivable { status, .. }) => format!("NotRedrivable({status:?})"),
+        Err(Rejection::PartMissing { .. }) => "PartMissing".to_owned(),
+        Err(Rejection::PartConflict { .. }) => "PartConflict".to_owned(),
+        Err(Rejection::NotRedrivableInParts(_)) => "NotRedrivableInParts".to_owned(),
         Err(Rejection::UnknownMap(_)) => "UnknownMap".to_owned(),
         Err(Rejection::MapConflict(_)) => "MapConflict".to_owned(),
         Err(Rejection::MapIncomplete { .. }) => "MapIncomplete".to_owned(),

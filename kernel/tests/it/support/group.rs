@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use bytes::Bytes;
 use raftwork_kernel::{
     Applied, Change, Command, Entry, Firing, Function, FunctionId, Limit, LimitName, MapId, MapRow,
-    MapStanding, Output, Piece, Record, Rows, Rules, Schedule, State, Task, TaskId, TaskRow, Token, Upload,
-    decode, encode,
+    MapStanding, Outcome, Output, PayloadId, Piece, Record, Rows, Rules, Schedule, State, Task, TaskId,
+    TaskRow, Token, Upload, decode, encode,
 };
 
 use super::names::label;
@@ -26,6 +26,8 @@ pub(crate) struct Store {
     pub(crate) map_standings: BTreeMap<MapId, MapStanding>,
     pub(crate) uploads: BTreeMap<MapId, Upload>,
     pub(crate) pieces: BTreeMap<(MapId, u32), Piece>,
+    pub(crate) payload_uploads: BTreeMap<PayloadId, Upload>,
+    pub(crate) parts: BTreeMap<(PayloadId, u32), Bytes>,
 }
 
 impl Rows for Store {
@@ -71,6 +73,14 @@ impl Rows for Store {
     fn piece(&self, map: &MapId, index: u32) -> Option<Piece> {
         self.pieces.get(&(*map, index)).map(through_disk)
     }
+
+    fn payload_uploads(&self) -> Vec<(PayloadId, Upload)> {
+        self.payload_uploads.iter().rev().map(|(of, upload)| (*of, through_disk(upload))).collect()
+    }
+
+    fn part(&self, of: &PayloadId, index: u32) -> Option<Bytes> {
+        self.parts.get(&(*of, index)).cloned()
+    }
 }
 
 fn through_disk<T: serde::Serialize + serde::de::DeserializeOwned>(value: &T) -> T {
@@ -83,8 +93,10 @@ impl Store {
         let mut live_written = BTreeSet::new();
         let mut names_written = BTreeSet::new();
         let mut maps_written = BTreeSet::new();
+        let mut payloads_written = BTreeSet::new();
         for change in changes {
             self.write_map(change, &mut maps_written);
+            self.write_part(change, &mut payloads_written);
             match change.clone() {
                 Change::PutFunction { id, function, code } => {
                     assert_eq!(
@@ -124,7 +136,11 @@ impl Store {
                 | Change::DeletePieces { .. }
                 | Change::PutMap { .. }
                 | Change::PutMapStanding { .. }
-                | Change::ForgetMap { .. } => {}
+                | Change::ForgetMap { .. }
+                | Change::PutPayloadUpload { .. }
+                | Change::DeletePayloadUpload { .. }
+                | Change::PutPart { .. }
+                | Change::DeleteParts { .. } => {}
                 Change::Forget { id, row, record, ruled } => {
                     assert_eq!(
                         self.rules.remove(&id).is_some(),
@@ -179,7 +195,26 @@ impl Store {
             | Change::DeleteLimit { .. }
             | Change::PutSchedule { .. }
             | Change::DeleteSchedule { .. }
+            | Change::PutPayloadUpload { .. }
+            | Change::DeletePayloadUpload { .. }
+            | Change::PutPart { .. }
+            | Change::DeleteParts { .. }
             | Change::Forget { .. } => {}
+        }
+    }
+
+    /// Writes a change that is about a large payload; others are none of its business.
+    fn write_part(&mut self, change: &Change, written: &mut BTreeSet<PayloadId>) {
+        if let Change::PutPayloadUpload { of, upload } = change {
+            assert!(written.insert(*of), "{of:?} was written twice in one entry");
+            self.payload_uploads.insert(*of, upload.clone());
+        } else if let Change::DeletePayloadUpload { of } = change {
+            self.payload_uploads.remove(of);
+        } else if let Change::PutPart { of, index, bytes } = change {
+            let before = self.parts.insert((*of, *index), bytes.clone());
+            assert_eq!(before, None, "part {index} of {of:?} was written twice");
+        } else if let Change::DeleteParts { of, count } = change {
+            (0..*count).for_each(|index| drop(self.parts.remove(&(*of, index))));
         }
     }
 
@@ -277,8 +312,40 @@ impl Group {
         }
         assert!(self.store.rules.keys().all(|id| self.store.tasks.contains_key(id)), "rules of no task");
         self.check_maps();
+        self.check_parts();
         let rows = self.store.tasks.len();
         assert_eq!(rows, self.state.live_len() + self.store.records.len(), "a task has no row");
+    }
+
+    /// Each part belongs to what is being sent, or to a task; and none is missing.
+    fn check_parts(&self) {
+        let uploads = self.state.payload_uploads().map(|(of, upload)| (of, upload.clone()));
+        assert!(uploads.eq(self.store.payload_uploads.clone()), "the rows of uploads are not the uploads");
+        let sent = self.store.payload_uploads.iter();
+        let sent =
+            sent.flat_map(|(of, upload)| upload.pieces.iter().map(|(index, len)| ((*of, *index), *len)));
+        let sent: BTreeMap<_, _> = sent.collect();
+        let arguments = self
+            .store
+            .rules
+            .iter()
+            .filter_map(|(id, rules)| Some((PayloadId::arguments(*id), rules.in_parts()?)));
+        let results = self.store.records.iter().filter_map(|(id, record)| match record.outcome {
+            Outcome::CompletedInParts(parts) => Some((PayloadId { task: *id, token: record.token }, parts)),
+            _ => None,
+        });
+        let mut kept = sent.clone();
+        for (of, parts) in arguments.chain(results) {
+            let lens = (0..parts.count).map(|index| self.store.parts[&(of, index)].len() as u64);
+            assert_eq!(lens.sum::<u64>(), parts.bytes, "{of:?} is not whole");
+            for index in 0..parts.count {
+                assert_eq!(kept.insert((of, index), 0), None, "part {index} of {of:?} has two owners");
+            }
+        }
+        assert!(kept.keys().eq(self.store.parts.keys()), "a part is of no use, or missing");
+        for (key, len) in sent {
+            assert_eq!(self.store.parts[&key].len() as u64, u64::from(len), "{key:?}");
+        }
     }
 
     fn check_maps(&self) {

@@ -3,13 +3,13 @@
 use bytes::Bytes;
 use raftwork_kernel::{
     Accepted, Acquire, AcquireWith, Bound, Cancel, CancelMap, CatchUp, ChangeSchedule, CodeHash, Command,
-    Complete, Counters, Deadlines, Ended, Entry, Expire, Extend, Fail, FailureKind, Fire, Firing, Forget,
-    Function, FunctionId, FunctionSpec, Grant, Language, Lease, LeaseRef, Limit, LimitKind, LimitName,
-    LogTime, Map, MapFinished, MapId, MapRow, MapStanding, Millis, Outcome, Output, Overlap, Pack, Phase,
-    Piece, PutSchedule, PythonVersion, Record, Redrive, Register, Rejection, Release, Reply, RequestId,
-    RetryPolicy, Rule, Rules, Scalars, Schedule, ScheduleChange, ScheduleId, ScheduleSpec, Seq, SetLimit,
-    Status, Store, Submit, SubmitUnder, Tags, Task, TaskError, TaskId, TaskOptions, TaskRow, Timing, Token,
-    Trigger, Upload, WallTime, WorkerId,
+    Complete, CompleteInParts, Counters, Deadlines, Ended, Entry, Expire, Extend, Fail, FailureKind, Fire,
+    Firing, Forget, Function, FunctionId, FunctionSpec, Grant, InParts, Language, Lease, LeaseRef, Limit,
+    LimitKind, LimitName, LogTime, Map, MapFinished, MapId, MapRow, MapStanding, Millis, Outcome, Output,
+    Overlap, Pack, PayloadId, Phase, Piece, PutSchedule, PythonVersion, Record, Redrive, Register, Rejection,
+    Release, Reply, RequestId, RetryPolicy, Rule, Rules, Scalars, Schedule, ScheduleChange, ScheduleId,
+    ScheduleSpec, Seq, SetLimit, Status, Store, StorePart, Submit, SubmitUnder, Tags, Task, TaskError,
+    TaskId, TaskOptions, TaskRow, Timing, Token, Trigger, Upload, WallTime, WorkerId,
 };
 
 const TASK: TaskId = TaskId::from_u128(0x0190_a5e4_7c3b_7cc1_8a54_2f6a_5d1b_9c3e);
@@ -92,7 +92,14 @@ pub(crate) fn later_commands() -> Vec<Command> {
             }],
         }),
         Command::Trigger(Trigger { name: "report".to_owned(), task: TASK }),
+        Command::StorePart(StorePart { of: PayloadId::result(LEASE), index: 7, bytes: bytes(b"part") }),
+        Command::StorePart(StorePart { of: PayloadId::arguments(TASK), index: 7, bytes: bytes(b"part") }),
+        Command::CompleteInParts(CompleteInParts { lease: LEASE, parts: in_parts(), output: output() }),
     ]
+}
+
+const fn in_parts() -> InParts {
+    InParts { count: 64, bytes: 64 << 20, digest: [9; 32] }
 }
 
 pub(crate) fn piece() -> Piece {
@@ -156,6 +163,7 @@ pub(crate) fn rules() -> Rules {
             schedule: SCHEDULE,
             nominal: WallTime(1_795_000_060_000),
         },
+        Rule::InParts(in_parts()),
     ]
     .into_iter()
     .collect()
@@ -201,6 +209,9 @@ pub(crate) fn later_rejections() -> Vec<Rejection> {
         Rejection::MapIncomplete { map: MAP, piece: 7 },
         Rejection::MapFinished(MAP),
         Rejection::UnknownSchedule("report".to_owned()),
+        Rejection::PartMissing { task: TASK, token: Token(300), part: 7 },
+        Rejection::PartConflict { task: TASK, token: Token(0), part: 7 },
+        Rejection::NotRedrivableInParts(TASK),
     ]
 }
 
@@ -266,6 +277,7 @@ pub(crate) fn records() -> Vec<Record> {
         record(Outcome::Failed(error.clone())),
         record(Outcome::Parked(error)),
         Record { worker: None, ..record(Outcome::Cancelled) },
+        record(Outcome::CompletedInParts(in_parts())),
     ]
 }
 

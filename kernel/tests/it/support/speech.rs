@@ -3,9 +3,9 @@
 use std::fmt::Display;
 
 use raftwork_kernel::{
-    Accepted, Bound, Change, Counters, Event, FailureKind, Grant, LeaseRef, LimitStanding, LogTime, MapId,
-    Millis, Outcome, Phase, Record, Reply, Rows, Schedule, State, Status, Task, TaskId, Token, Unborn,
-    WorkerId,
+    Accepted, Bound, Change, Counters, Event, FailureKind, Grant, InParts, LeaseRef, LimitStanding, LogTime,
+    MapId, Millis, Outcome, PayloadId, Phase, Record, Reply, Rows, Schedule, State, Status, Task, TaskId,
+    Token, Unborn, WorkerId,
 };
 
 use super::group::Group;
@@ -83,8 +83,33 @@ pub(crate) fn change(change: &Change) -> String {
         }
         Change::PutMap { id, .. } => format!("put map {}", name_of(id.as_uuid())),
         Change::PutMapStanding { id, .. } => format!("put map standing {}", name_of(id.as_uuid())),
+        Change::PutPayloadUpload { of, .. } => format!("put upload {}", payload(*of)),
+        Change::DeletePayloadUpload { of } => format!("delete upload {}", payload(*of)),
+        Change::PutPart { of, index, .. } => format!("put part {index} of {}", payload(*of)),
+        Change::DeleteParts { of, count } => format!("delete parts 0 to {count} of {}", payload(*of)),
         Change::ForgetMap { id, .. } => format!("forget map {}", name_of(id.as_uuid())),
     }
+}
+
+/// A large payload: `a` for arguments, `a@1` for a result.
+pub(crate) fn payload(of: PayloadId) -> String {
+    of.lease().map_or_else(|| name(of.task), |lease| Lease(lease).to_string())
+}
+
+/// What is said of a large payload, as in `2/10`.
+pub(crate) fn whole(parts: InParts) -> String {
+    format!("{}/{}/{}", parts.count, parts.bytes, parts.digest[0])
+}
+
+/// The large payloads that are being sent, and all parts that are kept.
+pub(crate) fn payloads(group: &Group) -> String {
+    let sent = group.state.payload_uploads().map(|(of, upload)| {
+        format!("{}: parts {:?}, kept until {}", payload(of), upload.pieces, moment(upload.expires))
+    });
+    let mut lines: Vec<String> = sent.collect();
+    let kept = group.store.parts.keys().map(|(of, index)| format!("{}/{index}", payload(*of)));
+    lines.push(format!("kept: {}", list(kept)));
+    lines.join("\n")
 }
 
 /// How a schedule stands.
@@ -213,6 +238,7 @@ fn ended(record: &Record) -> String {
 fn outcome(outcome: &Outcome) -> String {
     match outcome {
         Outcome::Completed(result) => format!("completed with {:?}", String::from_utf8_lossy(result)),
+        Outcome::CompletedInParts(parts) => format!("completed with parts {}", whole(*parts)),
         Outcome::Failed(error) => format!("failed: {} ({})", short(&error.message), kind(error.kind)),
         Outcome::Parked(error) => format!("parked: {} ({})", short(&error.message), kind(error.kind)),
         Outcome::Cancelled => "cancelled".to_owned(),

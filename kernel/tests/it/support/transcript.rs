@@ -30,6 +30,18 @@ fn command(command: &Command) -> String {
             String::from_utf8_lossy(&command.result),
             printed(&command.output.stdout)
         ),
+        Command::StorePart(command) => format!(
+            "part {} {} {}",
+            speech::payload(command.of),
+            command.index,
+            String::from_utf8_lossy(&command.bytes)
+        ),
+        Command::CompleteInParts(command) => format!(
+            "complete {} parts={}{}",
+            Lease(command.lease),
+            speech::whole(command.parts),
+            printed(&command.output.stdout)
+        ),
         Command::Fail(command) => fail(command),
         Command::Release(command) => format!("release {}", Lease(command.lease)),
         Command::Cancel(command) => format!("cancel {}", speech::name(command.task)),
@@ -156,6 +168,7 @@ fn rules(rules: &Rules) -> String {
         Rule::RedriveOf(task) => format!(" redrive_of={}", speech::name(*task)),
         Rule::Concurrency { key, max } => format!(" concurrency=\"{key}@{max}\""),
         Rule::Rate { key, max, per } => format!(" rate=\"{key}@{max}/{}\"", Span(per.0)),
+        Rule::InParts(parts) => format!(" parts={}", speech::whole(*parts)),
         Rule::Scheduled { .. } => unreachable!("only the kernel says so"),
     };
     rules.iter().map(word).collect()

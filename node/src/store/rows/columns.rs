@@ -40,11 +40,15 @@ pub(super) enum Column {
     Uploads,
     /// Map id, place -> items of a map that have not become tasks.
     Pieces,
+    /// Task id, token -> what is there of a large payload that is being sent.
+    PayloadUploads,
+    /// Task id, token, place -> a part of large arguments (token 0) or of a large result, raw.
+    Parts,
 }
 
 impl Column {
     /// Every column family, in the order in which the digest reads them.
-    pub(super) const ALL: [Self; 16] = [
+    pub(super) const ALL: [Self; 18] = [
         Self::Functions,
         Self::Code,
         Self::Tasks,
@@ -61,6 +65,8 @@ impl Column {
         Self::MapStandings,
         Self::Uploads,
         Self::Pieces,
+        Self::PayloadUploads,
+        Self::Parts,
     ];
 
     pub(super) const fn name(self) -> &'static str {
@@ -81,6 +87,8 @@ impl Column {
             Self::MapStandings => "map_standings",
             Self::Uploads => "uploads",
             Self::Pieces => "pieces",
+            Self::PayloadUploads => "payload_uploads",
+            Self::Parts => "parts",
         }
     }
 

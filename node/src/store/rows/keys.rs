@@ -1,6 +1,6 @@
 //! Every key of the row store. Numbers are big endian, so that the order of keys is the order of what they name.
 
-use raftwork_kernel::{LogTime, MapId, Seq, TaskId, Token};
+use raftwork_kernel::{LogTime, MapId, PayloadId, Seq, TaskId, Token};
 
 pub(super) fn output(task: TaskId, token: Token) -> [u8; 24] {
     joined(task.as_bytes(), &token.0.to_be_bytes())
@@ -16,6 +16,20 @@ pub(super) fn expiry(expires: LogTime, task: TaskId) -> [u8; 24] {
 
 pub(super) fn piece(map: MapId, index: u32) -> [u8; 20] {
     joined(map.as_bytes(), &index.to_be_bytes())
+}
+
+pub(super) fn payload(of: PayloadId) -> [u8; 24] {
+    output(of.task, of.token)
+}
+
+pub(super) fn part(of: PayloadId, index: u32) -> [u8; 28] {
+    joined(&payload(of), &index.to_be_bytes())
+}
+
+/// The payload of a key.
+pub(super) fn parse_payload(key: &[u8]) -> Option<PayloadId> {
+    let task = TaskId::from_bytes(key.get(..16)?.try_into().ok()?);
+    Some(PayloadId { task, token: parse_output_token(key)? })
 }
 
 /// The log time and the task of an expiry key.
@@ -46,6 +60,9 @@ mod tests {
         assert!(expiry(LogTime(255), task) < expiry(LogTime(256), TaskId::from_u128(0)));
         assert!(output(task, Token(255)) < output(task, Token(256)));
         assert!(piece(MapId::from_u128(7), 255) < piece(MapId::from_u128(7), 256));
+        let of = PayloadId { task, token: Token(9) };
+        assert!(part(of, 255) < part(of, 256));
+        assert_eq!(parse_payload(&payload(of)), Some(of));
         assert_eq!(parse_expiry(&expiry(LogTime(9), task)), Some((LogTime(9), task)));
         assert_eq!(parse_output_token(&output(task, Token(9))), Some(Token(9)));
     }

@@ -44,6 +44,10 @@ impl RowStore {
             | Change::DeleteLimit { .. }
             | Change::PutSchedule { .. }
             | Change::DeleteSchedule { .. }
+            | Change::PutPayloadUpload { .. }
+            | Change::DeletePayloadUpload { .. }
+            | Change::PutPart { .. }
+            | Change::DeleteParts { .. }
             | Change::Forget { .. } => {}
         }
     }

@@ -9,6 +9,7 @@ mod digest;
 mod keys;
 mod maps;
 mod pages;
+mod parts;
 mod progress;
 
 use std::path::{Path, PathBuf};
@@ -17,8 +18,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use raftwork_kernel::mutants::mutant;
 use raftwork_kernel::{
-    Change, Function, FunctionId, Limit, LimitName, MapId, MapRow, MapStanding, Output, Piece, Record, Rows,
-    Rules, Scalars, Schedule, State, Task, TaskId, TaskRow, Token, Upload, decode, encode,
+    Change, Function, FunctionId, Limit, LimitName, MapId, MapRow, MapStanding, Output, PayloadId, Piece,
+    Record, Rows, Rules, Scalars, Schedule, State, Task, TaskId, TaskRow, Token, Upload, decode, encode,
 };
 use serde::de::DeserializeOwned;
 
@@ -183,6 +184,10 @@ impl RowStore {
             | Change::PutMap { .. }
             | Change::PutMapStanding { .. }
             | Change::ForgetMap { .. } => Self::stage_map(batch, change),
+            Change::PutPayloadUpload { .. }
+            | Change::DeletePayloadUpload { .. }
+            | Change::PutPart { .. }
+            | Change::DeleteParts { .. } => Self::stage_part(batch, change),
             Change::PutFunction { id, function, code } => {
                 put(batch, Column::Functions, id.as_bytes(), &encode(function));
                 put(batch, Column::Code, id.as_bytes(), code);
@@ -335,5 +340,13 @@ impl Rows for RowStore {
 
     fn piece(&self, map: &MapId, index: u32) -> Option<Piece> {
         self.piece_row(map, index)
+    }
+
+    fn payload_uploads(&self) -> Vec<(PayloadId, Upload)> {
+        self.all_payload_uploads()
+    }
+
+    fn part(&self, of: &PayloadId, index: u32) -> Option<Bytes> {
+        self.part_row(*of, index)
     }
 }

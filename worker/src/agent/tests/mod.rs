@@ -101,6 +101,7 @@ fn work(task: u128, token: u64, function: u8) -> Work {
         language: Language::Pickle,
         code_hash: CodeHash([function; 32]),
         args: Bytes::new(),
+        in_parts: None,
     }
 }
 
@@ -195,6 +196,7 @@ fn tell(action: &Action) -> Vec<String> {
 fn report(started: &[LeaseRef], ended: &[Ending]) -> Vec<String> {
     let ending = |ending: &Ending| match ending {
         Ending::Complete(complete) => format!("complete {}", short(&complete.lease)),
+        Ending::CompleteInParts(complete) => format!("complete {} in parts", short(&complete.lease)),
         Ending::Fail(fail) => format!("fail {}: {:?}", short(&fail.lease), fail.error.kind),
         Ending::Release(release) => format!("release {}", short(&release.lease)),
     };
