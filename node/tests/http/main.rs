@@ -9,6 +9,7 @@ mod explain;
 mod leases;
 mod limits;
 mod maps;
+mod parts;
 mod schedules;
 mod several_nodes;
 mod stream;
