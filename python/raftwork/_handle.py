@@ -155,9 +155,11 @@ class Handle(Waiter, Generic[R]):
             arrival = Arrival()
             self._client._expect([self._bytes], arrival)
             self._outcome = yield from asyncio.wrap_future(arrival).__await__()
+        value: R
         if self._outcome.is_large:
-            return (yield from asyncio.get_running_loop().run_in_executor(None, self._outcome.value).__await__())
-        value: R = self._outcome.value()
+            value = yield from asyncio.get_running_loop().run_in_executor(None, self._outcome.value).__await__()
+        else:
+            value = self._outcome.value()
         return value
 
     def ended(self, outcome: Outcome) -> None:

@@ -134,12 +134,14 @@ class MapResults(Waiter, Generic[R]):
         return value
 
     def ready(self) -> bool:
-        """Whether ``next`` would neither wait nor submit."""
+        """Whether ``next`` would neither wait nor submit, nor fetch a large result."""
         if not self._exhausted and self._size() is not None:
             return False
-        if self._options.ordered:
-            return not self._order or self._order[0] in self._outcomes
-        return not self._open or bool(self._arrivals)
+        if not (self._order if self._options.ordered else self._open):
+            return True
+        coming = self._order if self._options.ordered else self._arrivals
+        outcome = self._outcomes.get(coming[0]) if coming else None
+        return outcome is not None and not outcome.is_large
 
     def _repr_html_(self) -> str:
         """How a notebook shows it."""
@@ -242,7 +244,11 @@ class MapResults(Waiter, Generic[R]):
         ids = new_task_ids(len(payloads))
         if payloads:
             assert self._function is not None, "what was sent as a whole is not submitted"
-            self._function._submit(list(zip(ids, payloads)), self)
+            pairs = list(zip(ids, payloads))
+            # Large arguments go in parts, of one task alone. They end the loop, so that they are the last.
+            alone = len(pairs) > 1 and len(payloads[-1]) > SUBMIT_BYTES
+            for together in (pairs[:-1], pairs[-1:]) if alone else (pairs,):
+                self._function._submit(together, self)
         return ids
 
     def _watch_some(self, most: int) -> List[bytes]:

@@ -97,6 +97,10 @@ impl Column {
         matches!(self, Self::Functions | Self::Tasks | Self::Records | Self::Rules)
     }
 
+    const fn memtable_bytes(self) -> usize {
+        if matches!(self, Self::Parts) { PARTS_MEMTABLE_BYTES } else { MEMTABLE_BYTES }
+    }
+
     fn descriptor(self, cache: &Cache) -> ColumnFamilyDescriptor {
         let mut table = BlockBasedOptions::default();
         table.set_block_cache(cache);
@@ -114,7 +118,7 @@ impl Column {
         let mut options = Options::default();
         options.set_block_based_table_factory(&table);
         // A column that is flushed by itself is what this bug needs, and what would take hours to fill otherwise.
-        options.set_write_buffer_size(if mutant("M10") { 32 << 10 } else { MEMTABLE_BYTES });
+        options.set_write_buffer_size(if mutant("M10") { 32 << 10 } else { self.memtable_bytes() });
         options.set_compression_type(DBCompressionType::Lz4);
         ColumnFamilyDescriptor::new(self.name(), options)
     }
@@ -122,6 +126,8 @@ impl Column {
 
 /// One column's memtable; all together are bounded by [`MEMTABLES_BYTES`].
 const MEMTABLE_BYTES: usize = 32 << 20;
+/// That of parts: they come faster than a large one is flushed, and are of no more use in memory than on disk.
+const PARTS_MEMTABLE_BYTES: usize = 8 << 20;
 /// All memtables of the store. With atomic flush, reaching it flushes every column.
 const MEMTABLES_BYTES: usize = 64 << 20;
 /// Blocks, indexes and filters kept in memory.
