@@ -119,3 +119,85 @@ fn problem(status: StatusCode, answer: &Bytes) -> Problem {
         Problem::new(code, format!("HTTP status {status}"))
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use raftwork_api::kernel::Token;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    /// A node that answers each request with what `answer` makes of its first line, and closes.
+    async fn node(answer: impl Fn(&str) -> (u16, Vec<u8>) + Send + 'static) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
+        let url = format!("http://{}", listener.local_addr().expect("it is bound"));
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                let mut read = vec![0; 64 << 10];
+                let len = stream.read(&mut read).await.unwrap_or_default();
+                let request = String::from_utf8_lossy(&read[..len]).into_owned();
+                let (status, body) = answer(request.lines().next().unwrap_or_default());
+                let length = body.len();
+                let head =
+                    format!("HTTP/1.1 {status} X\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n");
+                let _ = stream.write_all(&[head.as_bytes(), &body].concat()).await;
+                // What the client still sends is read, so that it sees the answer and no reset.
+                while matches!(stream.read(&mut read).await, Ok(1..)) {}
+            }
+        });
+        url
+    }
+
+    fn problem_of(code: ErrorCode) -> (u16, Vec<u8>) {
+        let problem = Problem::new(code, "because");
+        (problem.status, serde_json::to_vec(&problem).expect("a problem is plain data"))
+    }
+
+    fn payloads(urls: Vec<String>) -> Payloads {
+        Payloads::new(crate::connection::http_client().expect("it can be set up"), urls)
+    }
+
+    /// Three parts, no two of them alike.
+    fn payload() -> Bytes {
+        (0..(5_u32 << 19)).flat_map(|n| [u8::try_from(n % 251).expect("it is small")]).collect()
+    }
+
+    const TASK: TaskId = TaskId::from_u128(7);
+    const LEASE: LeaseRef = LeaseRef { task: TASK, token: Token(3) };
+
+    fn index_of(line: &str) -> usize {
+        line.split(' ').nth(1).and_then(|path| path.rsplit('/').next()?.parse().ok()).expect("a place")
+    }
+
+    #[tokio::test]
+    async fn arguments_are_read_in_order_past_nodes_that_cannot_serve() {
+        let (said, parts) = cut(&payload());
+        let electing = node(|_| problem_of(ErrorCode::NoLeader)).await;
+        let serving = node(move |line| (200, parts[index_of(line)].to_vec())).await;
+        let fetched =
+            payloads(vec!["http://127.0.0.1:1".to_owned(), electing, serving]).fetch(TASK, &said).await;
+        assert_eq!(fetched.expect("a node serves"), payload());
+    }
+
+    #[tokio::test]
+    async fn arguments_whose_parts_are_swapped_or_lost_are_noticed() {
+        let (said, parts) = cut(&payload());
+        let swapped = node(move |line| (200, parts[[1, 0, 2][index_of(line)]].to_vec())).await;
+        let error = payloads(vec![swapped]).fetch(TASK, &said).await.expect_err("they are swapped");
+        assert!(matches!(error, PayloadError::Parts(PartsError::Digest)), "{error}");
+        let lost = node(|_| problem_of(ErrorCode::UnknownTask)).await;
+        let error = payloads(vec![lost]).fetch(TASK, &said).await.expect_err("the task was forgotten");
+        assert!(matches!(error, PayloadError::Refused(_)), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_result_is_sent_until_its_lease_is_over() {
+        let taking = node(|_| (204, Vec::new())).await;
+        let said = payloads(vec![taking]).send(&LEASE, &payload()).await.expect("it is taken");
+        assert_eq!(said, cut(&payload()).0);
+        let stale = node(|_| problem_of(ErrorCode::StaleLease)).await;
+        let error = payloads(vec![stale]).send(&LEASE, &payload()).await.expect_err("it is over");
+        assert!(matches!(error, PayloadError::Stale(_)), "{error}");
+    }
+}

@@ -31,11 +31,15 @@ async fn submit(cluster: &Cluster, nodes: u64) -> String {
     let function = cluster.source().await;
     let task = worker_id();
     let (whole, parts) = cut(&arguments());
-    for (index, part) in (0..).zip(parts).rev() {
+    // The last one first, each to the next node.
+    let mut node = 0;
+    for (index, part) in parts.into_iter().enumerate().rev() {
         let path = format!("/v1/tasks/{task}/arguments/parts/{index}");
-        assert_eq!(put(cluster, 1 + index % nodes, &path, part).await.status, 204);
+        assert_eq!(put(cluster, 1 + node % nodes, &path, part).await.status, 204);
+        node += 1;
     }
-    let body = json!({"function_id": function, "arguments_parts": with(json!({"task_id": task}), &said(whole))});
+    let body =
+        json!({"function_id": function, "arguments_parts": with(json!({"task_id": task}), &said(whole))});
     let created = cluster.post("/v1/tasks", &body).await.expect(201);
     assert_eq!((&created["task_id"], &created["arguments_bytes"]), (&json!(task), &json!(whole.bytes)));
     // A repeat is the same request.
