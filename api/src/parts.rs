@@ -15,7 +15,7 @@ pub const PARTS_IN_FLIGHT: usize = 4;
 
 /// A payload that was sent in parts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[schema(example = json!({"count": 64, "bytes": 67108864, "digest": "6e25b6c23e8a7f9c7c1bd0b5a4d1f3f4d4a2b1c0e9f8a7b6c5d4e3f2a1b0c9d8"}))]
+#[schema(example = json!({"count": 64, "bytes": 67_108_864, "digest": "6e25b6c23e8a7f9c7c1bd0b5a4d1f3f4d4a2b1c0e9f8a7b6c5d4e3f2a1b0c9d8"}))]
 pub struct PartsInfo {
     /// Number of parts, at most 256.
     pub count: u32,
@@ -44,7 +44,7 @@ impl TryFrom<&PartsInfo> for InParts {
 
 /// Arguments that were sent in parts before the task.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[schema(example = json!({"task_id": "0190a5e4-7c3b-7cc1-8a54-2f6a5d1b9c3e", "count": 64, "bytes": 67108864, "digest": "6e25b6c23e8a7f9c7c1bd0b5a4d1f3f4d4a2b1c0e9f8a7b6c5d4e3f2a1b0c9d8"}))]
+#[schema(example = json!({"task_id": "0190a5e4-7c3b-7cc1-8a54-2f6a5d1b9c3e", "count": 64, "bytes": 67_108_864, "digest": "6e25b6c23e8a7f9c7c1bd0b5a4d1f3f4d4a2b1c0e9f8a7b6c5d4e3f2a1b0c9d8"}))]
 pub struct SentArguments {
     /// The task whose parts were sent: a UUID of the sender's choice. The task has it, whatever the `Idempotency-Key` says.
     #[schema(value_type = String, format = Uuid)]
@@ -106,7 +106,8 @@ mod tests {
 
     #[test]
     fn what_was_cut_is_joined_and_nothing_else() {
-        let payload: Bytes = (0..PART_BYTES_MAX * 2 + 5).map(|n| (n % 251) as u8).collect();
+        let payload: Bytes =
+            (0..PART_BYTES_MAX * 2 + 5).map(|n| u8::try_from(n % 251).expect("it is small")).collect();
         let (said, parts) = cut(&payload);
         assert_eq!((said.count, said.bytes, said.check()), (3, payload.len() as u64, Ok(())));
         assert_eq!(join(&said, parts.clone()), Ok(payload));

@@ -175,7 +175,11 @@ impl Bench {
                     }
                 }
             }
-            end => end,
+            end @ (End::Completed { .. }
+            | End::CompletedInParts { .. }
+            | End::Failed { .. }
+            | End::Stopped
+            | End::NotRun) => end,
         }
     }
 }

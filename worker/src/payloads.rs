@@ -71,13 +71,13 @@ impl Payloads {
                 Ok((status, answer)) if status.is_success() => return Ok(answer),
                 Ok((status, answer)) => {
                     let problem = problem(status, &answer);
-                    match problem.code {
-                        ErrorCode::StaleLease | ErrorCode::AlreadyFinished => {
-                            return Err(PayloadError::Stale(problem));
-                        }
-                        code if code.is_transient() || status.is_server_error() => problem.to_string(),
-                        _ => return Err(PayloadError::Refused(problem)),
+                    if matches!(problem.code, ErrorCode::StaleLease | ErrorCode::AlreadyFinished) {
+                        return Err(PayloadError::Stale(problem));
                     }
+                    if !problem.code.is_transient() && !status.is_server_error() {
+                        return Err(PayloadError::Refused(problem));
+                    }
+                    problem.to_string()
                 }
                 Err(error) => error.to_string(),
             };

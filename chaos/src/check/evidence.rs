@@ -33,7 +33,7 @@ pub(crate) fn request_of(function: FunctionId, options: &Options, args: Fingerpr
     let plain = format!("{function} {args} {priority} {delay} {retry:?} {run_max_ms:?} {python:?}");
     let text = format!("{plain} {no_retry:?} {start_by_ms:?} {total_ms:?} {run_at_ms:?} {concurrency:?}");
     // Arguments in parts are what is said of them.
-    let text = in_parts.map_or(text.clone(), |whole| format!("{text} {whole:?}"));
+    let text = in_parts.as_ref().map_or_else(|| text.clone(), |whole| format!("{text} {whole:?}"));
     Fingerprint::of(text.as_bytes())
 }
 

@@ -254,7 +254,7 @@ pub struct Options {
     pub run_at_ms: Option<u64>,
     /// What is said of the arguments, if they were sent in parts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub in_parts: Option<Whole>,
+    pub in_parts: Option<Box<Whole>>,
 }
 
 impl Options {

@@ -102,13 +102,7 @@ fn command(command: &Command) -> anyhow::Result<LogCommand> {
             let LeaseRef { task, token } = complete.lease;
             LogCommand::Complete { task, token, result: Fingerprint::of(&complete.result) }
         }
-        Command::StorePart(StorePart { of, index, bytes }) => LogCommand::StorePart {
-            task: of.task,
-            token: of.token,
-            index: *index,
-            part: Fingerprint::of(bytes),
-            bytes: u32::try_from(bytes.len()).unwrap_or(u32::MAX),
-        },
+        Command::StorePart(part) => stored_part(part),
         Command::CompleteInParts(complete) => {
             let LeaseRef { task, token } = complete.lease;
             LogCommand::CompleteInParts { task, token, whole: whole(&complete.parts) }
@@ -176,13 +170,20 @@ fn ruled(mut options: Options, rules: &Rules) -> anyhow::Result<Options> {
             Rule::Concurrency { key, max } => {
                 options.concurrency = Some(Concurrency { key: Fingerprint::of(key.as_bytes()), max: *max });
             }
-            Rule::InParts(parts) => options.in_parts = Some(whole(parts)),
+            Rule::InParts(parts) => options.in_parts = Some(Box::new(whole(parts))),
             Rule::Rate { .. } | Rule::Scheduled { .. } => {
                 anyhow::bail!("the checks do not know {rule:?}, and their load asks for none")
             }
         }
     }
     Ok(options)
+}
+
+fn stored_part(stored: &StorePart) -> LogCommand {
+    let StorePart { of, index, bytes } = stored;
+    let size = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
+    let (task, token, part) = (of.task, of.token, Fingerprint::of(bytes));
+    LogCommand::StorePart { task, token, index: *index, part, bytes: size }
 }
 
 fn whole(parts: &InParts) -> Whole {

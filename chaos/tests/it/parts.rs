@@ -11,7 +11,7 @@ fn whole() -> Whole {
 }
 
 fn options() -> Options {
-    Options { in_parts: Some(whole()), ..Options::default() }
+    Options { in_parts: Some(Box::new(whole())), ..Options::default() }
 }
 
 fn part(token: u64, index: u32) -> LogCommand {

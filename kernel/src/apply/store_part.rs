@@ -32,7 +32,9 @@ impl<R: Rows> Transition<'_, R> {
             let older = self.older_results(of);
             let others = self.state.payloads.len() - older.len();
             within("the number of payloads that are being sent in parts", others + 1, PAYLOAD_UPLOADS_MAX)?;
-            older.into_iter().for_each(|older| self.drop_payload(older));
+            for older in older {
+                self.drop_payload(older);
+            }
         }
         upload.pieces.insert(*index, u32::try_from(bytes.len()).expect("bounded by PART_BYTES_MAX"));
         upload.expires = self.now().after(UPLOAD_KEPT);

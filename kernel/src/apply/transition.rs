@@ -169,10 +169,10 @@ impl<'a, R: Rows> Transition<'a, R> {
     pub(super) fn forget_rows(&mut self, id: TaskId, row: TaskRow, record: Record) {
         self.task_rows.insert(id, None);
         self.records.insert(id, None);
-        let rules = self.rules(&id);
-        let ruled = rules.is_some();
+        let known = self.rules(&id);
+        let ruled = known.is_some();
         self.rules.insert(id, None);
-        if let Some(parts) = rules.and_then(|rules| rules.in_parts()) {
+        if let Some(parts) = known.and_then(|rules| rules.in_parts()) {
             self.delete_parts(PayloadId::arguments(id), parts.count);
         }
         if let Outcome::CompletedInParts(parts) = &record.outcome {

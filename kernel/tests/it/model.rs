@@ -517,9 +517,7 @@ impl Model {
             Command::SubmitUnder(one) => {
                 sensible(&one.submit.options, &one.rules)?;
                 let alone = matches!(&*one.submit.items, [(_, args)] if args.is_empty());
-                if one.rules.in_parts().is_some() && !alone {
-                    return Err(Rejection::Invalid("it is not alone".to_owned()));
-                }
+                assert!(alone || one.rules.in_parts().is_none(), "random submits in parts are alone");
                 self.submit(&one.submit, &one.rules)
             }
             Command::Acquire(one) => Ok(Accepted::Granted(self.acquire(one, &Tags::default()))),

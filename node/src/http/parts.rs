@@ -114,10 +114,8 @@ pub(super) async fn put_result(
 }
 
 async fn store(state: &AppState, part: StorePart) -> ApiResult<StatusCode> {
-    match write::propose(state, Command::StorePart(part)).await? {
-        Accepted::Stored => Ok(StatusCode::NO_CONTENT),
-        other => Err(write::unexpected(&other)),
-    }
+    let accepted = write::propose(state, Command::StorePart(part)).await?;
+    if accepted == Accepted::Stored { Ok(StatusCode::NO_CONTENT) } else { Err(write::unexpected(&accepted)) }
 }
 
 /// A part of the arguments of a task that were sent in parts.

@@ -155,12 +155,11 @@ pub(super) async fn one(
     let wait = read::wait_of(query.wait);
     let function = find_function(&state, &new.function_id).await?;
     let options = options_of(&new.options)?;
-    let (task, options, args) = match &new.arguments_parts {
-        Some(sent) => (sent.task_id, in_parts(&new, sent, options)?, Bytes::new()),
-        None => {
-            let args = encode_args(&function, new.payload.as_deref(), new.args, new.kwargs)?;
-            (ids.task()?, options, args)
-        }
+    let (task, options, args) = if let Some(sent) = &new.arguments_parts {
+        (sent.task_id, in_parts(&new, sent, options)?, Bytes::new())
+    } else {
+        let args = encode_args(&function, new.payload.as_deref(), new.args, new.kwargs)?;
+        (ids.task()?, options, args)
     };
     let created = submit(&state, function.id, options, vec![(task, args)]).await?;
     let ended = if wait.is_zero() { None } else { state.group.finished(task, Instant::now() + wait).await };

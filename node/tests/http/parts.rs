@@ -32,11 +32,9 @@ async fn submit(cluster: &Cluster, nodes: u64) -> String {
     let task = worker_id();
     let (whole, parts) = cut(&arguments());
     // The last one first, each to the next node.
-    let mut node = 0;
-    for (index, part) in parts.into_iter().enumerate().rev() {
+    for (node, (index, part)) in (0..).zip(parts.into_iter().enumerate().rev()) {
         let path = format!("/v1/tasks/{task}/arguments/parts/{index}");
         assert_eq!(put(cluster, 1 + node % nodes, &path, part).await.status, 204);
-        node += 1;
     }
     let body =
         json!({"function_id": function, "arguments_parts": with(json!({"task_id": task}), &said(whole))});

@@ -130,14 +130,7 @@ impl Model {
             told.facts.push((task, Fact { index, act, saw: saw(answer) }));
         };
         match command {
-            LogCommand::Register { function, code, spec, retry, run_max_ms, retention_ms, python } => {
-                let (code, spec, retry, python) = (*code, *spec, *retry, *python);
-                let (run_max_ms, retention_ms) = (*run_max_ms, *retention_ms);
-                let new = Function { code, spec, retry, run_max_ms, retention_ms, python };
-                if retry.max_attempts <= ATTEMPTS_MAX {
-                    self.functions.entry(*function).or_insert(new);
-                }
-            }
+            LogCommand::Register { .. } => self.register(command),
             LogCommand::Submit { function, options, items } => {
                 let answer = self.submit(*function, options, items);
                 for item in items {
@@ -192,6 +185,19 @@ impl Model {
                     note(task, Act::Cancel, Ok(Some(Status::Cancelled)));
                 }
             }
+        }
+    }
+
+    fn register(&mut self, command: &LogCommand) {
+        let LogCommand::Register { function, code, spec, retry, run_max_ms, retention_ms, python } = command
+        else {
+            return;
+        };
+        let (code, spec, retry, python) = (*code, *spec, *retry, *python);
+        let (run_max_ms, retention_ms) = (*run_max_ms, *retention_ms);
+        let new = Function { code, spec, retry, run_max_ms, retention_ms, python };
+        if retry.max_attempts <= ATTEMPTS_MAX {
+            self.functions.entry(*function).or_insert(new);
         }
     }
 

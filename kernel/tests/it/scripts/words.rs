@@ -348,8 +348,6 @@ impl Words {
             Self::Fail { .. } => self.fail().map(Command::Fail),
             Self::Acquire { .. }
             | Self::Extend { .. }
-            | Self::Complete { .. }
-            | Self::Part { .. }
             | Self::Release(_)
             | Self::Cancel(_)
             | Self::Expire { .. }
@@ -357,6 +355,7 @@ impl Words {
             | Self::Redrive { .. }
             | Self::Limit(_)
             | Self::Unlimit { .. } => self.short_command(request),
+            Self::Complete { .. } | Self::Part { .. } => self.payload_command(),
             Self::Store { .. } | Self::Map { .. } | Self::CancelMap(_) => self.map_command(),
             Self::Schedule { .. } | Self::Change(..) | Self::Fire { .. } | Self::Trigger(..) => {
                 self.schedule_command()
@@ -382,25 +381,6 @@ impl Words {
             Self::Extend { lease: Lease(lease), run } => {
                 Command::Extend(Extend { lease: *lease, run: Millis(run.0) })
             }
-            Self::Part { of: Of(of), index, text, bytes } => Command::StorePart(StorePart {
-                of: *of,
-                index: *index,
-                bytes: payload(text.as_deref().unwrap_or_default(), *bytes),
-            }),
-            Self::Complete { lease: Lease(lease), parts: Some(Whole(parts)), out, out_bytes, .. } => {
-                Command::CompleteInParts(CompleteInParts {
-                    lease: *lease,
-                    parts: *parts,
-                    output: output(out.as_deref(), *out_bytes),
-                })
-            }
-            Self::Complete { lease: Lease(lease), result, out, bytes, out_bytes, parts: None } => {
-                Command::Complete(Complete {
-                    lease: *lease,
-                    result: payload(result.as_deref().unwrap_or_default(), *bytes),
-                    output: output(out.as_deref(), *out_bytes),
-                })
-            }
             Self::Release(Lease(lease)) => Command::Release(Release { lease: *lease }),
             Self::Cancel(task) => Command::Cancel(Cancel { task: task.task() }),
             Self::Expire { leases, started } => Command::Expire(Expire {
@@ -424,6 +404,8 @@ impl Words {
             | Self::Submit { .. }
             | Self::Many { .. }
             | Self::Fail { .. }
+            | Self::Complete { .. }
+            | Self::Part { .. }
             | Self::Store { .. }
             | Self::Map { .. }
             | Self::CancelMap(_)
@@ -432,6 +414,22 @@ impl Words {
             | Self::Fire { .. }
             | Self::Trigger(..) => return None,
         })
+    }
+
+    fn payload_command(&self) -> Option<Command> {
+        if let Self::Part { of: Of(of), index, text, bytes } = self {
+            let bytes = payload(text.as_deref().unwrap_or_default(), *bytes);
+            return Some(Command::StorePart(StorePart { of: *of, index: *index, bytes }));
+        }
+        let Self::Complete { lease: Lease(lease), result, out, bytes, out_bytes, parts } = self else {
+            return None;
+        };
+        let (lease, output) = (*lease, output(out.as_deref(), *out_bytes));
+        if let Some(Whole(parts)) = parts {
+            return Some(Command::CompleteInParts(CompleteInParts { lease, parts: *parts, output }));
+        }
+        let result = payload(result.as_deref().unwrap_or_default(), *bytes);
+        Some(Command::Complete(Complete { lease, result, output }))
     }
 
     fn schedule_command(&self) -> Option<Command> {

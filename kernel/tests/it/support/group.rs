@@ -90,8 +90,7 @@ fn through_disk<T: serde::Serialize + serde::de::DeserializeOwned>(value: &T) ->
 impl Store {
     /// Writes the changes of one entry; panics when one of them breaks a promise of [`Change`].
     fn write(&mut self, changes: &[Change]) {
-        let mut live_written = BTreeSet::new();
-        let mut names_written = BTreeSet::new();
+        let (mut live_written, mut names_written) = (BTreeSet::new(), BTreeSet::new());
         let mut maps_written = BTreeSet::new();
         let mut payloads_written = BTreeSet::new();
         for change in changes {
@@ -332,7 +331,7 @@ impl Group {
             .filter_map(|(id, rules)| Some((PayloadId::arguments(*id), rules.in_parts()?)));
         let results = self.store.records.iter().filter_map(|(id, record)| match record.outcome {
             Outcome::CompletedInParts(parts) => Some((PayloadId { task: *id, token: record.token }, parts)),
-            _ => None,
+            Outcome::Completed(_) | Outcome::Failed(_) | Outcome::Parked(_) | Outcome::Cancelled => None,
         });
         let mut kept = sent.clone();
         for (of, parts) in arguments.chain(results) {
