@@ -5,17 +5,6 @@ use serde_json::{Value, json};
 
 use crate::support::{Cluster, until, worker_id};
 
-async fn submit(cluster: &Cluster, function: &str, options: Value) -> String {
-    let mut body = options;
-    body["function_id"] = json!(function);
-    cluster.post("/v1/tasks", &body).await.expect(201)["task_id"].as_str().unwrap().to_owned()
-}
-
-async fn explain(cluster: &Cluster, task: &str) -> Explanation {
-    let answer = cluster.get(&format!("/v1/tasks/{task}/explain")).await.expect(200);
-    serde_json::from_value(answer).unwrap()
-}
-
 /// Leases for a worker with these tags, after waiting so long for some.
 async fn acquire(cluster: &Cluster, worker: &str, tags: &[&str], wait: &str) -> Vec<Value> {
     let body = json!({"worker_id": worker, "python": "3.11", "tags": tags, "wait": wait});
@@ -27,12 +16,12 @@ async fn acquire(cluster: &Cluster, worker: &str, tags: &[&str], wait: &str) -> 
 async fn a_task_with_tags_says_who_is_missing_and_goes_to_whom_it_suits() {
     let cluster = Cluster::one().await;
     let function = cluster.source().await;
-    let task = submit(&cluster, &function, json!({"tags": ["zone=eu", "gpu"]})).await;
-    assert_eq!(explain(&cluster, &task).await.reason, Reason::NoWorker);
+    let task = cluster.submit_with(&function, json!({"tags": ["zone=eu", "gpu"]})).await;
+    assert_eq!(cluster.explain(&task).await.reason, Reason::NoWorker);
 
     let small = worker_id();
     assert_eq!(acquire(&cluster, &small, &["gpu"], "100ms").await, [] as [Value; 0]);
-    let lacking = explain(&cluster, &task).await;
+    let lacking = cluster.explain(&task).await;
     assert_eq!(lacking.reason, Reason::NoSuitableWorker);
     assert_eq!(lacking.detail, "no worker offers gpu, zone=eu (connected: gpu x1)");
     let info = cluster.get(&format!("/v1/tasks/{task}")).await.expect(200);
@@ -41,10 +30,10 @@ async fn a_task_with_tags_says_who_is_missing_and_goes_to_whom_it_suits() {
     let large = worker_id();
     let lease = acquire(&cluster, &large, &["big", "gpu", "zone=eu"], "20s").await[0].clone();
     assert_eq!(lease["task_id"], json!(task));
-    let running = explain(&cluster, &task).await;
+    let running = cluster.explain(&task).await;
     assert_eq!((running.reason, running.worker_id.as_deref()), (Reason::Running, Some(&*large)));
     cluster.complete(&lease, json!(1)).await.expect(200);
-    assert_eq!(explain(&cluster, &task).await.reason, Reason::Ended);
+    assert_eq!(cluster.explain(&task).await.reason, Reason::Ended);
     cluster.stop().await;
 }
 
@@ -53,14 +42,14 @@ async fn a_task_behind_others_says_how_many() {
     let cluster = Cluster::one().await;
     let function = cluster.source().await;
     let worker = worker_id();
-    submit(&cluster, &function, json!({})).await;
+    cluster.submit_with(&function, json!({})).await;
     cluster.acquire(&worker).await;
     for _ in 0..3 {
-        submit(&cluster, &function, json!({})).await;
+        cluster.submit_with(&function, json!({})).await;
     }
-    let last = submit(&cluster, &function, json!({"priority": 4})).await;
-    submit(&cluster, &function, json!({})).await;
-    let busy = explain(&cluster, &last).await;
+    let last = cluster.submit_with(&function, json!({"priority": 4})).await;
+    cluster.submit_with(&function, json!({})).await;
+    let busy = cluster.explain(&last).await;
     assert_eq!(busy.reason, Reason::SlotsBusy, "{busy:?}");
     let queue = busy.queue.unwrap();
     assert_eq!((queue.ahead, queue.suitable_workers, queue.slots, queue.slots_busy), (4, 1, 1, 1));
@@ -71,19 +60,19 @@ async fn a_task_behind_others_says_how_many() {
 async fn what_time_alone_ends_says_when() {
     let cluster = Cluster::one().await;
     let function = cluster.source().await;
-    let delayed = submit(&cluster, &function, json!({"delay": "1h"})).await;
-    let explanation = explain(&cluster, &delayed).await;
+    let delayed = cluster.submit_with(&function, json!({"delay": "1h"})).await;
+    let explanation = cluster.explain(&delayed).await;
     assert_eq!(explanation.reason, Reason::Delayed);
     let left = explanation.ends_in.unwrap().0.0;
     assert!((3_500_000..=3_600_000).contains(&left), "{left}");
 
     let retry = json!({"max_attempts": 2, "initial_ms": 3_600_000, "max_ms": 3_600_000});
-    let failing = submit(&cluster, &function, json!({"retry": retry})).await;
+    let failing = cluster.submit_with(&function, json!({"retry": retry})).await;
     let lease = cluster.acquire(&worker_id()).await;
     assert_eq!(lease["task_id"], json!(failing));
     let body = json!({"task_id": failing, "token": lease["token"], "message": "no"});
     cluster.post("/v1/leases/fail", &body).await.expect(200);
-    let explanation = explain(&cluster, &failing).await;
+    let explanation = cluster.explain(&failing).await;
     assert_eq!(explanation.reason, Reason::RetryBackoff);
     assert!(explanation.detail.starts_with("attempt 1 failed"), "{}", explanation.detail);
     assert!(explanation.ends_in.is_some());
@@ -94,7 +83,7 @@ async fn what_time_alone_ends_says_when() {
 async fn without_a_majority_that_is_the_reason() {
     let mut cluster = Cluster::start(3, "").await;
     let function = cluster.source().await;
-    let task = submit(&cluster, &function, json!({})).await;
+    let task = cluster.submit_with(&function, json!({})).await;
     until("the task is known everywhere", async || {
         let path = format!("/v1/tasks/{task}?read=stale");
         let known = cluster.get(&path).await;

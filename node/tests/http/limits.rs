@@ -7,17 +7,6 @@ use serde_json::{Value, json};
 
 use crate::support::{Answer, Cluster, until, worker_id};
 
-async fn submit(cluster: &Cluster, function: &str, options: Value) -> String {
-    let mut body = options;
-    body["function_id"] = json!(function);
-    cluster.post("/v1/tasks", &body).await.expect(201)["task_id"].as_str().unwrap().to_owned()
-}
-
-async fn explain(cluster: &Cluster, task: &str) -> Explanation {
-    let answer = cluster.get(&format!("/v1/tasks/{task}/explain")).await.expect(200);
-    serde_json::from_value(answer).unwrap()
-}
-
 /// Leases for a worker, after waiting so long for some.
 async fn acquire(cluster: &Cluster, worker: &str, max: u16, wait: &str) -> Vec<Value> {
     let body = json!({"worker_id": worker, "python": "3.11", "max": max, "wait": wait});
@@ -37,13 +26,13 @@ async fn a_task_over_its_concurrency_limit_says_who_holds_it_and_starts_when_the
     let options = json!({"concurrency": {"key": "tenant/7", "max": 2}});
     let mut tasks = Vec::new();
     for _ in 0..3 {
-        tasks.push(submit(&cluster, &function, options.clone()).await);
+        tasks.push(cluster.submit_with(&function, options.clone()).await);
     }
     let held = acquire(&cluster, &worker, 9, "20s").await;
     assert_eq!(held.len(), 2);
     assert_eq!(acquire(&cluster, &worker, 9, "100ms").await, [] as [Value; 0]);
 
-    let waiting = explain(&cluster, &tasks[2]).await;
+    let waiting = cluster.explain(&tasks[2]).await;
     assert_eq!(waiting.reason, Reason::ConcurrencyLimit);
     assert!(waiting.detail.contains("'tenant/7' is reached: 2 of at most 2 tasks"), "{}", waiting.detail);
     let holders: Vec<String> =
@@ -54,7 +43,7 @@ async fn a_task_over_its_concurrency_limit_says_who_holds_it_and_starts_when_the
     assert!(info["waiting_for"].as_str().unwrap().contains("is reached"), "{info}");
 
     // A task under another key, and one without, pass by.
-    let other = submit(&cluster, &function, json!({"concurrency": {"key": "other", "max": 1}})).await;
+    let other = cluster.submit_with(&function, json!({"concurrency": {"key": "other", "max": 1}})).await;
     assert_eq!(acquire(&cluster, &worker, 9, "20s").await[0]["task_id"], json!(other));
 
     cluster.complete(&held[0], json!(1)).await.expect(200);
@@ -87,11 +76,11 @@ async fn a_rate_lets_the_next_task_start_by_itself() {
     let worker = worker_id();
     let options = json!({"rate": {"key": "api", "max": 2, "per": "2s"}});
     for _ in 0..3 {
-        submit(&cluster, &function, options.clone()).await;
+        cluster.submit_with(&function, options.clone()).await;
     }
     assert_eq!(acquire(&cluster, &worker, 9, "20s").await.len(), 2);
-    let last = submit(&cluster, &function, options).await;
-    let waiting = explain(&cluster, &last).await;
+    let last = cluster.submit_with(&function, options).await;
+    let waiting = cluster.explain(&last).await;
     assert_eq!(waiting.reason, Reason::RateLimit);
     let left = waiting.ends_in.unwrap().0.0;
     assert!((1..=2_100).contains(&left), "{left}");
@@ -110,9 +99,9 @@ async fn what_is_set_by_hand_stands_above_submits_until_it_is_deleted() {
     let put = cluster.request(Method::PUT, path).json(&json!({"max": 0}));
     let set: LimitInfo = serde_json::from_value(Answer::of(put).await.expect(200)).unwrap();
     assert!(set.set_by_hand && set.reached);
-    let task = submit(&cluster, &function, json!({"concurrency": {"key": "k", "max": 5}})).await;
+    let task = cluster.submit_with(&function, json!({"concurrency": {"key": "k", "max": 5}})).await;
     assert_eq!(acquire(&cluster, &worker, 1, "100ms").await, [] as [Value; 0]);
-    let waiting = explain(&cluster, &task).await;
+    let waiting = cluster.explain(&task).await;
     assert!(waiting.detail.ends_with("(set by hand)"), "{}", waiting.detail);
 
     for _ in 0..2 {
@@ -130,9 +119,9 @@ async fn limits_are_listed_in_pages_and_nonsense_is_refused() {
     let cluster = Cluster::one().await;
     let function = cluster.source().await;
     for key in ["b", "a", "c"] {
-        submit(&cluster, &function, json!({"concurrency": {"key": key, "max": 1}})).await;
+        cluster.submit_with(&function, json!({"concurrency": {"key": key, "max": 1}})).await;
     }
-    submit(&cluster, &function, json!({"rate": {"key": "a", "max": 1, "per": "1h"}})).await;
+    cluster.submit_with(&function, json!({"rate": {"key": "a", "max": 1, "per": "1h"}})).await;
     let mut found = Vec::new();
     let mut after = String::new();
     loop {
@@ -172,8 +161,8 @@ async fn a_new_leader_knows_who_holds_what() {
     let mut cluster = Cluster::start(3, "").await;
     let function = cluster.source().await;
     let options = json!({"concurrency": {"key": "k", "max": 1}});
-    submit(&cluster, &function, options.clone()).await;
-    let second = submit(&cluster, &function, options).await;
+    cluster.submit_with(&function, options.clone()).await;
+    let second = cluster.submit_with(&function, options).await;
     let held = acquire(&cluster, &worker_id(), 9, "20s").await;
     assert_eq!(held.len(), 1);
     let leader = cluster.get("/v1/cluster").await.expect(200)["leader"].as_u64().unwrap();

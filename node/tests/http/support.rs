@@ -5,6 +5,7 @@ use std::net::TcpListener;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use raftwork_api::explain::Explanation;
 use raftwork_node::Node;
 use raftwork_node::config::Config;
 use reqwest::{Method, RequestBuilder, StatusCode};
@@ -116,6 +117,19 @@ impl Cluster {
     pub async fn submit(&self, function: &str, args: &Value) -> String {
         let answer = self.post("/v1/tasks", &json!({"function_id": function, "args": args})).await;
         answer.expect(201)["task_id"].as_str().unwrap().to_owned()
+    }
+
+    /// A task without arguments, under these options.
+    pub async fn submit_with(&self, function: &str, options: Value) -> String {
+        let mut body = options;
+        body["function_id"] = json!(function);
+        self.post("/v1/tasks", &body).await.expect(201)["task_id"].as_str().unwrap().to_owned()
+    }
+
+    /// Why a task is where it is.
+    pub async fn explain(&self, task: &str) -> Explanation {
+        let answer = self.get(&format!("/v1/tasks/{task}/explain")).await.expect(200);
+        serde_json::from_value(answer).unwrap()
     }
 
     /// Takes one task as a worker; waits for it.
