@@ -4,6 +4,8 @@ use raftwork_kernel::Status;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::payload::PickleText;
+
 /// Body of `POST /register_function`.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[schema(example = json!({"name": "none", "payload": "gANjYnVpbHRpbnMKaWQKcQAu\n"}))]
@@ -11,9 +13,7 @@ pub struct RegisterFunction {
     /// For people; need not be unique.
     pub name: String,
     /// MIME base64 of `dill.dumps(function)`.
-    #[schema(
-        pattern = "^g[A-P]([AEIMQUYcgkosw048]u|[A-Za-z0-9+/]{2}([ \\t\\r\\n]?[A-Za-z0-9+/]{4})*[ \\t\\r\\n]?(Lg==|[A-Za-z0-9+/][CSiy]4=|[A-Za-z0-9+/]{2}[AEIMQUYcgkosw048]u))[ \\t\\r\\n]*$"
-    )]
+    #[schema(value_type = PickleText)]
     pub payload: String,
 }
 
@@ -32,9 +32,7 @@ pub struct ExecuteFunction {
     #[schema(format = Uuid)]
     pub function_id: String,
     /// MIME base64 of `dill.dumps((args, kwargs))`.
-    #[schema(
-        pattern = "^g[A-P]([AEIMQUYcgkosw048]u|[A-Za-z0-9+/]{2}([ \\t\\r\\n]?[A-Za-z0-9+/]{4})*[ \\t\\r\\n]?(Lg==|[A-Za-z0-9+/][CSiy]4=|[A-Za-z0-9+/]{2}[AEIMQUYcgkosw048]u))[ \\t\\r\\n]*$"
-    )]
+    #[schema(value_type = PickleText)]
     pub payload: String,
 }
 

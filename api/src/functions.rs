@@ -4,6 +4,7 @@ use raftwork_kernel::RetryPolicy;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::payload::PickleText;
 use crate::span::Positive;
 use crate::{Span, number};
 
@@ -34,9 +35,7 @@ pub struct NewPickle {
     /// For people.
     pub name: String,
     /// Base64 of the pickle.
-    #[schema(
-        pattern = "^g[A-P]([AEIMQUYcgkosw048]u|[A-Za-z0-9+/]{2}([ \\t\\r\\n]?[A-Za-z0-9+/]{4})*[ \\t\\r\\n]?(Lg==|[A-Za-z0-9+/][CSiy]4=|[A-Za-z0-9+/]{2}[AEIMQUYcgkosw048]u))[ \\t\\r\\n]*$"
-    )]
+    #[schema(value_type = PickleText)]
     pub code: String,
     /// Anything else.
     #[serde(flatten)]

@@ -6,6 +6,7 @@ use utoipa::ToSchema;
 
 use crate::functions::CodeFormat;
 use crate::parts::PartsInfo;
+use crate::payload::PickleText;
 use crate::tasks::Tag;
 use crate::{Span, number};
 
@@ -123,9 +124,7 @@ pub struct CompleteLease {
     pub token: Token,
     /// For pickled functions: base64 of the pickled result.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(
-        pattern = "^g[A-P]([AEIMQUYcgkosw048]u|[A-Za-z0-9+/]{2}([ \\t\\r\\n]?[A-Za-z0-9+/]{4})*[ \\t\\r\\n]?(Lg==|[A-Za-z0-9+/][CSiy]4=|[A-Za-z0-9+/]{2}[AEIMQUYcgkosw048]u))[ \\t\\r\\n]*$"
-    )]
+    #[schema(value_type = Option<PickleText>)]
     pub payload: Option<String>,
     /// For source functions: the result itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -3,6 +3,7 @@
 //! Requests and answers embed the kernel's own vocabulary, re-exported as [`kernel`]'s names, so that nothing is
 //! defined twice. The state machine itself is not re-exported: who depends on this crate alone cannot name it.
 
+pub mod arguments;
 pub mod cluster;
 pub mod course;
 mod error;
@@ -26,7 +27,7 @@ pub mod workers;
 
 pub use error::{ErrorCode, PROBLEM_JSON, Problem};
 pub use key::{KEY_BYTES_MAX, KeyLengthError, task_of_key, task_of_redrive};
-pub use span::{ParseSpanError, Span};
+pub use span::{ParseSpanError, Span, SpanText};
 
 /// The kernel's vocabulary, without its state machine.
 pub mod kernel {

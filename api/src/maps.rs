@@ -5,8 +5,9 @@ use raftwork_kernel::{MapId, Pack, Piece, Status, TaskId, encode};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::arguments::Arguments;
 use crate::parts::PartsInfo;
-use crate::tasks::{BatchItem, ErrorInfo, SubmitOptions};
+use crate::tasks::{ErrorInfo, SubmitOptions};
 
 /// Bytes of items after which whoever sends a map begins another piece. Smaller than what an entry holds: a piece is read
 /// again each time some of its items become tasks.
@@ -22,7 +23,7 @@ pub struct NewMap {
     #[schema(format = Uuid)]
     pub function_id: String,
     /// One task each, in the order in which their turn comes.
-    pub items: Vec<BatchItem>,
+    pub items: Vec<Arguments>,
     /// Options of every item; a delay counts from now, for all of them.
     #[serde(flatten)]
     pub options: SubmitOptions,

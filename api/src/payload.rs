@@ -4,6 +4,9 @@ use base64::Engine;
 use base64::engine::DecodePaddingMode;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, STANDARD};
 use bytes::Bytes;
+use utoipa::openapi::schema::{ObjectBuilder, Type};
+use utoipa::openapi::{RefOr, Schema};
+use utoipa::{PartialSchema, ToSchema};
 
 /// A payload that is not what it should be.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -52,6 +55,22 @@ pub fn check_pickle(bytes: &[u8]) -> Result<(), PayloadError> {
         (Some(_), _) => Err(PayloadError::NotPickle("does not begin with the PROTO opcode 0x80")),
     }
 }
+
+/// Schema of the base64 of a pickle: what [`from_base64`] and [`check_pickle`] accept, so far as a pattern can say it. The
+/// first characters are of the byte 0x80, the last ones of a full stop.
+pub(crate) struct PickleText;
+
+impl PartialSchema for PickleText {
+    fn schema() -> RefOr<Schema> {
+        const PATTERN: &str = r"^g[A-P]([AEIMQUYcgkosw048]u|[A-Za-z0-9+/]{2}([ \t\r\n]?[A-Za-z0-9+/]{4})*[ \t\r\n]?(Lg==|[A-Za-z0-9+/][CSiy]4=|[A-Za-z0-9+/]{2}[AEIMQUYcgkosw048]u))[ \t\r\n]*$";
+        let text = ObjectBuilder::new().schema_type(Type::String).pattern(Some(PATTERN));
+        text.description(Some("Base64 of a pickle, protocol 2 or newer"))
+            .examples(["gARLB4WUfZSGlC4="])
+            .into()
+    }
+}
+
+impl ToSchema for PickleText {}
 
 #[cfg(test)]
 mod tests {

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::arguments::Arguments;
 use crate::tasks::SubmitOptions;
 use crate::{Span, number};
 
@@ -58,20 +59,9 @@ pub struct NewSchedule {
     /// What to run.
     #[schema(format = Uuid)]
     pub function_id: String,
-    /// For pickled functions: base64 of the pickled pair `(args, kwargs)`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(
-        pattern = "^g[A-P]([AEIMQUYcgkosw048]u|[A-Za-z0-9+/]{2}([ \\t\\r\\n]?[A-Za-z0-9+/]{4})*[ \\t\\r\\n]?(Lg==|[A-Za-z0-9+/][CSiy]4=|[A-Za-z0-9+/]{2}[AEIMQUYcgkosw048]u))[ \\t\\r\\n]*$"
-    )]
-    pub payload: Option<String>,
-    /// For source functions: positional arguments.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<Vec<serde_json::Value>>)]
-    pub args: Option<Vec<serde_json::Value>>,
-    /// For source functions: keyword arguments.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<Object>)]
-    pub kwargs: Option<serde_json::Map<String, serde_json::Value>>,
+    /// With what.
+    #[serde(flatten)]
+    pub arguments: Arguments,
     /// When.
     #[serde(flatten)]
     pub timing: ScheduleTiming,

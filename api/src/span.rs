@@ -115,44 +115,52 @@ impl Visitor<'_> for SpanVisitor {
     }
 }
 
-/// What is no length of time, but nothing.
-const NOTHING: &str = r"(?!0+(\.0+)? ?[smhd]?$|0+(\.\d+)? ?ms$)";
+impl PartialSchema for Span {
+    fn schema() -> RefOr<Schema> {
+        text_or_seconds("A length of time", PATTERN.to_owned(), 0.0)
+    }
+}
+
+impl ToSchema for Span {}
 
 /// Schema of a length of time that is longer than nothing.
 pub(crate) struct Positive;
 
+/// What is no length of time, but nothing.
+const NOTHING: &str = r"(?!0+(\.0+)? ?[smhd]?$|0+(\.\d+)? ?ms$)";
+
 impl PartialSchema for Positive {
     fn schema() -> RefOr<Schema> {
         let pattern = PATTERN.replacen('^', &format!("^{NOTHING}"), 1);
-        let text = ObjectBuilder::new().schema_type(Type::String).pattern(Some(pattern));
-        let seconds =
-            ObjectBuilder::new().schema_type(Type::Number).minimum(Some(0.001)).maximum(Some(999_999_999));
-        OneOfBuilder::new()
-            .description(Some("A length of time, longer than nothing: `250ms`, `30s`, `5m`, `2h` or `7d`, or a number of seconds"))
-            .item(text)
-            .item(seconds)
-            .examples(["30s"])
-            .into()
+        text_or_seconds("A length of time, longer than nothing", pattern, 0.001)
     }
 }
 
 impl ToSchema for Positive {}
 
-impl PartialSchema for Span {
+/// Schema of a length of time in an address, where everything is text.
+pub struct SpanText;
+
+impl PartialSchema for SpanText {
     fn schema() -> RefOr<Schema> {
-        let text = ObjectBuilder::new().schema_type(Type::String).pattern(Some(PATTERN));
-        let seconds =
-            ObjectBuilder::new().schema_type(Type::Number).minimum(Some(0)).maximum(Some(999_999_999));
-        OneOfBuilder::new()
-            .description(Some("A length of time: `250ms`, `30s`, `5m`, `2h` or `7d`, or a number of seconds"))
-            .item(text)
-            .item(seconds)
-            .examples(["30s"])
-            .into()
+        let example = ObjectBuilder::new().examples(["30s"]);
+        example.schema_type(Type::String).pattern(Some(PATTERN)).into()
     }
 }
 
-impl ToSchema for Span {}
+impl ToSchema for SpanText {}
+
+fn text_or_seconds(what: &str, pattern: String, least: f64) -> RefOr<Schema> {
+    let text = ObjectBuilder::new().schema_type(Type::String).pattern(Some(pattern));
+    let seconds =
+        ObjectBuilder::new().schema_type(Type::Number).minimum(Some(least)).maximum(Some(999_999_999));
+    OneOfBuilder::new()
+        .description(Some(format!("{what}: `250ms`, `30s`, `5m`, `2h` or `7d`, or a number of seconds")))
+        .item(text)
+        .item(seconds)
+        .examples(["30s"])
+        .into()
+}
 
 #[cfg(test)]
 mod tests {

@@ -4,6 +4,7 @@ use raftwork_kernel::{Counters, FailureKind, RetryPolicy, Status, TaskId, Token}
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::arguments::Arguments;
 use crate::functions::Retry;
 use crate::limits::{Concurrency, Rate};
 use crate::parts::{PartsInfo, SentArguments};
@@ -66,20 +67,9 @@ pub struct NewTask {
     /// What to run.
     #[schema(format = Uuid)]
     pub function_id: String,
-    /// For pickled functions: base64 of the pickled pair `(args, kwargs)`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(
-        pattern = "^g[A-P]([AEIMQUYcgkosw048]u|[A-Za-z0-9+/]{2}([ \\t\\r\\n]?[A-Za-z0-9+/]{4})*[ \\t\\r\\n]?(Lg==|[A-Za-z0-9+/][CSiy]4=|[A-Za-z0-9+/]{2}[AEIMQUYcgkosw048]u))[ \\t\\r\\n]*$"
-    )]
-    pub payload: Option<String>,
-    /// For source functions: positional arguments.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<Vec<serde_json::Value>>)]
-    pub args: Option<Vec<serde_json::Value>>,
-    /// For source functions: keyword arguments.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<Object>)]
-    pub kwargs: Option<serde_json::Map<String, serde_json::Value>>,
+    /// With what.
+    #[serde(flatten)]
+    pub arguments: Arguments,
     /// In the place of all of these: the arguments were sent in parts, as the bytes of the pickled pair, or of
     /// `{"args": [...], "kwargs": {...}}` for source functions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -87,25 +77,6 @@ pub struct NewTask {
     /// Anything else.
     #[serde(flatten)]
     pub options: SubmitOptions,
-}
-
-/// The arguments of one item of a batch: `payload`, or `args` and `kwargs`, as in a single submit.
-#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
-pub struct BatchItem {
-    /// For pickled functions.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(
-        pattern = "^g[A-P]([AEIMQUYcgkosw048]u|[A-Za-z0-9+/]{2}([ \\t\\r\\n]?[A-Za-z0-9+/]{4})*[ \\t\\r\\n]?(Lg==|[A-Za-z0-9+/][CSiy]4=|[A-Za-z0-9+/]{2}[AEIMQUYcgkosw048]u))[ \\t\\r\\n]*$"
-    )]
-    pub payload: Option<String>,
-    /// For source functions.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<Vec<serde_json::Value>>)]
-    pub args: Option<Vec<serde_json::Value>>,
-    /// For source functions.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<Object>)]
-    pub kwargs: Option<serde_json::Map<String, serde_json::Value>>,
 }
 
 /// Body of `POST /v1/tasks/batch`: up to 10,000 tasks of one function, all or none.
@@ -116,7 +87,7 @@ pub struct NewBatch {
     #[schema(format = Uuid)]
     pub function_id: String,
     /// One task each.
-    pub items: Vec<BatchItem>,
+    pub items: Vec<Arguments>,
     /// Options of every item.
     #[serde(flatten)]
     pub options: SubmitOptions,

@@ -4,6 +4,7 @@ use axum::extract::State;
 use axum::response::Response;
 use bytes::Bytes;
 use http::StatusCode;
+use raftwork_api::arguments::Arguments;
 use raftwork_api::course::{
     CourseStatus, ExecuteFunction, ExecutedFunction, RegisterFunction, RegisteredFunction, TaskResult,
     TaskStatus,
@@ -61,7 +62,7 @@ pub(super) async fn execute_function(
     Json(body): Json<ExecuteFunction>,
 ) -> ApiResult<Response> {
     let function = submit::find_function(&state, &body.function_id).await?;
-    let args = submit::encode_args(&function, Some(&body.payload), None, None)?;
+    let args = submit::encode_args(&function, Arguments::pickled(body.payload))?;
     let task = ids.task()?;
     submit::submit(&state, function.id, (TaskOptions::default(), Rules::default()), vec![(task, args)])
         .await?;

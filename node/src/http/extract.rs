@@ -130,7 +130,7 @@ mod tests {
             .body(Body::from(r#"{"function_id": "x", "args": [1], "colour": "red"}"#))
             .unwrap();
         let Json(task) = Json::<NewTask>::from_request(request, &()).await.ok().unwrap();
-        assert_eq!(task.args.unwrap().len(), 1);
+        assert_eq!(task.arguments.args.unwrap().len(), 1);
     }
 
     #[test]

@@ -48,6 +48,7 @@ pub(super) struct ReadQuery {
     pub(super) read: Read,
     /// Wait this long for the task to end, as in `30s`; at most `60s`. The answer can come earlier.
     #[serde(default)]
+    #[param(value_type = Option<raftwork_api::SpanText>, inline)]
     pub(super) wait: Option<Span>,
 }
 
@@ -66,6 +67,7 @@ pub(super) struct FreshQuery {
 #[into_params(parameter_in = Query)]
 pub(super) struct WaitQuery {
     /// How long to wait until the new node has caught up, as in `30s`; at most 60s.
+    #[param(value_type = Option<raftwork_api::SpanText>, inline)]
     pub(super) wait: Option<Span>,
 }
 

@@ -88,7 +88,7 @@ pub(super) async fn put(
     let function = submit::find_function(&state, &new.function_id).await?;
     let timing = timing_of(&new.timing)?;
     let (options, rules) = submit::options_of(&new.options)?;
-    let args = submit::encode_args(&function, new.payload.as_deref(), new.args, new.kwargs)?;
+    let args = submit::encode_args(&function, new.arguments)?;
     let catch_up = catch_up_of(new.catch_up, new.catch_up_max)?;
     let overlap = match new.overlap {
         OverlapPolicy::Allow => Overlap::Allow,

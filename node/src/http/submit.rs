@@ -4,6 +4,7 @@ use axum::extract::State;
 use axum::response::Response;
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, StatusCode};
+use raftwork_api::arguments::Arguments;
 use raftwork_api::kernel::{
     Accepted, FunctionId, InParts, Language, Rule, Rules, Submit, SubmitUnder, TaskId, TaskOptions, WallTime,
     limits,
@@ -11,11 +12,10 @@ use raftwork_api::kernel::{
 use raftwork_api::limits::{Concurrency, Rate};
 use raftwork_api::parts::SentArguments;
 use raftwork_api::payload::{check_pickle, from_base64};
-use raftwork_api::tasks::{BatchAccepted, BatchItem, NewBatch, NewTask, SubmitOptions, TaskInfo};
+use raftwork_api::tasks::{BatchAccepted, NewBatch, NewTask, SubmitOptions, TaskInfo};
 use raftwork_api::{ErrorCode, Span, paths, rfc3339};
 use raftwork_kernel::Command;
 use serde::Deserialize;
-use serde_json::{Map, Value};
 use tokio::time::Instant;
 
 use super::error::{ApiError, ApiResult};
@@ -47,15 +47,11 @@ pub(super) async fn find_function(state: &AppState, text: &str) -> ApiResult<Cal
 }
 
 /// The arguments as the function takes them, out of what a request can hold.
-pub(super) fn encode_args(
-    function: &Callee,
-    payload: Option<&str>,
-    args: Option<Vec<Value>>,
-    kwargs: Option<Map<String, Value>>,
-) -> ApiResult<Bytes> {
+pub(super) fn encode_args(function: &Callee, arguments: Arguments) -> ApiResult<Bytes> {
+    let Arguments { payload, args, kwargs } = arguments;
     match (function.language, payload, args.is_some() || kwargs.is_some()) {
         (Language::Pickle, Some(payload), false) => {
-            let args = from_base64(payload)?;
+            let args = from_base64(&payload)?;
             check_pickle(&args)?;
             Ok(args)
         }
@@ -134,6 +130,7 @@ fn date(text: &str) -> ApiResult<WallTime> {
 pub(super) struct WaitQuery {
     /// Wait this long for the task to end, as in `30s`; at most `60s`. The answer can come earlier.
     #[serde(default)]
+    #[param(value_type = Option<raftwork_api::SpanText>, inline)]
     wait: Option<Span>,
 }
 
@@ -158,7 +155,7 @@ pub(super) async fn one(
     let (task, options, args) = if let Some(sent) = &new.arguments_parts {
         (sent.task_id, in_parts(&new, sent, options)?, Bytes::new())
     } else {
-        let args = encode_args(&function, new.payload.as_deref(), new.args, new.kwargs)?;
+        let args = encode_args(&function, new.arguments)?;
         (ids.task()?, options, args)
     };
     let created = submit(&state, function.id, options, vec![(task, args)]).await?;
@@ -175,7 +172,7 @@ fn in_parts(
     sent: &SentArguments,
     (options, rules): (TaskOptions, Rules),
 ) -> ApiResult<(TaskOptions, Rules)> {
-    if new.payload.is_some() || new.args.is_some() || new.kwargs.is_some() {
+    if new.arguments != Arguments::default() {
         return Err(ApiError::new(
             ErrorCode::BadPayload,
             "arguments that were sent in parts stand in the place of payload, args and kwargs: leave those out",
@@ -207,9 +204,8 @@ pub(super) async fn batch(
 }
 
 /// The arguments of each item.
-pub(super) fn encode_items(function: &Callee, items: Vec<BatchItem>) -> ApiResult<Vec<Bytes>> {
-    let encode = |item: BatchItem| encode_args(function, item.payload.as_deref(), item.args, item.kwargs);
-    items.into_iter().map(encode).collect()
+pub(super) fn encode_items(function: &Callee, items: Vec<Arguments>) -> ApiResult<Vec<Bytes>> {
+    items.into_iter().map(|item| encode_args(function, item)).collect()
 }
 
 /// Marks an answer to a request that was carried out before.
@@ -222,30 +218,41 @@ pub(super) fn replayed(is_replay: bool, mut response: Response) -> Response {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::Value;
+
     use super::*;
 
     const PICKLED: Callee = Callee { id: FunctionId::from_u128(1), language: Language::Pickle };
     const SOURCE: Callee = Callee { id: FunctionId::from_u128(1), language: Language::Source };
 
+    fn pickled(payload: &str) -> Arguments {
+        Arguments::pickled(payload.to_owned())
+    }
+
+    fn plain(args: Vec<Value>) -> Arguments {
+        Arguments { args: Some(args), ..Arguments::default() }
+    }
+
     #[test]
     fn arguments_are_written_as_the_function_reads_them() {
-        let args = encode_args(&PICKLED, Some("gAR9\nlC4=\n"), None, None).unwrap();
+        let args = encode_args(&PICKLED, pickled("gAR9\nlC4=\n")).unwrap();
         assert_eq!(args, b"\x80\x04}\x94.".as_slice());
-        let args = encode_args(&SOURCE, None, Some(vec![Value::from(1)]), None).unwrap();
+        let args = encode_args(&SOURCE, plain(vec![Value::from(1)])).unwrap();
         assert_eq!(args, br#"{"args":[1],"kwargs":{}}"#.as_slice());
-        let args = encode_args(&SOURCE, None, None, None).unwrap();
+        let args = encode_args(&SOURCE, Arguments::default()).unwrap();
         assert_eq!(args, br#"{"args":[],"kwargs":{}}"#.as_slice());
     }
 
     #[test]
     fn arguments_of_the_other_kind_are_refused_with_the_right_form() {
-        for (function, payload, args, part) in [
-            (PICKLED, None, None, "go in payload"),
-            (PICKLED, Some("gAR9lC4="), Some(vec![]), "go in payload alone"),
-            (PICKLED, Some("aGVsbG8="), None, "not of a pickle"),
-            (SOURCE, Some("gAR9lC4="), None, "go in args and kwargs"),
+        let both = Arguments { args: Some(vec![]), ..pickled("gAR9lC4=") };
+        for (function, arguments, part) in [
+            (PICKLED, Arguments::default(), "go in payload"),
+            (PICKLED, both, "go in payload alone"),
+            (PICKLED, pickled("aGVsbG8="), "not of a pickle"),
+            (SOURCE, pickled("gAR9lC4="), "go in args and kwargs"),
         ] {
-            let error = encode_args(&function, payload, args, None).unwrap_err();
+            let error = encode_args(&function, arguments).unwrap_err();
             assert_eq!(error.problem().code, ErrorCode::BadPayload);
             assert!(error.problem().detail.contains(part), "{part}: {}", error.problem());
         }
