@@ -86,6 +86,7 @@ impl ErrorCode {
             Self::FunctionConflict
             | Self::MapIncomplete
             | Self::PayloadIncomplete
+            | Self::PartConflict
             | Self::StaleLease
             | Self::AlreadyFinished
             | Self::UnusableNode
@@ -93,7 +94,7 @@ impl ErrorCode {
             | Self::NotRedrivable => 409,
             Self::TooLarge => 413,
             Self::NotLeader => 421,
-            Self::TaskConflict | Self::PartConflict => 422,
+            Self::TaskConflict => 422,
             Self::Busy => 429,
             Self::Internal => 500,
             Self::NoLeader => 503,

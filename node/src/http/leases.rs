@@ -149,6 +149,7 @@ pub(super) async fn complete(
     let lease = LeaseRef { task: body.task_id, token: body.token };
     read::leads(&state)?;
     let output = output(body.stdout, body.stderr);
+    let language = language(&state, lease.task).await?;
     if let Some(parts) = &body.result_parts {
         if body.payload.is_some() || body.value.is_some() {
             let text =
@@ -159,7 +160,7 @@ pub(super) async fn complete(
         let complete = CompleteInParts { lease, parts, output };
         return report(&state, lease, Command::CompleteInParts(complete)).await;
     }
-    let result = encode_result(language(&state, lease.task).await?, body.payload, body.value)?;
+    let result = encode_result(language, body.payload, body.value)?;
     report(&state, lease, Command::Complete(Complete { lease, result, output })).await
 }
 

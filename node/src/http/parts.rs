@@ -63,9 +63,11 @@ impl<S: Send + Sync> FromRequestParts<S> for OfLease {
 }
 
 fn place(text: &str) -> ApiResult<u32> {
-    text.parse().map_err(|_| {
+    text.parse().ok().filter(|place| (*place as usize) < limits::PARTS_MAX).ok_or_else(|| {
         let shown: String = text.chars().take(64).collect();
-        ApiError::bad_request(format!("'{shown}' is no place of a part: they are counted from 0"))
+        let text =
+            format!("'{shown}' is no place of a part: they are counted from 0, below {}", limits::PARTS_MAX);
+        ApiError::bad_request(text)
     })
 }
 

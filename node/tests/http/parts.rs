@@ -128,7 +128,7 @@ async fn what_makes_no_sense_is_refused_and_says_why() {
     put(&cluster, 1, &lease, "a".into()).await.expect_problem(404, "unknown_task");
 
     assert_eq!(put(&cluster, 1, &arguments("0"), "a".into()).await.status, 204);
-    put(&cluster, 1, &arguments("0"), "b".into()).await.expect_problem(422, "part_conflict");
+    put(&cluster, 1, &arguments("0"), "b".into()).await.expect_problem(409, "part_conflict");
     let (whole, _) = cut(&"a".into());
     let sent = with(json!({"task_id": task}), &said(whole));
     let body = json!({"function_id": function, "arguments_parts": sent, "args": [1]});
