@@ -210,7 +210,7 @@ impl From<raftwork_kernel::Rejection> for Problem {
         let code = match &rejection {
             R::UnknownFunction(_) => ErrorCode::UnknownFunction,
             R::UnknownSchedule(_) => ErrorCode::UnknownSchedule,
-            R::UnknownTask(_) => ErrorCode::UnknownTask,
+            R::UnknownTask(_) | R::UnknownDependency(_) => ErrorCode::UnknownTask,
             R::FunctionConflict(_) => ErrorCode::FunctionConflict,
             R::TaskConflict(_) | R::MapConflict(_) => ErrorCode::TaskConflict,
             R::StaleLease { .. } => ErrorCode::StaleLease,

@@ -15,6 +15,8 @@ pub enum Reason {
     Delayed,
     /// It was submitted to run at a date that has not come.
     Scheduled,
+    /// It runs after other tasks, which have not ended.
+    Dependency,
     /// It failed, and pauses before the next attempt.
     RetryBackoff,
     /// No worker is connected.

@@ -1,6 +1,6 @@
 //! `/v1/tasks`.
 
-use raftwork_kernel::{Counters, FailureKind, RetryPolicy, Status, TaskId, Token};
+use raftwork_kernel::{Counters, FailureKind, OnFailure, RetryPolicy, Status, TaskId, Token};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -58,6 +58,16 @@ pub struct SubmitOptions {
     /// `delay`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub run_at: Option<String>,
+    /// It waits until these tasks have ended, up to 64; they must have been accepted before. Items of maps may be named,
+    /// whole maps not. A delay counts from the submit all the same.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schema(value_type = Vec<String>, example = json!(["0190a5e4-7c3b-7cc1-8a54-2f6a5d1b9c3e"]))]
+    pub after: Vec<TaskId>,
+    /// What happens if one of `after` fails, is parked or is cancelled: `fail` (if left out), and the task fails at once
+    /// and never runs; or `run`, and it runs once all have ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, example = "run")]
+    pub on_failure: Option<OnFailure>,
 }
 
 /// Body of `POST /v1/tasks`.
@@ -163,6 +173,14 @@ pub struct TaskInfo {
     /// How long after acceptance it must have ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub total_timeout: Option<Span>,
+    /// The tasks that it runs after.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schema(value_type = Vec<String>)]
+    pub after: Vec<TaskId>,
+    /// What happens if one of them ends without a result: `fail` or `run`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, example = "run")]
+    pub on_failure: Option<OnFailure>,
     /// The date before which it does not start, RFC 3339 in UTC.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub run_at: Option<String>,
@@ -244,6 +262,7 @@ impl From<&raftwork_kernel::TaskError> for ErrorInfo {
             FailureKind::OutOfMemory { .. } => ("out_of_memory", None, None),
             FailureKind::WorkerLost => ("worker_lost", None, None),
             FailureKind::Expired => ("expired", None, None),
+            FailureKind::Dependency { .. } => ("dependency", None, None),
         };
         Self {
             kind: kind.to_owned(),

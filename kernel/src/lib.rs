@@ -66,7 +66,7 @@ pub use record::{FailureKind, Outcome, Output, Record, Status, TaskError};
 pub use reply::{Accepted, Grant, Rejection, Reply};
 pub use retry::RetryPolicy;
 pub use rows::{Change, NoRows, Rows};
-pub use rules::{Exceptions, Rule, Rules, Tags};
+pub use rules::{After, Exceptions, OnFailure, Rule, Rules, Tags};
 pub use schedule::{CatchUp, Overlap, Schedule, ScheduleSpec, Timing, check_schedule_name};
 pub use state::{Need, Scalars, State};
 pub use task::{Counters, Deadlines, Lease, Phase, Task, TaskOptions, TaskRow};

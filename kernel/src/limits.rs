@@ -61,6 +61,10 @@ pub const MAP_AHEAD_MAX: usize = 1000;
 pub const ACQUIRE_MAX: u16 = 1024;
 /// Most due tasks moved by one entry; the rest wait for the next one, so that no entry is unboundedly slow.
 pub const DUE_PER_ENTRY_MAX: usize = 1024;
+/// Most tasks that one can depend on.
+pub const DEPENDENCIES_MAX: usize = 64;
+/// Most live tasks that can depend on one: all of them learn of its end in the entry that ends it.
+pub const DEPENDENTS_MAX: usize = 10_000;
 /// Most attempts that a retry policy may ask for.
 pub const ATTEMPTS_MAX: u16 = 1000;
 /// Most tags of one task or one worker.

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::excerpt;
-use crate::ids::{Token, WorkerId};
+use crate::ids::{TaskId, Token, WorkerId};
 use crate::limits::{ERROR_TEXT_BYTES_MAX, EXCEPTION_BYTES_MAX, OUTPUT_BYTES_MAX};
 use crate::parts::InParts;
 use crate::payload;
@@ -42,6 +42,11 @@ pub enum FailureKind {
     WorkerLost,
     /// The task was not started in time, and never will be.
     Expired,
+    /// A task that it was to run after ended without a result.
+    Dependency {
+        /// Which.
+        task: TaskId,
+    },
 }
 
 impl FailureKind {
@@ -127,7 +132,7 @@ pub struct Record {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Status {
-    /// Delayed, or pausing before a retry.
+    /// Delayed, dated, pausing before a retry, or until other tasks have ended.
     Waiting,
     /// May be granted to a worker.
     Queued,

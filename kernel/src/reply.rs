@@ -188,6 +188,9 @@ pub enum Rejection {
     /// Arguments in parts belong to one task.
     #[error("the arguments of task {0} lie in parts, which belong to it alone: submit the call again")]
     NotRedrivableInParts(TaskId),
+    /// A task to depend on does not exist, or was forgotten after its retention.
+    #[error("there is no task {0} to run after: it was never accepted, or was forgotten after its retention")]
+    UnknownDependency(TaskId),
 }
 
 fn forgotten() -> String {

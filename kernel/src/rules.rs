@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::ids::{ScheduleId, TaskId};
 use crate::limit::{Bound, LimitKind, LimitName};
-use crate::limits::{EXCEPTION_NAME_BYTES_MAX, EXCEPTIONS_MAX, TAG_BYTES_MAX, TAGS_MAX};
 use crate::parts::InParts;
+use crate::limits::{DEPENDENCIES_MAX, EXCEPTION_NAME_BYTES_MAX, EXCEPTIONS_MAX, TAG_BYTES_MAX, TAGS_MAX};
 use crate::task::Deadlines;
 use crate::time::{LogTime, Millis, WallTime};
 
@@ -117,6 +117,36 @@ fn check_class(name: &str) -> Result<(), String> {
     Err(format!("'{shown}' is no name of an exception: write it as in ValueError or package.module.Error"))
 }
 
+/// What becomes of a task when one that it was to run after ends without a result.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnFailure {
+    /// It fails as well, without ever running.
+    #[default]
+    Fail,
+    /// It runs, once all of them have ended.
+    Run,
+}
+
+/// Tasks that one runs after.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct After {
+    /// Which.
+    pub tasks: BTreeSet<TaskId>,
+    /// What happens if one of them fails, is parked or is cancelled.
+    pub on_failure: OnFailure,
+}
+
+impl After {
+    fn check(&self) -> Result<(), String> {
+        match self.tasks.len() {
+            0 => Err("a rule of no dependencies says nothing".to_owned()),
+            1..=DEPENDENCIES_MAX => Ok(()),
+            count => Err(format!("{count} dependencies are more than {DEPENDENCIES_MAX}")),
+        }
+    }
+}
+
 /// One thing to ask for. New kinds go to the end: what was written down before keeps its meaning.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Rule {
@@ -159,6 +189,8 @@ pub enum Rule {
     },
     /// The arguments of the task, which is submitted alone, were sent in parts: what stands in their place is empty.
     InParts(InParts),
+    /// The task waits until others have ended.
+    After(After),
 }
 
 impl Rule {
@@ -174,6 +206,7 @@ impl Rule {
             Self::Rate { .. } => 7,
             Self::Scheduled { .. } => 8,
             Self::InParts(_) => 9,
+            Self::After(_) => 10,
         }
     }
 
@@ -191,6 +224,7 @@ impl Rule {
                 Err("a rule of no exceptions says nothing".to_owned())
             }
             Self::NoRetry(names) => names.check(),
+            Self::After(after) => after.check(),
             Self::StartBy(Millis(0)) => Err("a task that must start within 0 ms never could".to_owned()),
             Self::Total(Millis(0)) => Err("a task that must end within 0 ms never could".to_owned()),
             Self::StartBy(_) | Self::Total(_) | Self::RunAt(_) => Ok(()),
@@ -260,6 +294,11 @@ impl Rules {
     /// What the calendar must say before the task may start.
     pub fn run_at(&self) -> Option<WallTime> {
         self.find(|rule| if let Rule::RunAt(at) = rule { Some(*at) } else { None })
+    }
+
+    /// The tasks that must have ended before.
+    pub fn after(&self) -> Option<&After> {
+        self.find(|rule| if let Rule::After(after) = rule { Some(after) } else { None })
     }
 
     /// The limits that they name, and what they say of each.

@@ -120,6 +120,9 @@ impl ScheduleSpec {
         if self.catch_up == CatchUp::All(0) {
             return Err("to catch up with none, skip".to_owned());
         }
+        if self.rules.after().is_some() {
+            return Err("a schedule says itself when its tasks run: leave after out".to_owned());
+        }
         if self.rules.run_at().is_some() {
             return Err("a schedule says itself when its tasks run: leave run_at out".to_owned());
         }

@@ -86,6 +86,7 @@ impl State {
         for (of, upload) in rows.payload_uploads() {
             state.payloads.put(of, upload);
         }
+        state.restore_dependencies(rows);
         state
     }
 
@@ -113,6 +114,40 @@ impl State {
         }
     }
 
+    /// A live task that still waits for others learns anew which of them have ended.
+    fn restore_dependencies(&mut self, rows: &impl Rows) {
+        let depending = self.live.slots().filter(|(slot, _)| self.live.terms(*slot).depends);
+        let depending: Vec<_> =
+            depending.map(|(_, cell)| (cell.id, cell.seq, cell.standing.phase.clone())).collect();
+        for (id, seq, phase) in depending {
+            let rules = rows.rules(&id).expect("a task that depends on others has rules");
+            let after = rules.after().expect("the task depends on others");
+            let ended = |task: &TaskId| self.ended_dependency(task, rows).map(|status| (*task, status));
+            let ended: Option<Vec<(TaskId, Status)>> = matches!(phase, Phase::Blocked { .. })
+                .then(|| after.tasks.iter().filter_map(ended).collect());
+            self.live.dependencies.enter((id, seq), after.clone(), ended.as_deref());
+        }
+    }
+
+    /// How a task ended that another depends on; `None` if it has not.
+    fn ended_dependency(&self, id: &TaskId, rows: &impl Rows) -> Option<Status> {
+        if self.live.find(id).is_some() || matches!(self.unborn(id), Some((_, Unborn::Queued))) {
+            return None;
+        }
+        // Without a record, it is an item of a map that was cancelled before its turn.
+        Some(rows.record(id).map_or(Status::Cancelled, |record| record.outcome.status()))
+    }
+
+    /// Whether a live task depends on this one, so that it must not be forgotten.
+    pub fn is_needed(&self, id: &TaskId) -> bool {
+        self.live.dependencies.is_needed(id)
+    }
+
+    /// The tasks that this one still waits for, by id.
+    pub fn waits_for(&self, id: &TaskId) -> impl Iterator<Item = TaskId> {
+        self.live.dependencies.left(id)
+    }
+
     /// The numbers to store with the applied index.
     pub const fn scalars(&self) -> Scalars {
         self.scalars
@@ -132,7 +167,7 @@ impl State {
     /// Status of a live task; finished ones have a record instead.
     pub fn status(&self, id: &TaskId) -> Option<Status> {
         self.cell(id).map(|cell| match cell.standing.phase {
-            Phase::Waiting { .. } | Phase::Scheduled { .. } => Status::Waiting,
+            Phase::Waiting { .. } | Phase::Scheduled { .. } | Phase::Blocked { .. } => Status::Waiting,
             Phase::Ready => Status::Queued,
             Phase::Leased(_) => Status::Running,
         })
@@ -267,7 +302,8 @@ impl State {
     pub fn next_due(&self) -> Option<LogTime> {
         let map = self.maps.uploads.next_end().map(|(end, _)| end);
         let payload = self.payloads.next_end().map(|(end, _)| end);
-        self.live.next_change().into_iter().chain(self.maps.next_start()).chain(map).chain(payload).min()
+        let ripe = self.live.dependencies.next_ripe().map(|_| self.scalars.log_time);
+        self.live.next_change().into_iter().chain(self.maps.next_start()).chain(map).chain(payload).chain(ripe).min()
     }
 
     /// The next moment at which the calendar alone would change something.
@@ -312,7 +348,7 @@ impl State {
     pub(crate) fn lease(&self, slot: Slot) -> Option<&Lease> {
         match &self.live.cell(slot).standing.phase {
             Phase::Leased(lease) => Some(lease),
-            Phase::Waiting { .. } | Phase::Scheduled { .. } | Phase::Ready => None,
+            Phase::Waiting { .. } | Phase::Scheduled { .. } | Phase::Blocked { .. } | Phase::Ready => None,
         }
     }
 

@@ -117,6 +117,11 @@ pub enum Phase {
         /// What the calendar must say before it becomes ready.
         at: WallTime,
     },
+    /// Waits until other tasks have ended.
+    Blocked {
+        /// Then it waits until this moment, if it has not come.
+        not_before: LogTime,
+    },
 }
 
 impl Phase {

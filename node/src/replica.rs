@@ -40,6 +40,9 @@ impl Standing {
     }
 }
 
+/// When a task may be forgotten, and which.
+pub(crate) type Expiry = (LogTime, TaskId);
+
 /// The applied state of one group on this node; a clone is another handle on it.
 #[derive(Clone)]
 pub struct Replica {
@@ -240,6 +243,17 @@ impl Replica {
         let inner = self.read();
         let found = inner.state.schedules_after(name).take(most);
         found.map(|(name, schedule, live)| (name.to_owned(), schedule.clone(), live)).collect()
+    }
+
+    /// The tasks that this one still waits for, by id.
+    pub fn waits_for(&self, id: &TaskId) -> Vec<TaskId> {
+        self.read().state.waits_for(id).collect()
+    }
+
+    /// Of these tasks, those that a live task runs after, and the others, which may be forgotten.
+    pub(crate) fn split_needed(&self, tasks: Vec<Expiry>) -> (Vec<Expiry>, Vec<Expiry>) {
+        let inner = self.read();
+        tasks.into_iter().partition(|(_, task)| inner.state.is_needed(task))
     }
 
     /// What a live task needs of its worker.

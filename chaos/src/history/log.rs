@@ -311,6 +311,8 @@ pub enum FailureKind {
     WorkerLost,
     /// It was not started in time.
     Expired,
+    /// A task that it was to run after ended without a result.
+    Dependency,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]

@@ -171,7 +171,7 @@ fn ruled(mut options: Options, rules: &Rules) -> anyhow::Result<Options> {
                 options.concurrency = Some(Concurrency { key: Fingerprint::of(key.as_bytes()), max: *max });
             }
             Rule::InParts(parts) => options.in_parts = Some(Box::new(whole(parts))),
-            Rule::Rate { .. } | Rule::Scheduled { .. } => {
+            Rule::Rate { .. } | Rule::Scheduled { .. } | Rule::After(_) => {
                 anyhow::bail!("the checks do not know {rule:?}, and their load asks for none")
             }
         }
@@ -237,6 +237,7 @@ const fn kind(kind: kernel::FailureKind) -> FailureKind {
         kernel::FailureKind::OutOfMemory { .. } => FailureKind::OutOfMemory,
         kernel::FailureKind::WorkerLost => FailureKind::WorkerLost,
         kernel::FailureKind::Expired => FailureKind::Expired,
+        kernel::FailureKind::Dependency { .. } => FailureKind::Dependency,
     }
 }
 

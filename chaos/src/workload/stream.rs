@@ -126,6 +126,7 @@ fn refused(rejection: &Rejection) -> Outcome {
         | Rejection::MapFinished(_)
         | Rejection::PartConflict { .. }
         | Rejection::NotRedrivableInParts(_)
+        | Rejection::UnknownDependency(_)
         | Rejection::UnknownSchedule(_) => return Outcome::Fail { why: rejection.to_string() },
     };
     Outcome::Refused { code, current }

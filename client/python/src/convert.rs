@@ -146,7 +146,8 @@ fn task_error<'py>(py: Python<'py>, error: &TaskError) -> PyResult<Bound<'py, Py
         | FailureKind::Load
         | FailureKind::Crash { .. }
         | FailureKind::WorkerLost
-        | FailureKind::Expired => (None, None),
+        | FailureKind::Expired
+        | FailureKind::Dependency { .. } => (None, None),
     };
     let ErrorInfo { kind, type_name, message, traceback, exit_code, signal } = info;
     (kind, type_name, message, traceback, exception, exit_code, signal, limit, peak).into_pyobject(py)

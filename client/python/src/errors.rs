@@ -21,7 +21,7 @@ fn rejected(py: Python<'_>, rejection: &Rejection) -> PyErr {
     let class = match rejection {
         Rejection::UnknownFunction(_) => "UnknownFunction",
         Rejection::UnknownSchedule(_) => "UnknownSchedule",
-        Rejection::UnknownTask(_) => "UnknownTask",
+        Rejection::UnknownTask(_) | Rejection::UnknownDependency(_) => "UnknownTask",
         Rejection::UnknownMap(_) => "UnknownMap",
         Rejection::FunctionConflict(_) | Rejection::TaskConflict(_) | Rejection::MapConflict(_) => "Conflict",
         Rejection::AlreadyFinished { .. } | Rejection::MapFinished(_) => "AlreadyFinished",

@@ -48,7 +48,9 @@ impl<R: Rows> Transition<'_, R> {
                     let retryable = !self.is_final(slot, &error, &[]);
                     self.charge(slot, error, retryable);
                 }
-                Phase::Ready | Phase::Scheduled { .. } => unreachable!("such a task is not due by log time"),
+                Phase::Ready | Phase::Scheduled { .. } | Phase::Blocked { .. } => {
+                    unreachable!("such a task is not due by log time")
+                }
             }
         }
         0

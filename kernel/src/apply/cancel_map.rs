@@ -19,12 +19,13 @@ impl<R: Rows> Transition<'_, R> {
             return if cancelled { Ok(Accepted::Cancelled) } else { Err(Rejection::MapFinished(id)) };
         };
         let LiveMap { standing, tasks, .. } = map;
-        let (first, pieces) = (standing.next, map.row.pieces.len());
+        let (first, pieces, row) = (standing.next, map.row.pieces.len(), std::sync::Arc::clone(&map.row));
         let tasks: Vec<TaskId> = tasks.iter().map(|index| id.item(*index)).collect();
         if let Some((place, _)) = map.row.piece_of(first) {
             self.delete_pieces(id, place, u32::try_from(pieces).expect("bounded by MAP_PIECES_MAX"));
         }
         self.give_no_more_turns(id);
+        self.tell_dependents_of_items(id, &row, first);
         for task in tasks {
             let slot = self.state.live.find(&task).expect("a map knows which of its items live");
             self.revoke(slot);
@@ -63,6 +64,7 @@ impl<R: Rows> Transition<'_, R> {
         });
         self.touch_map(id);
         self.push_event(crate::event::Event::Finished { task: *task, status: Status::Cancelled });
+        self.tell_dependents(*task, Status::Cancelled);
         self.end_map_if_done(id);
         Some(Ok(Accepted::Cancelled))
     }

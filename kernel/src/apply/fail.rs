@@ -61,7 +61,7 @@ impl<R: Rows> Transition<'_, R> {
         let slot = self.state.live.find(id);
         match slot.map(|slot| &self.state.live.cell(slot).standing.phase) {
             Some(Phase::Waiting { due }) => Accepted::WillRetry { due: *due },
-            Some(Phase::Ready | Phase::Leased(_) | Phase::Scheduled { .. }) => {
+            Some(Phase::Ready | Phase::Leased(_) | Phase::Scheduled { .. } | Phase::Blocked { .. }) => {
                 Accepted::WillRetry { due: self.now() }
             }
             None => {

@@ -17,7 +17,8 @@ impl<R: Rows> Transition<'_, R> {
 
     fn forget_one(&mut self, id: TaskId) -> bool {
         let Some(record) = self.record(&id) else { return self.forget_map(MapId::of(id.as_uuid()), id) };
-        if record.expires > self.now() {
+        // What a live task runs after is kept as long: it is asked again.
+        if record.expires > self.now() || self.state.live.dependencies.is_needed(&id) {
             return false;
         }
         let row = self.task_row(&id).expect("a finished task keeps its row as long as its record");

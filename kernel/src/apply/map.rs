@@ -16,6 +16,9 @@ impl<R: Rows> Transition<'_, R> {
     pub(super) fn map(&mut self, command: &Map) -> Reply {
         check_map_id(command.map)?;
         command.rules.check_shared().map_err(Rejection::Invalid)?;
+        if command.rules.after().is_some() {
+            return Err(Rejection::Invalid("a map cannot wait for tasks: leave after out".to_owned()));
+        }
         check_options(&command.options)?;
         check_spans(&command.options, &command.rules)?;
         if let Some((row, _)) = self.map_of(&command.map) {

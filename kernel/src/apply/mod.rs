@@ -9,6 +9,7 @@ mod change_schedule;
 mod complete;
 mod complete_in_parts;
 mod deadline;
+mod depend;
 mod expand;
 mod expire;
 mod extend;
@@ -54,12 +55,14 @@ impl State {
     ///
     /// What is due by the entry's log time is done before its commands, in `(due, id)` order, at most
     /// [`DUE_PER_ENTRY_MAX`](crate::limits::DUE_PER_ENTRY_MAX) of it: as long as [`State::next_due`] is in the past,
-    /// another entry is wanted. Then items of maps become tasks, as far as there is room for them.
+    /// another entry is wanted. Then items of maps become tasks, as far as there is room for them. Last, tasks that waited
+    /// for what has ended by now go on, as many at most.
     pub fn apply(&mut self, entry: &Entry, rows: &impl Rows) -> Applied {
         let mut transition = Transition::new(self, rows, entry.commands.len());
         transition.advance(entry);
         transition.expand();
         let replies = entry.commands.iter().map(|command| transition.carry_out(command)).collect();
+        transition.settle();
         let (events, changes) = transition.finish_entry();
         Applied { replies, events, changes }
     }

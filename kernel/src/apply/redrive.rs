@@ -32,6 +32,8 @@ impl<R: Rows> Transition<'_, R> {
         if rules.in_parts().is_some() {
             return Err(Rejection::NotRedrivableInParts(task));
         }
+        self.check_ids([into].into_iter())?;
+        self.check_dependencies(&[into], &rules)?;
         self.check_room_for(&rules)?;
         self.accept_again(command, row, &rules);
         Ok(Accepted::Redriven { created: true })

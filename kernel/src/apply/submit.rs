@@ -31,6 +31,11 @@ impl<R: Rows> Transition<'_, R> {
             self.function(&command.function).ok_or(Rejection::UnknownFunction(command.function))?;
         let fresh = self.fresh_items(command, rules)?;
         if !fresh.is_empty() {
+            self.check_ids(fresh.iter().map(|(id, _)| *id))?;
+            if rules.after().is_some() {
+                let ids: Vec<TaskId> = fresh.iter().map(|(id, _)| *id).collect();
+                self.check_dependencies(&ids, rules)?;
+            }
             self.check_room_for(rules)?;
         }
         if let (Some(parts), Some((id, _))) = (rules.in_parts(), fresh.first()) {
@@ -117,6 +122,7 @@ impl<R: Rows> Transition<'_, R> {
         let seq = self.state.next_seq();
         let options = &command.options;
         let phase = match (options.delay, rules.run_at()) {
+            (delay, _) if rules.after().is_some() => self.blocked(delay),
             (_, Some(at)) if at > self.calendar => Phase::Scheduled { at },
             (_, Some(_)) | (Millis(0), None) => Phase::Ready,
             (delay, None) => Phase::Waiting { due: self.now().after(delay) },
@@ -152,6 +158,9 @@ impl<R: Rows> Transition<'_, R> {
             rules,
         );
         self.touch(slot);
+        if let Some(after) = rules.after() {
+            self.wait(id, after);
+        }
         self.declare_again(rules);
         if let Some(schedule) = self.state.live.terms(slot).schedule {
             self.state.schedules.count(schedule, true);

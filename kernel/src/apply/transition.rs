@@ -203,6 +203,7 @@ impl<'a, R: Rows> Transition<'a, R> {
         let (id, status) = (self.state.live.cell(slot).id, outcome.status());
         self.events.push(Event::Finished { task: id, status });
         self.end(slot, outcome);
+        self.tell_dependents(id, status);
         self.count_item(&id, status);
     }
 
@@ -221,7 +222,7 @@ impl<'a, R: Rows> Transition<'a, R> {
     fn put_record(&mut self, id: TaskId, outcome: Outcome, task: &Task) {
         let worker = match &task.phase {
             Phase::Leased(lease) => Some(lease.worker),
-            Phase::Waiting { .. } | Phase::Scheduled { .. } | Phase::Ready => None,
+            Phase::Waiting { .. } | Phase::Scheduled { .. } | Phase::Blocked { .. } | Phase::Ready => None,
         };
         let record = Record {
             outcome,

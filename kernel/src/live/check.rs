@@ -37,6 +37,9 @@ impl Live {
         }
         self.check_queues()?;
         self.limited.check(&self.cells)?;
+        let depending = self.slots().filter(|(slot, _)| self.terms(*slot).depends);
+        let waits = |cell: &super::Cell| matches!(cell.standing.phase, Phase::Blocked { .. });
+        self.dependencies.check(&depending.map(|(_, cell)| (cell.id, waits(cell))).collect())?;
         if self.orders_of_tasks() == self.orders_as_kept() {
             return Ok(());
         }
@@ -89,6 +92,7 @@ impl Live {
                 Phase::Scheduled { at } => {
                     orders.calendar.insert((*at, cell.id));
                 }
+                Phase::Blocked { .. } => {}
             }
         }
         orders

@@ -7,6 +7,7 @@ mod by_id;
 mod cell;
 mod check;
 mod dates;
+mod dependencies;
 mod interned;
 mod limited;
 mod limits;
@@ -19,6 +20,7 @@ use std::collections::BTreeMap;
 use self::by_id::ById;
 pub(crate) use self::cell::{Cell, Standing};
 use self::dates::Dates;
+use self::dependencies::Dependencies;
 use self::interned::Interned;
 pub use self::limited::LimitStanding;
 use self::limited::Limited;
@@ -52,6 +54,7 @@ pub(crate) struct Live {
     /// What time alone will change, earliest first.
     due: BTreeMap<(LogTime, TaskId), Slot>,
     dates: Dates,
+    pub(crate) dependencies: Dependencies,
     /// What the calendar alone will change, earliest first.
     calendar: BTreeMap<(WallTime, TaskId), Slot>,
     /// Leases by worker.
@@ -140,7 +143,7 @@ impl Live {
     pub(crate) fn remove(&mut self, slot: Slot) -> Task {
         self.unindex(slot);
         self.by_id.remove(&mut self.cells, slot);
-        let Cell { seq, standing, terms: place, .. } = self.cells.remove(slot);
+        let Cell { id, seq, standing, terms: place, .. } = self.cells.remove(slot);
         let terms = *self.terms.get(place);
         self.terms.release(place);
         if let Some(tags) = terms.tags {
@@ -148,6 +151,9 @@ impl Live {
         }
         if let Some(gate) = terms.gate {
             self.limited.leave(gate);
+        }
+        if terms.depends {
+            self.dependencies.leave(&id);
         }
         let deadlines = if terms.dated { self.dates.take(slot) } else { None };
         assemble(seq, standing, &terms, deadlines.as_ref())
@@ -187,6 +193,7 @@ impl Live {
             Phase::Scheduled { at } => {
                 self.calendar.insert((*at, *id), slot);
             }
+            Phase::Blocked { .. } => {}
         }
     }
 
@@ -219,6 +226,7 @@ impl Live {
             Phase::Scheduled { at } => {
                 self.calendar.remove(&(*at, *id));
             }
+            Phase::Blocked { .. } => {}
         }
     }
 
@@ -339,7 +347,10 @@ impl PartialEq for Live {
             };
             other.find(&cell.id).is_some_and(same)
         };
-        self.len() == other.len() && self.slots().all(same) && self.limits().eq(other.limits())
+        self.len() == other.len()
+            && self.slots().all(same)
+            && self.limits().eq(other.limits())
+            && self.dependencies == other.dependencies
     }
 }
 

@@ -26,6 +26,8 @@ pub(crate) struct Terms {
     pub(crate) no_retry: bool,
     /// Whether the task has deadlines, which are in a table of their own.
     pub(crate) dated: bool,
+    /// Whether it runs after others, which are in a table of their own.
+    pub(crate) depends: bool,
 }
 
 impl Terms {
@@ -41,6 +43,7 @@ impl Terms {
             schedule: rules.origin().map(|(_, schedule, _)| schedule),
             no_retry: rules.no_retry().is_some(),
             dated: task.deadlines.is_some(),
+            depends: rules.after().is_some(),
         }
     }
 

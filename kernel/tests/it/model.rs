@@ -6,11 +6,7 @@ use std::panic::AssertUnwindSafe;
 use bytes::Bytes;
 use proptest::prelude::*;
 use raftwork_kernel::{
-    Accepted, Acquire, Bound, Command, CompleteInParts, Ended, Entry, Event, Fail, FailureKind, Firing,
-    FunctionId, FunctionSpec, Grant, InParts, LeaseRef, LimitKind, LimitName, LogTime, Map, MapId, Millis,
-    Overlap, PayloadId, Piece, PutSchedule, Redrive, Rejection, Reply, RequestId, RetryPolicy, Rule, Rules,
-    Schedule, ScheduleChange, ScheduleId, Status, Store, StorePart, Submit, Tags, TaskId, TaskOptions, Token,
-    WallTime, WorkerId, limits,
+        Accepted, Acquire, Bound, Command, CompleteInParts, Ended, Entry, Event, Fail, FailureKind, Firing, FunctionId, FunctionSpec, Grant, InParts, LeaseRef, LimitKind, LimitName, LogTime, Map, MapId, Millis, Overlap, PayloadId, Piece, PutSchedule, Redrive, Rejection, Reply, RequestId, RetryPolicy, Rule, Rules, Schedule, ScheduleChange, ScheduleId, Status, Store, StorePart, Submit, Tags, TaskId, TaskOptions, Token, WallTime, WorkerId, limits, OnFailure,
 };
 
 use crate::support::actions::{Step, World, steps};
@@ -163,6 +159,8 @@ struct Job {
 enum At {
     Pause(u64),
     Dated(u64),
+    /// Until others have ended.
+    Blocked,
     Ready,
     Held(WorkerId, RequestId, Option<u64>),
     Done(Status, u64),
@@ -174,7 +172,7 @@ impl Job {
         let phase = match self.at {
             At::Pause(due) => Some(due),
             At::Held(_, _, until) => until,
-            At::Ready | At::Dated(_) => None,
+            At::Ready | At::Dated(_) | At::Blocked => None,
             At::Done(..) => return None,
         };
         let missed = self.deadline().map(|at| (at, false));
@@ -225,7 +223,7 @@ impl Job {
 
     const fn status(&self) -> Status {
         match self.at {
-            At::Pause(_) | At::Dated(_) => Status::Waiting,
+            At::Pause(_) | At::Dated(_) | At::Blocked => Status::Waiting,
             At::Ready => Status::Queued,
             At::Held(..) => Status::Running,
             At::Done(status, _) => status,
@@ -268,6 +266,8 @@ impl Model {
             reply
         };
         let replies = entry.commands.iter().map(reply).collect();
+        self.settle();
+        self.relax();
         let changed = std::mem::take(&mut self.changed);
         self.events.extend(changed.into_iter().map(|name| Event::ScheduleChanged { name }));
         replies
@@ -372,7 +372,7 @@ impl Model {
         map.items[i] = match there {
             _ if cancelled => map.items[i],
             Some(At::Done(status, _)) => Turn::Ended(status),
-            Some(At::Pause(_) | At::Dated(_) | At::Ready | At::Held(..)) | None => Turn::Lives,
+            Some(At::Blocked | At::Pause(_) | At::Dated(_) | At::Ready | At::Held(..)) | None => Turn::Lives,
         };
         if there.is_some() {
             return;
@@ -546,6 +546,8 @@ impl Model {
             Command::Forget(one) => {
                 let before = self.jobs.len() + self.maps.len();
                 let due = |job: &Job| matches!(job.at, At::Done(_, expires) if expires <= self.now);
+                let needed: Vec<TaskId> = one.tasks.iter().copied().filter(|id| self.is_needed(id)).collect();
+                let due = |job: &Job| due(job) && !needed.contains(&job.id);
                 self.jobs.retain(|job| !(one.tasks.contains(&job.id) && due(job)));
                 let due = |map: &Many| map.done.is_some_and(|expires| expires <= self.now);
                 self.maps.retain(|map| !(one.tasks.contains(&map.id.as_uuid().into()) && due(map)));
@@ -689,6 +691,8 @@ impl Model {
             jobs.push(job);
         }
         let created = u32::try_from(jobs.len() - self.jobs.len()).expect("a short list");
+        let fresh: Vec<TaskId> = jobs[self.jobs.len()..].iter().map(|job| job.id).collect();
+        self.may_depend(&fresh, rules)?;
         for job in &mut jobs[self.jobs.len()..] {
             job.seq = self.next_seq();
         }
@@ -801,6 +805,7 @@ impl Model {
     fn job(&self, id: TaskId, request: (FunctionId, TaskOptions, Bytes, Rules), spec: FunctionSpec) -> Job {
         let delay = request.1.delay.0;
         let at = match request.3.run_at() {
+            _ if request.3.after().is_some() => At::Blocked,
             Some(at) if at.0 > self.calendar => At::Dated(at.0),
             Some(_) => At::Ready,
             None if delay == 0 => At::Ready,
@@ -821,6 +826,76 @@ impl Model {
             seq,
             parts: BTreeMap::new(),
             ended_in_parts: false,
+        }
+    }
+
+    /// How a task ended that others wait for: `Err` if there is none, `None` if it has not.
+    fn ended(&self, id: TaskId) -> Result<Option<Status>, ()> {
+        if let Some(job) = self.jobs.iter().find(|job| job.id == id) {
+            return Ok(Some(job.status()).filter(|status| status.is_terminal()));
+        }
+        let (map, index) = id.as_item().ok_or(())?;
+        let map = self.maps.iter().find(|known| known.id == map).ok_or(())?;
+        match map.items.get(index as usize).ok_or(())? {
+            Turn::ToCome => Ok(None),
+            Turn::Ended(_) if (index as usize) >= map.cancelled.unwrap_or(map.next) => {
+                Ok(Some(Status::Cancelled))
+            }
+            Turn::Ended(_) | Turn::Lives => Err(()),
+        }
+    }
+
+    fn is_needed(&self, id: &TaskId) -> bool {
+        let needs = |job: &Job| job.request.3.after().is_some_and(|after| after.tasks.contains(id));
+        self.jobs.iter().any(|job| job.lives() && needs(job))
+    }
+
+    fn may_depend(&self, fresh: &[TaskId], rules: &Rules) -> Result<(), Rejection> {
+        if let Some(id) = fresh.iter().find(|id| self.is_needed(id)) {
+            return Err(Rejection::TaskConflict(*id));
+        }
+        let after = rules.after().filter(|_| !fresh.is_empty());
+        if let Some(own) = fresh.iter().find(|id| after.is_some_and(|after| after.tasks.contains(id))) {
+            let text = format!(
+                "task {own} is of this submit: only tasks that were accepted before can be waited for"
+            );
+            return Err(Rejection::Invalid(text));
+        }
+        let unknown = after.and_then(|after| after.tasks.iter().find(|id| self.ended(**id).is_err()));
+        unknown.map_or(Ok(()), |id| Err(Rejection::UnknownDependency(*id)))
+    }
+
+    /// Whether the wait of a job is over, and whether it may run then.
+    fn may_run(&self, job: &Job) -> Option<bool> {
+        let after = job.request.3.after()?;
+        // Only an item that was cancelled before its turn can be gone.
+        let end = |id: &TaskId| self.ended(*id).unwrap_or(Some(Status::Cancelled));
+        let ends: Vec<_> = after.tasks.iter().map(end).collect();
+        let failed = ends.iter().flatten().any(|status| *status != Status::Completed);
+        if failed && after.on_failure == OnFailure::Fail {
+            return Some(false);
+        }
+        ends.iter().all(Option::is_some).then_some(true)
+    }
+
+    fn settle(&mut self) {
+        loop {
+            let blocked = (0..self.jobs.len()).filter(|i| self.jobs[*i].at == At::Blocked);
+            let over =
+                blocked.filter_map(|i| self.may_run(&self.jobs[i]).map(|may| (self.jobs[i].seq, i, may)));
+            let Some((_, i, may)) = over.min() else { return };
+            if !may {
+                self.end(i, Status::Failed);
+                continue;
+            }
+            let job = &self.jobs[i];
+            let delay = job.request.1.delay.0;
+            let due = job.accepted.saturating_add(delay);
+            self.jobs[i].at = match job.request.3.run_at() {
+                Some(at) if at.0 > self.calendar => At::Dated(at.0),
+                None if delay > 0 && due > self.now => At::Pause(due),
+                Some(_) | None => At::Ready,
+            };
         }
     }
 
@@ -848,6 +923,7 @@ impl Model {
         let kept = rules.iter().filter(|rule| !matches!(rule, Rule::RedriveOf(_) | Rule::RunAt(_))).cloned();
         let rules = kept.chain([Rule::RedriveOf(task)]).collect();
         let mut job = self.job(into, (function, options, args, rules), old.spec.clone());
+        self.may_depend(&[into], &job.request.3)?;
         job.seq = self.next_seq();
         let rules = job.request.3.clone();
         self.jobs.push(job);
@@ -897,7 +973,9 @@ impl Model {
                 }
                 Ok(match self.jobs[i].at {
                     At::Pause(due) => Accepted::WillRetry { due: LogTime(due) },
-                    At::Ready | At::Dated(_) | At::Held(..) => Accepted::WillRetry { due: LogTime(self.now) },
+                    At::Blocked | At::Ready | At::Dated(_) | At::Held(..) => {
+                        Accepted::WillRetry { due: LogTime(self.now) }
+                    }
                     At::Done(status, _) => Accepted::Finished { status },
                 })
             }
@@ -915,7 +993,7 @@ impl Model {
         match self.jobs[i].at {
             At::Done(Status::Cancelled, _) => Ok(Accepted::Cancelled),
             At::Done(status, _) => Err(Rejection::AlreadyFinished { task, status }),
-            At::Pause(_) | At::Dated(_) | At::Ready | At::Held(..) => {
+            At::Blocked | At::Pause(_) | At::Dated(_) | At::Ready | At::Held(..) => {
                 self.stop(i);
                 self.end(i, Status::Cancelled);
                 Ok(Accepted::Cancelled)
@@ -947,8 +1025,12 @@ impl Model {
         let same = self.jobs[i].token == lease.token.0;
         match self.jobs[i].at {
             At::Done(status, _) if same => Err(Rejection::AlreadyFinished { task, status }),
-            At::Pause(_) | At::Dated(_) | At::Ready | At::Held(..) if same && lease.token.0 > 0 => Ok(i),
-            At::Pause(_) | At::Dated(_) | At::Ready | At::Held(..) | At::Done(..) => {
+            At::Blocked | At::Pause(_) | At::Dated(_) | At::Ready | At::Held(..)
+                if same && lease.token.0 > 0 =>
+            {
+                Ok(i)
+            }
+            At::Blocked | At::Pause(_) | At::Dated(_) | At::Ready | At::Held(..) | At::Done(..) => {
                 Err(self.stale(i, lease))
             }
         }
@@ -993,7 +1075,8 @@ impl Model {
             | FailureKind::Timeout
             | FailureKind::Unserializable
             | FailureKind::Load
-            | FailureKind::Expired => {
+            | FailureKind::Expired
+            | FailureKind::Dependency { .. } => {
                 job.failures += 1;
                 let again = retryable && job.failures < job.retry().max_attempts;
                 (again, pause(job, job.failures), Status::Failed)

@@ -61,14 +61,27 @@ impl Dispatcher {
     }
 
     /// Drops what is due, and returns the moment from which to look the next time: what lies before it is gone, and
-    /// looking over its remains again would cost more each time.
+    /// looking over its remains again would cost more each time. What live tasks run after is kept, and looked at again:
+    /// the moment that is returned is then that of the first that was kept.
     async fn forget(&self, from: LogTime, now: LogTime) -> LogTime {
         let from = from.min(now);
+        let mut most = FORGET_MAX;
         loop {
-            let due = self.inner.replica.rows().expired(from, now, FORGET_MAX);
+            let due = self.inner.replica.rows().expired(from, now, most);
             let Some((last, _)) = due.last().copied() else { return from };
-            let tasks: Vec<TaskId> = due.iter().map(|(_, task)| *task).collect();
-            let full = tasks.len() == FORGET_MAX;
+            let full = due.len() == most;
+            let (kept, free) = self.inner.replica.split_needed(due);
+            let last = kept.first().map_or(last, |(at, _)| *at);
+            let tasks: Vec<TaskId> = free.iter().take(FORGET_MAX).map(|(_, task)| *task).collect();
+            if tasks.is_empty() {
+                if !full {
+                    return last;
+                }
+                // Beyond those that are kept there may be others.
+                most *= 2;
+                continue;
+            }
+            let full = full || free.len() > FORGET_MAX;
             let forgotten = self.inner.proposals.propose(vec![Command::Forget(Forget { tasks })]).await;
             if forgotten.is_err() || !full {
                 return if forgotten.is_ok() { last } else { from };

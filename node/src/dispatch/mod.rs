@@ -343,7 +343,8 @@ fn becoming_ready_for(command: &Command) -> Option<(&Tags, usize)> {
     };
     let bounds = rules.limits().map(|(_, bound)| usize::try_from(bound.max).unwrap_or(usize::MAX));
     let most = bounds.min().unwrap_or(usize::MAX);
-    (options.delay.0 == 0 && rules.run_at().is_none()).then(|| (rules.tags(), count.min(most)))
+    let waits = options.delay.0 > 0 || rules.run_at().is_some() || rules.after().is_some();
+    (!waits).then(|| (rules.tags(), count.min(most)))
 }
 
 fn granted(reply: &Reply) -> Option<Grants> {

@@ -48,6 +48,7 @@ pub(super) async fn get(State(state): State<AppState>, Id(id): Id<TaskId>) -> Ap
             let ahead = replica.ahead_of(&id, AHEAD_MAX).unwrap_or_default();
             let asked = Asked { id, status: *status, now: state.group.log_time() };
             let is_ready = task.phase == Phase::Ready;
+            let left = replica.waits_for(&id);
             let turns = replica.turns_before(&id).filter(|_| is_ready);
             let limit = is_ready.then(|| view::limit_reached(&state, &id)).flatten();
             turns.map_or_else(
@@ -56,7 +57,7 @@ pub(super) async fn get(State(state): State<AppState>, Id(id): Id<TaskId>) -> Ap
                         &asked,
                         task,
                         &need,
-                        (limit, connected.lack(&need)),
+                        (limit, connected.lack(&need), &left),
                         connected.position(&need, ahead),
                     )
                 },
@@ -96,7 +97,7 @@ fn live(
     asked: &Asked,
     task: &Task,
     need: &Need,
-    (limit, lack): (Option<LimitInfo>, Option<Lack>),
+    (limit, lack, left): (Option<LimitInfo>, Option<Lack>, &[TaskId]),
     queue: Option<QueuePosition>,
 ) -> Explanation {
     let explanation = match &task.phase {
@@ -104,6 +105,10 @@ fn live(
         Phase::Scheduled { at } => {
             let detail = format!("it was submitted to run at {}", rfc3339::format(*at));
             asked.because(Reason::Scheduled, detail, None)
+        }
+        Phase::Blocked { .. } => {
+            let detail = format!("it runs after others, and waits for {}", view::others(left));
+            asked.because(Reason::Dependency, detail, Some("ask why they do not end: their explain says so"))
         }
         Phase::Leased(lease) => {
             let detail = format!("worker {} has it, under token {}", lease.worker, task.token);

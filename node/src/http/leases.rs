@@ -247,7 +247,7 @@ fn holder(state: &AppState, lease: &LeaseRef) -> Option<WorkerId> {
     match state.group.replica().standing(&lease.task)? {
         Standing::Live { task, .. } if task.token == lease.token => match task.phase {
             Phase::Leased(held) => Some(held.worker),
-            Phase::Waiting { .. } | Phase::Scheduled { .. } | Phase::Ready => None,
+            Phase::Waiting { .. } | Phase::Scheduled { .. } | Phase::Blocked { .. } | Phase::Ready => None,
         },
         Standing::Live { .. } | Standing::Finished(_) => None,
     }

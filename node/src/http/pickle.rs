@@ -32,7 +32,8 @@ fn text_of(error: &TaskError) -> String {
         | FailureKind::Crash { .. }
         | FailureKind::OutOfMemory { .. }
         | FailureKind::WorkerLost
-        | FailureKind::Expired => format!("WorkerFailure: {}", error.message),
+        | FailureKind::Expired
+        | FailureKind::Dependency { .. } => format!("WorkerFailure: {}", error.message),
     }
 }
 

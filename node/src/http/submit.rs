@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::{HeaderName, HeaderValue, StatusCode};
 use raftwork_api::arguments::Arguments;
 use raftwork_api::kernel::{
-    Accepted, FunctionId, InParts, Language, Rule, Rules, Submit, SubmitUnder, TaskId, TaskOptions, WallTime,
+        Accepted, FunctionId, InParts, Language, Rule, Rules, Submit, SubmitUnder, TaskId, TaskOptions, WallTime, After,
     limits,
 };
 use raftwork_api::limits::{Concurrency, Rate};
@@ -113,7 +113,17 @@ fn rules_of(options: &SubmitOptions) -> ApiResult<Rules> {
     let concurrency =
         options.concurrency.clone().map(|Concurrency { key, max }| Rule::Concurrency { key, max });
     let rate = options.rate.clone().map(|Rate { key, max, per }| Rule::Rate { key, max, per: per.0 });
-    Ok([tags, no_retry, start_by, total, run_at, concurrency, rate].into_iter().flatten().collect())
+    let after = after(options)?;
+    Ok([tags, no_retry, start_by, total, run_at, concurrency, rate, after].into_iter().flatten().collect())
+}
+
+fn after(options: &SubmitOptions) -> ApiResult<Option<Rule>> {
+    if options.after.is_empty() {
+        let text = "on_failure says what happens if a task of after fails: name those tasks, or leave it out";
+        return options.on_failure.map_or(Ok(None), |_| Err(ApiError::bad_request(text)));
+    }
+    let tasks = options.after.iter().copied().collect();
+    Ok(Some(Rule::After(After { tasks, on_failure: options.on_failure.unwrap_or_default() })))
 }
 
 fn date(text: &str) -> ApiResult<WallTime> {

@@ -164,7 +164,10 @@ pub(super) fn task(
             let need = Need { python: task.python, tags: rules.tags().clone() };
             TaskInfo {
                 worker_id: holder(task),
-                waiting_for: waiting_for(connected, task, &need, || limit_reached(state, &id)),
+                waiting_for: match &task.phase {
+                    Phase::Blocked { .. } => Some(others(&state.group.replica().waits_for(&id))),
+                    _ => waiting_for(connected, task, &need, || limit_reached(state, &id)),
+                },
                 progress: progress_of(state, id, task),
                 ..accepted(id, &row, &rules, (*status, task.counters, task.token))
             }
@@ -231,7 +234,7 @@ fn origin(rules: &Rules) -> Option<Origin> {
 fn holder(task: &Task) -> Option<String> {
     match &task.phase {
         Phase::Leased(lease) => Some(lease.worker.to_string()),
-        Phase::Waiting { .. } | Phase::Scheduled { .. } | Phase::Ready => None,
+        Phase::Waiting { .. } | Phase::Scheduled { .. } | Phase::Blocked { .. } | Phase::Ready => None,
     }
 }
 
@@ -265,6 +268,8 @@ fn accepted(
         start_by: rules.start_by().map(Span),
         total_timeout: rules.total().map(Span),
         run_at: rules.run_at().map(rfc3339::format),
+        after: rules.after().map(|after| after.tasks.iter().copied().collect()).unwrap_or_default(),
+        on_failure: rules.after().map(|after| after.on_failure),
         redrive_of: rules.redrive_of(),
         redriven_as: None,
     }
@@ -285,6 +290,15 @@ pub(super) fn error_of(record: &Record) -> Option<ErrorInfo> {
     }
 }
 
+/// The tasks that one runs after, in words: the first few, and how many more.
+pub(super) fn others(tasks: &[TaskId]) -> String {
+    let names: Vec<String> = tasks.iter().take(3).map(ToString::to_string).collect();
+    let more = tasks.len() - names.len();
+    let what = if tasks.len() == 1 { "task" } else { "tasks" };
+    let and = if more > 0 { format!(" and {more} more") } else { String::new() };
+    format!("the end of {what} {}{and}", names.join(", "))
+}
+
 /// Why a task does not run, as far as there is more to say than that it is not its turn.
 fn waiting_for(
     connected: &Connected,
@@ -293,7 +307,7 @@ fn waiting_for(
     limit_reached: impl FnOnce() -> Option<LimitInfo>,
 ) -> Option<String> {
     match &task.phase {
-        Phase::Leased(_) => None,
+        Phase::Leased(_) | Phase::Blocked { .. } => None,
         Phase::Scheduled { at } => Some(format!("its date, {}", rfc3339::format(*at))),
         Phase::Waiting { .. } if task.counters.next_attempt() == 1 => Some("its delay".to_owned()),
         Phase::Waiting { .. } => Some(format!("the pause before attempt {}", task.counters.next_attempt())),

@@ -1,6 +1,7 @@
 //! The HTTP side against real nodes: real Raft, real disks, real sockets.
 #![expect(unreachable_pub, clippy::unwrap_used, reason = "tests")]
 
+mod after;
 mod bad_input;
 mod course;
 mod daemon;

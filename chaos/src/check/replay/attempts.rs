@@ -88,7 +88,8 @@ impl Model {
             | FailureKind::Timeout
             | FailureKind::Unserializable
             | FailureKind::Load
-            | FailureKind::Expired => {
+            | FailureKind::Expired
+            | FailureKind::Dependency => {
                 job.failures += 1;
                 let again = retryable && job.failures < job.retry.max_attempts;
                 if again { Ok(pause_ms(job.retry, task, job.failures)) } else { Err(Status::Failed) }

@@ -2,12 +2,7 @@
 
 use bytes::Bytes;
 use raftwork_kernel::{
-    Acquire, AcquireWith, Bound, Cancel, CancelMap, CatchUp, ChangeSchedule, CodeHash, Command, Complete,
-    CompleteInParts, Expire, Extend, Fail, FailureKind, Fire, Firing, Forget, FunctionSpec, InParts,
-    Language, LimitKind, LimitName, Map, Millis, Output, Overlap, Pack, PayloadId, Piece, PutSchedule,
-    PythonVersion, Redrive, Register, Release, RetryPolicy, Rule, Rules, ScheduleChange, ScheduleId,
-    ScheduleSpec, SetLimit, Store, StorePart, Submit, SubmitUnder, Tags, TaskError, TaskId, TaskOptions,
-    Timing, Trigger, WallTime, limits,
+        Acquire, AcquireWith, Bound, Cancel, CancelMap, CatchUp, ChangeSchedule, CodeHash, Command, Complete, CompleteInParts, Expire, Extend, Fail, FailureKind, Fire, Firing, Forget, FunctionSpec, InParts, Language, LimitKind, LimitName, Map, Millis, Output, Overlap, Pack, PayloadId, Piece, PutSchedule, PythonVersion, Redrive, Register, Release, RetryPolicy, Rule, Rules, ScheduleChange, ScheduleId, ScheduleSpec, SetLimit, Store, StorePart, Submit, SubmitUnder, Tags, TaskError, TaskId, TaskOptions, Timing, Trigger, WallTime, limits, After, OnFailure,
 };
 
 use crate::support::names::{Lease, Name, Span};
@@ -36,7 +31,8 @@ pub(super) enum Words {
         bytes: Option<usize>,
     },
     /// `submit a b/arguments fn=f priority=9 delay=5s attempts=3 run=30s python=3.11 bytes=10 tags="gpu,big"
-    /// concurrency=key@3 rate=key@10/5s no_retry="ValueError,pkg.Error" start_by=5s total=1m run_at=1h parts=2/10`
+    /// concurrency=key@3 rate=key@10/5s no_retry="ValueError,pkg.Error" start_by=5s total=1m run_at=1h parts=2/10
+    /// after="x,y" on_failure=run`
     Submit {
         items: Vec<Item>,
         #[arg(key = "fn")]
@@ -69,8 +65,11 @@ pub(super) enum Words {
         run_at: Option<Span>,
         #[arg(key)]
         parts: Option<Whole>,
+        after: Option<String>,
+        #[arg(key)]
+        on_failure: Option<String>,
     },
-    /// `many 2000 fn=f delay=5s start_by=1s`: one submit of the tasks `t0` to `t1999`
+    /// `many 2000 fn=f delay=5s start_by=1s after=a on_failure=run`: one submit of the tasks `t0` to `t1999`
     Many {
         count: usize,
         #[arg(key = "fn")]
@@ -79,6 +78,10 @@ pub(super) enum Words {
         delay: Option<Span>,
         #[arg(key)]
         start_by: Option<Span>,
+        #[arg(key)]
+        after: Option<String>,
+        #[arg(key)]
+        on_failure: Option<String>,
     },
     /// `acquire w1 max=2 python=3.11 request=r1 tags="gpu,big"`; without a request id, each line has its own
     Acquire {
@@ -582,8 +585,9 @@ impl Words {
     }
 
     fn rules(&self) -> Rules {
-        if let Self::Many { start_by, .. } = self {
-            return start_by.iter().map(|span| Rule::StartBy(Millis(span.0))).collect();
+        if let Self::Many { start_by, after, on_failure, .. } = self {
+            let start_by = start_by.iter().map(|span| Rule::StartBy(Millis(span.0)));
+            return start_by.chain(self::after(after.as_deref(), on_failure.as_deref())).collect();
         }
         let (Self::Submit { tags, no_retry, start_by, total, run_at, concurrency, rate, .. }
         | Self::Map { tags, no_retry, start_by, total, run_at, concurrency, rate, .. }) = self
@@ -598,7 +602,12 @@ impl Words {
         let limits = concurrency.iter().chain(rate).map(Max::rule);
         let parts = if let Self::Submit { parts, .. } = self { *parts } else { None };
         let parts = parts.map(|Whole(parts)| Rule::InParts(parts));
-        tags.chain(no_retry).chain(start_by).chain(total).chain(run_at).chain(limits).chain(parts).collect()
+        let after = if let Self::Submit { after, on_failure, .. } = self {
+            self::after(after.as_deref(), on_failure.as_deref())
+        } else {
+            None
+        };
+        tags.chain(no_retry).chain(start_by).chain(total).chain(run_at).chain(limits).chain(parts).chain(after).collect()
     }
 
     fn fail(&self) -> Option<Fail> {
@@ -621,6 +630,16 @@ impl Words {
             output: output(out.as_deref(), None),
         })
     }
+}
+
+fn after(tasks: Option<&str>, on_failure: Option<&str>) -> Option<Rule> {
+    let name = |name: &str| name.parse::<Name>().expect("dependencies are names").task();
+    let on_failure = match on_failure {
+        Some("run") => OnFailure::Run,
+        Some("fail") | None => OnFailure::Fail,
+        Some(other) => panic!("'{other}' is neither fail nor run"),
+    };
+    Some(Rule::After(After { tasks: listed(tasks?).map(name).collect(), on_failure }))
 }
 
 /// A submit without rules is a command of its own.

@@ -6,12 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use bytes::Bytes;
 use proptest::prelude::*;
 use raftwork_kernel::{
-    Accepted, Acquire, AcquireWith, Applied, Bound, Cancel, CancelMap, CatchUp, ChangeSchedule, CodeHash,
-    Command, Complete, CompleteInParts, Entry, Expire, Extend, Fail, FailureKind, Fire, Firing, Forget,
-    FunctionSpec, InParts, Language, LeaseRef, LimitKind, LimitName, LogTime, Map, Millis, Output, Overlap,
-    Pack, PayloadId, Piece, PutSchedule, PythonVersion, Redrive, Register, Rejection, Release, Reply,
-    RetryPolicy, Rule, Rules, ScheduleChange, ScheduleId, ScheduleSpec, SetLimit, State, Store, StorePart,
-    Submit, SubmitUnder, Tags, TaskError, TaskId, TaskOptions, Timing, Token, Trigger, WallTime,
+        Accepted, Acquire, AcquireWith, Applied, Bound, Cancel, CancelMap, CatchUp, ChangeSchedule, CodeHash, Command, Complete, CompleteInParts, Entry, Expire, Extend, Fail, FailureKind, Fire, Firing, Forget, FunctionSpec, InParts, Language, LeaseRef, LimitKind, LimitName, LogTime, Map, Millis, Output, Overlap, Pack, PayloadId, Piece, PutSchedule, PythonVersion, Redrive, Register, Rejection, Release, Reply, RetryPolicy, Rule, Rules, ScheduleChange, ScheduleId, ScheduleSpec, SetLimit, State, Store, StorePart, Submit, SubmitUnder, Tags, TaskError, TaskId, TaskOptions, Timing, Token, Trigger, WallTime, After, OnFailure,
 };
 
 use super::group::Group;
@@ -44,6 +39,8 @@ pub(crate) enum Action {
         items: Vec<Item>,
         options: TaskOptions,
         rules: Rules,
+        /// Tasks to run after, and whether it runs if one of them fails.
+        after: (Vec<u8>, bool),
     },
     /// As a client does whose answer was lost.
     SubmitAgain {
@@ -245,8 +242,13 @@ fn submit() -> impl Strategy<Value = Action> {
             ..TaskOptions::default()
         }),
     ];
-    (0_u8..3, prop::collection::vec(item, 1..3), options, rules())
-        .prop_map(|(function, items, options, rules)| Action::Submit { function, items, options, rules })
+    let after = prop_oneof![
+        3 => Just(Vec::new()),
+        1 => prop::collection::vec(0_u8..8, 1..4),
+    ];
+    (0_u8..3, prop::collection::vec(item, 1..3), options, rules(), (after, any::<bool>())).prop_map(
+        |(function, items, options, rules, after)| Action::Submit { function, items, options, rules, after },
+    )
 }
 
 /// Mostly none, so that a repeat often names the same request; now and then some that are refused.
@@ -428,8 +430,9 @@ impl World {
             Action::Register { function, python, retry, run, keep } => {
                 Command::Register(register_command(*function, *python, *retry, *run, *keep))
             }
-            Action::Submit { function, items, options, rules } => {
-                self.submit(*function, items, options, rules)
+            Action::Submit { function, items, options, rules, after } => {
+                let rules = rules.iter().cloned().chain(self.after(after)).collect();
+                self.submit(*function, items, options, &rules)
             }
             Action::SubmitAgain { back } => self.submit_again(*back),
             Action::Acquire { worker, python, tags, max, repeat } => {
@@ -604,6 +607,12 @@ impl World {
         command
     }
 
+    fn after(&self, (backs, run): &(Vec<u8>, bool)) -> Option<Rule> {
+        let on_failure = if *run { OnFailure::Run } else { OnFailure::Fail };
+        let tasks = backs.iter().map(|back| self.task(*back)).collect();
+        (!backs.is_empty()).then_some(Rule::After(After { tasks, on_failure }))
+    }
+
     fn submit_again(&mut self, back: u8) -> Command {
         from_newest(&self.submits, back).cloned().unwrap_or_else(|| {
             let item = Item { again: None, args: true };
@@ -771,6 +780,7 @@ const ANSWERS: &[&str] = &[
     "Submitted(0)",
     "Submitted(some)",
     "TaskConflict",
+    "UnknownDependency",
     "UnknownFunction",
     "UnknownMap",
     "UnknownSchedule",
@@ -782,7 +792,7 @@ const ANSWERS: &[&str] = &[
 #[test]
 fn random_entries_meet_every_answer() {
     let answers = std::cell::RefCell::new(BTreeSet::new());
-    let config = ProptestConfig { cases: 600, failure_persistence: None, ..ProptestConfig::default() };
+    let config = ProptestConfig { cases: 1000, failure_persistence: None, ..ProptestConfig::default() };
     let rng = proptest::test_runner::TestRng::deterministic_rng(proptest::test_runner::RngAlgorithm::ChaCha);
     let run = proptest::test_runner::TestRunner::new_with_rng(config, rng).run(&steps(100), |steps| {
         let (mut world, mut group) = (World::default(), Group::default());
@@ -822,6 +832,7 @@ fn kind_of_answer(reply: &Reply) -> String {
         Ok(Accepted::Mapped { created, .. }) => format!("Mapped({created})"),
         Err(Rejection::UnknownFunction(_)) => "UnknownFunction".to_owned(),
         Err(Rejection::UnknownTask(_)) => "UnknownTask".to_owned(),
+        Err(Rejection::UnknownDependency(_)) => "UnknownDependency".to_owned(),
         Err(Rejection::FunctionConflict(_)) => "FunctionConflict".to_owned(),
         Err(Rejection::TaskConflict(_)) => "TaskConflict".to_owned(),
         Err(Rejection::StaleLease { .. }) => "StaleLease".to_owned(),

@@ -2,14 +2,7 @@
 
 use bytes::Bytes;
 use raftwork_kernel::{
-    Accepted, Acquire, AcquireWith, Bound, Cancel, CancelMap, CatchUp, ChangeSchedule, CodeHash, Command,
-    Complete, CompleteInParts, Counters, Deadlines, Ended, Entry, Expire, Extend, Fail, FailureKind, Fire,
-    Firing, Forget, Function, FunctionId, FunctionSpec, Grant, InParts, Language, Lease, LeaseRef, Limit,
-    LimitKind, LimitName, LogTime, Map, MapFinished, MapId, MapRow, MapStanding, Millis, Outcome, Output,
-    Overlap, Pack, PayloadId, Phase, Piece, PutSchedule, PythonVersion, Record, Redrive, Register, Rejection,
-    Release, Reply, RequestId, RetryPolicy, Rule, Rules, Scalars, Schedule, ScheduleChange, ScheduleId,
-    ScheduleSpec, Seq, SetLimit, Status, Store, StorePart, Submit, SubmitUnder, Tags, Task, TaskError,
-    TaskId, TaskOptions, TaskRow, Timing, Token, Trigger, Upload, WallTime, WorkerId,
+        Accepted, Acquire, AcquireWith, Bound, Cancel, CancelMap, CatchUp, ChangeSchedule, CodeHash, Command, Complete, CompleteInParts, Counters, Deadlines, Ended, Entry, Expire, Extend, Fail, FailureKind, Fire, Firing, Forget, Function, FunctionId, FunctionSpec, Grant, InParts, Language, Lease, LeaseRef, Limit, LimitKind, LimitName, LogTime, Map, MapFinished, MapId, MapRow, MapStanding, Millis, Outcome, Output, Overlap, Pack, PayloadId, Phase, Piece, PutSchedule, PythonVersion, Record, Redrive, Register, Rejection, Release, Reply, RequestId, RetryPolicy, Rule, Rules, Scalars, Schedule, ScheduleChange, ScheduleId, ScheduleSpec, Seq, SetLimit, Status, Store, StorePart, Submit, SubmitUnder, Tags, Task, TaskError, TaskId, TaskOptions, TaskRow, Timing, Token, Trigger, Upload, WallTime, WorkerId, After, OnFailure,
 };
 
 const TASK: TaskId = TaskId::from_u128(0x0190_a5e4_7c3b_7cc1_8a54_2f6a_5d1b_9c3e);
@@ -164,6 +157,7 @@ pub(crate) fn rules() -> Rules {
             nominal: WallTime(1_795_000_060_000),
         },
         Rule::InParts(in_parts()),
+        Rule::After(After { tasks: [TASK].into_iter().collect(), on_failure: OnFailure::Run }),
     ]
     .into_iter()
     .collect()
@@ -212,6 +206,7 @@ pub(crate) fn later_rejections() -> Vec<Rejection> {
         Rejection::PartMissing { task: TASK, token: Token(300), part: 7 },
         Rejection::PartConflict { task: TASK, token: Token(0), part: 7 },
         Rejection::NotRedrivableInParts(TASK),
+        Rejection::UnknownDependency(TASK),
     ]
 }
 
@@ -259,6 +254,7 @@ pub(crate) fn tasks() -> Vec<Task> {
         task(Phase::Leased(Box::new(lease(Some(LogTime(300_000)))))),
         Task { python: None, run_max: None, ..task(Phase::Leased(Box::new(lease(None)))) },
         task(Phase::Scheduled { at: WallTime(1_795_000_000_000) }),
+        task(Phase::Blocked { not_before: LogTime(1_000) }),
     ]
 }
 
@@ -340,7 +336,7 @@ const STATUSES: [Status; 7] = [
     Status::Cancelled,
 ];
 
-fn errors() -> [TaskError; 8] {
+fn errors() -> [TaskError; 9] {
     [
         FailureKind::Exception,
         FailureKind::Timeout,
@@ -350,6 +346,7 @@ fn errors() -> [TaskError; 8] {
         FailureKind::OutOfMemory { limit: 1 << 30, peak: (1 << 30) + 1 },
         FailureKind::WorkerLost,
         FailureKind::Expired,
+        FailureKind::Dependency { task: TASK },
     ]
     .map(|kind| TaskError {
         kind,

@@ -214,6 +214,12 @@ fn live(state: &State, id: TaskId, task: &Task) -> String {
         Phase::Waiting { due } => parts.push(format!("until {}", moment(*due))),
         Phase::Scheduled { at } => parts.push(format!("for the calendar to say {}", Span(at.0))),
         Phase::Ready => {}
+        Phase::Blocked { not_before } => {
+            parts.push(format!("for {}", list(state.waits_for(&id).map(name))));
+            if *not_before > LogTime(0) {
+                parts.push(format!("and not before {}", moment(*not_before)));
+            }
+        }
         Phase::Leased(held) => {
             parts.push(format!("on {} for {}", worker_name(held.worker), name_of(held.request.as_uuid())));
             parts.extend(held.run_until.map(|until| format!("until {}", moment(until))));
@@ -239,7 +245,9 @@ fn outcome(outcome: &Outcome) -> String {
     match outcome {
         Outcome::Completed(result) => format!("completed with {:?}", String::from_utf8_lossy(result)),
         Outcome::CompletedInParts(parts) => format!("completed with parts {}", whole(*parts)),
-        Outcome::Failed(error) => format!("failed: {} ({})", short(&error.message), kind(error.kind)),
+        Outcome::Failed(error) => {
+            format!("failed: {} ({})", short(&with_names(&error.message)), kind(error.kind))
+        }
         Outcome::Parked(error) => format!("parked: {} ({})", short(&error.message), kind(error.kind)),
         Outcome::Cancelled => "cancelled".to_owned(),
     }
@@ -256,6 +264,9 @@ fn short(text: &str) -> String {
 }
 
 fn kind(kind: FailureKind) -> String {
+    if let FailureKind::Dependency { task } = kind {
+        return format!("dependency {}", name(task));
+    }
     format!("{kind:?}").to_lowercase()
 }
 

@@ -169,6 +169,11 @@ fn rules(rules: &Rules) -> String {
         Rule::Concurrency { key, max } => format!(" concurrency=\"{key}@{max}\""),
         Rule::Rate { key, max, per } => format!(" rate=\"{key}@{max}/{}\"", Span(per.0)),
         Rule::InParts(parts) => format!(" parts={}", speech::whole(*parts)),
+        Rule::After(after) => {
+            let names: Vec<_> = after.tasks.iter().map(|task| speech::name(*task)).collect();
+            let on_failure = format!("{:?}", after.on_failure).to_lowercase();
+            format!(" after=\"{}\" on_failure={on_failure}", names.join(","))
+        }
         Rule::Scheduled { .. } => unreachable!("only the kernel says so"),
     };
     rules.iter().map(word).collect()
@@ -198,6 +203,7 @@ fn fail(command: &Fail) -> String {
         FailureKind::OutOfMemory { .. } => "out-of-memory",
         FailureKind::WorkerLost => "lost",
         FailureKind::Expired => "expired",
+        FailureKind::Dependency { .. } => unreachable!("no worker says so"),
     };
     let output = printed(&command.output.stdout);
     let class = if command.error.type_name.is_empty() { "" } else { " type=" };

@@ -1,0 +1,73 @@
+//! Dependencies over REST: what waits, for what, and what comes of it.
+
+use raftwork_api::explain::{Explanation, Reason};
+use serde_json::{Value, json};
+
+use crate::support::{Cluster, worker_id};
+
+async fn submit(cluster: &Cluster, function: &str, options: Value) -> String {
+    let mut body = options;
+    body["function_id"] = json!(function);
+    cluster.post("/v1/tasks", &body).await.expect(201)["task_id"].as_str().unwrap().to_owned()
+}
+
+async fn acquire(cluster: &Cluster, worker: &str, wait: &str) -> Vec<Value> {
+    let body = json!({"worker_id": worker, "python": "3.11", "max": 9, "wait": wait});
+    let answer = cluster.post("/v1/leases/acquire", &body).await.expect(200);
+    answer["leases"].as_array().unwrap().clone()
+}
+
+#[tokio::test]
+async fn a_task_starts_when_the_last_task_that_it_runs_after_has_ended_and_says_what_it_waits_for() {
+    let cluster = Cluster::one().await;
+    let function = cluster.source().await;
+    let worker = worker_id();
+    let first = submit(&cluster, &function, json!({})).await;
+    let second = submit(&cluster, &function, json!({"after": [first]})).await;
+    let held = acquire(&cluster, &worker, "20s").await;
+    assert_eq!(held.iter().map(|lease| &lease["task_id"]).collect::<Vec<_>>(), [&json!(first)]);
+
+    let info = cluster.get(&format!("/v1/tasks/{second}")).await.expect(200);
+    assert_eq!((&info["status"], &info["after"]), (&json!("waiting"), &json!([first])));
+    assert_eq!(info["waiting_for"], json!(format!("the end of task {first}")));
+    let answer = cluster.get(&format!("/v1/tasks/{second}/explain")).await.expect(200);
+    let why: Explanation = serde_json::from_value(answer).unwrap();
+    assert_eq!(why.reason, Reason::Dependency);
+    assert!(why.detail.contains(&first), "{}", why.detail);
+
+    cluster.complete(&held[0], json!(1)).await.expect(200);
+    assert_eq!(acquire(&cluster, &worker, "20s").await[0]["task_id"], json!(second));
+    cluster.stop().await;
+}
+
+#[tokio::test]
+async fn a_cancelled_task_fails_what_runs_after_it_unless_it_is_to_run_all_the_same() {
+    let cluster = Cluster::one().await;
+    let function = cluster.source().await;
+    let first = submit(&cluster, &function, json!({})).await;
+    let second = submit(&cluster, &function, json!({"after": [first]})).await;
+    let third = submit(&cluster, &function, json!({"after": [second]})).await;
+    let anyway = submit(&cluster, &function, json!({"after": [first], "on_failure": "run"})).await;
+    cluster.post(&format!("/v1/tasks/{first}/cancel"), &json!({})).await.expect(200);
+    for (task, of) in [(&second, &first), (&third, &second)] {
+        let info = cluster.get(&format!("/v1/tasks/{task}")).await.expect(200);
+        assert_eq!((&info["status"], &info["error"]["kind"]), (&json!("failed"), &json!("dependency")));
+        assert!(info["error"]["message"].as_str().unwrap().contains(of.as_str()), "{info}");
+    }
+    let info = cluster.get(&format!("/v1/tasks/{anyway}")).await.expect(200);
+    assert_eq!((&info["status"], &info["on_failure"]), (&json!("queued"), &json!("run")));
+    cluster.stop().await;
+}
+
+#[tokio::test]
+async fn what_makes_no_sense_is_refused() {
+    let cluster = Cluster::one().await;
+    let function = cluster.source().await;
+    let nobody = "0190a5e4-7c3b-7cc1-8a54-2f6a5d1b9c3e";
+    let unknown = json!({"function_id": function, "after": [nobody]});
+    let answer = cluster.post("/v1/tasks", &unknown).await.expect_problem(404, "unknown_task");
+    assert!(answer["detail"].as_str().unwrap().contains("to run after"), "{answer}");
+    let alone = json!({"function_id": function, "on_failure": "run"});
+    cluster.post("/v1/tasks", &alone).await.expect(400);
+    cluster.stop().await;
+}
