@@ -792,7 +792,7 @@ const ANSWERS: &[&str] = &[
 #[test]
 fn random_entries_meet_every_answer() {
     let answers = std::cell::RefCell::new(BTreeSet::new());
-    let config = ProptestConfig { cases: 1000, failure_persistence: None, ..ProptestConfig::default() };
+    let config = ProptestConfig { cases: 3000, failure_persistence: None, ..ProptestConfig::default() };
     let rng = proptest::test_runner::TestRng::deterministic_rng(proptest::test_runner::RngAlgorithm::ChaCha);
     let run = proptest::test_runner::TestRunner::new_with_rng(config, rng).run(&steps(100), |steps| {
         let (mut world, mut group) = (World::default(), Group::default());
