@@ -34,6 +34,13 @@ pub mod kernel {
     pub use raftwork_kernel::limits;
     pub use raftwork_kernel::mutants;
     pub use raftwork_kernel::{
-        Accepted, Acquire, AcquireWith, Bound, Cancel, CancelMap, CatchUp, ChangeSchedule, CodeHash, Command, Complete, CompleteInParts, Counters, DecodeError, Ended, Entry, Exceptions, Expire, Extend, Fail, FailureKind, Fire, Firing, Forget, FunctionId, FunctionSpec, Grant, InParts, Language, LeaseRef, LimitKind, LimitName, LogTime, Map, MapId, Millis, Outcome, Output, Overlap, Pack, ParseIdError, PayloadId, Piece, PutSchedule, PythonVersion, Record, Redrive, Register, Rejection, Release, Reply, RequestId, RetryPolicy, Rule, Rules, Schedule, ScheduleChange, ScheduleId, ScheduleSpec, SetLimit, Status, Store, StorePart, Submit, SubmitUnder, Tags, TaskError, TaskId, TaskOptions, Timing, Token, Trigger, WallTime, WorkerId, check_schedule_name, decode, encode, After, OnFailure,
+        Accepted, Acquire, AcquireWith, After, Bound, Cancel, CancelMap, CatchUp, ChangeSchedule, CodeHash,
+        Command, Complete, CompleteInParts, Counters, DecodeError, Ended, Entry, Exceptions, Expire, Extend,
+        Fail, FailureKind, Fire, Firing, Forget, FunctionId, FunctionSpec, Grant, InParts, Language,
+        LeaseRef, LimitKind, LimitName, LogTime, Map, MapId, Millis, OnFailure, Outcome, Output, Overlap,
+        Pack, ParseIdError, PayloadId, Piece, PutSchedule, PythonVersion, Record, Redrive, Register,
+        Rejection, Release, Reply, RequestId, RetryPolicy, Rule, Rules, Schedule, ScheduleChange, ScheduleId,
+        ScheduleSpec, SetLimit, Status, Store, StorePart, Submit, SubmitUnder, Tags, TaskError, TaskId,
+        TaskOptions, Timing, Token, Trigger, WallTime, WorkerId, check_schedule_name, decode, encode,
     };
 }

@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::ids::{ScheduleId, TaskId};
 use crate::limit::{Bound, LimitKind, LimitName};
-use crate::parts::InParts;
 use crate::limits::{DEPENDENCIES_MAX, EXCEPTION_NAME_BYTES_MAX, EXCEPTIONS_MAX, TAG_BYTES_MAX, TAGS_MAX};
+use crate::parts::InParts;
 use crate::task::Deadlines;
 use crate::time::{LogTime, Millis, WallTime};
 

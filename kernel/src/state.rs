@@ -303,7 +303,14 @@ impl State {
         let map = self.maps.uploads.next_end().map(|(end, _)| end);
         let payload = self.payloads.next_end().map(|(end, _)| end);
         let ripe = self.live.dependencies.next_ripe().map(|_| self.scalars.log_time);
-        self.live.next_change().into_iter().chain(self.maps.next_start()).chain(map).chain(payload).chain(ripe).min()
+        self.live
+            .next_change()
+            .into_iter()
+            .chain(self.maps.next_start())
+            .chain(map)
+            .chain(payload)
+            .chain(ripe)
+            .min()
     }
 
     /// The next moment at which the calendar alone would change something.

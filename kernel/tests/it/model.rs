@@ -6,7 +6,11 @@ use std::panic::AssertUnwindSafe;
 use bytes::Bytes;
 use proptest::prelude::*;
 use raftwork_kernel::{
-        Accepted, Acquire, Bound, Command, CompleteInParts, Ended, Entry, Event, Fail, FailureKind, Firing, FunctionId, FunctionSpec, Grant, InParts, LeaseRef, LimitKind, LimitName, LogTime, Map, MapId, Millis, Overlap, PayloadId, Piece, PutSchedule, Redrive, Rejection, Reply, RequestId, RetryPolicy, Rule, Rules, Schedule, ScheduleChange, ScheduleId, Status, Store, StorePart, Submit, Tags, TaskId, TaskOptions, Token, WallTime, WorkerId, limits, OnFailure,
+    Accepted, Acquire, Bound, Command, CompleteInParts, Ended, Entry, Event, Fail, FailureKind, Firing,
+    FunctionId, FunctionSpec, Grant, InParts, LeaseRef, LimitKind, LimitName, LogTime, Map, MapId, Millis,
+    OnFailure, Overlap, PayloadId, Piece, PutSchedule, Redrive, Rejection, Reply, RequestId, RetryPolicy,
+    Rule, Rules, Schedule, ScheduleChange, ScheduleId, Status, Store, StorePart, Submit, Tags, TaskId,
+    TaskOptions, Token, WallTime, WorkerId, limits,
 };
 
 use crate::support::actions::{Step, World, steps};

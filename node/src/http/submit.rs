@@ -6,8 +6,8 @@ use bytes::Bytes;
 use http::{HeaderName, HeaderValue, StatusCode};
 use raftwork_api::arguments::Arguments;
 use raftwork_api::kernel::{
-        Accepted, FunctionId, InParts, Language, Rule, Rules, Submit, SubmitUnder, TaskId, TaskOptions, WallTime, After,
-    limits,
+    Accepted, After, FunctionId, InParts, Language, Rule, Rules, Submit, SubmitUnder, TaskId, TaskOptions,
+    WallTime, limits,
 };
 use raftwork_api::limits::{Concurrency, Rate};
 use raftwork_api::parts::SentArguments;

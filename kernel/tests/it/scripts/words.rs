@@ -2,7 +2,12 @@
 
 use bytes::Bytes;
 use raftwork_kernel::{
-        Acquire, AcquireWith, Bound, Cancel, CancelMap, CatchUp, ChangeSchedule, CodeHash, Command, Complete, CompleteInParts, Expire, Extend, Fail, FailureKind, Fire, Firing, Forget, FunctionSpec, InParts, Language, LimitKind, LimitName, Map, Millis, Output, Overlap, Pack, PayloadId, Piece, PutSchedule, PythonVersion, Redrive, Register, Release, RetryPolicy, Rule, Rules, ScheduleChange, ScheduleId, ScheduleSpec, SetLimit, Store, StorePart, Submit, SubmitUnder, Tags, TaskError, TaskId, TaskOptions, Timing, Trigger, WallTime, limits, After, OnFailure,
+    Acquire, AcquireWith, After, Bound, Cancel, CancelMap, CatchUp, ChangeSchedule, CodeHash, Command,
+    Complete, CompleteInParts, Expire, Extend, Fail, FailureKind, Fire, Firing, Forget, FunctionSpec,
+    InParts, Language, LimitKind, LimitName, Map, Millis, OnFailure, Output, Overlap, Pack, PayloadId, Piece,
+    PutSchedule, PythonVersion, Redrive, Register, Release, RetryPolicy, Rule, Rules, ScheduleChange,
+    ScheduleId, ScheduleSpec, SetLimit, Store, StorePart, Submit, SubmitUnder, Tags, TaskError, TaskId,
+    TaskOptions, Timing, Trigger, WallTime, limits,
 };
 
 use crate::support::names::{Lease, Name, Span};
@@ -65,6 +70,7 @@ pub(super) enum Words {
         run_at: Option<Span>,
         #[arg(key)]
         parts: Option<Whole>,
+        #[arg(key)]
         after: Option<String>,
         #[arg(key)]
         on_failure: Option<String>,
@@ -607,7 +613,14 @@ impl Words {
         } else {
             None
         };
-        tags.chain(no_retry).chain(start_by).chain(total).chain(run_at).chain(limits).chain(parts).chain(after).collect()
+        tags.chain(no_retry)
+            .chain(start_by)
+            .chain(total)
+            .chain(run_at)
+            .chain(limits)
+            .chain(parts)
+            .chain(after)
+            .collect()
     }
 
     fn fail(&self) -> Option<Fail> {

@@ -6,7 +6,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use bytes::Bytes;
 use proptest::prelude::*;
 use raftwork_kernel::{
-        Accepted, Acquire, AcquireWith, Applied, Bound, Cancel, CancelMap, CatchUp, ChangeSchedule, CodeHash, Command, Complete, CompleteInParts, Entry, Expire, Extend, Fail, FailureKind, Fire, Firing, Forget, FunctionSpec, InParts, Language, LeaseRef, LimitKind, LimitName, LogTime, Map, Millis, Output, Overlap, Pack, PayloadId, Piece, PutSchedule, PythonVersion, Redrive, Register, Rejection, Release, Reply, RetryPolicy, Rule, Rules, ScheduleChange, ScheduleId, ScheduleSpec, SetLimit, State, Store, StorePart, Submit, SubmitUnder, Tags, TaskError, TaskId, TaskOptions, Timing, Token, Trigger, WallTime, After, OnFailure,
+    Accepted, Acquire, AcquireWith, After, Applied, Bound, Cancel, CancelMap, CatchUp, ChangeSchedule,
+    CodeHash, Command, Complete, CompleteInParts, Entry, Expire, Extend, Fail, FailureKind, Fire, Firing,
+    Forget, FunctionSpec, InParts, Language, LeaseRef, LimitKind, LimitName, LogTime, Map, Millis, OnFailure,
+    Output, Overlap, Pack, PayloadId, Piece, PutSchedule, PythonVersion, Redrive, Register, Rejection,
+    Release, Reply, RetryPolicy, Rule, Rules, ScheduleChange, ScheduleId, ScheduleSpec, SetLimit, State,
+    Store, StorePart, Submit, SubmitUnder, Tags, TaskError, TaskId, TaskOptions, Timing, Token, Trigger,
+    WallTime,
 };
 
 use super::group::Group;

@@ -2,7 +2,14 @@
 
 use bytes::Bytes;
 use raftwork_kernel::{
-        Accepted, Acquire, AcquireWith, Bound, Cancel, CancelMap, CatchUp, ChangeSchedule, CodeHash, Command, Complete, CompleteInParts, Counters, Deadlines, Ended, Entry, Expire, Extend, Fail, FailureKind, Fire, Firing, Forget, Function, FunctionId, FunctionSpec, Grant, InParts, Language, Lease, LeaseRef, Limit, LimitKind, LimitName, LogTime, Map, MapFinished, MapId, MapRow, MapStanding, Millis, Outcome, Output, Overlap, Pack, PayloadId, Phase, Piece, PutSchedule, PythonVersion, Record, Redrive, Register, Rejection, Release, Reply, RequestId, RetryPolicy, Rule, Rules, Scalars, Schedule, ScheduleChange, ScheduleId, ScheduleSpec, Seq, SetLimit, Status, Store, StorePart, Submit, SubmitUnder, Tags, Task, TaskError, TaskId, TaskOptions, TaskRow, Timing, Token, Trigger, Upload, WallTime, WorkerId, After, OnFailure,
+    Accepted, Acquire, AcquireWith, After, Bound, Cancel, CancelMap, CatchUp, ChangeSchedule, CodeHash,
+    Command, Complete, CompleteInParts, Counters, Deadlines, Ended, Entry, Expire, Extend, Fail, FailureKind,
+    Fire, Firing, Forget, Function, FunctionId, FunctionSpec, Grant, InParts, Language, Lease, LeaseRef,
+    Limit, LimitKind, LimitName, LogTime, Map, MapFinished, MapId, MapRow, MapStanding, Millis, OnFailure,
+    Outcome, Output, Overlap, Pack, PayloadId, Phase, Piece, PutSchedule, PythonVersion, Record, Redrive,
+    Register, Rejection, Release, Reply, RequestId, RetryPolicy, Rule, Rules, Scalars, Schedule,
+    ScheduleChange, ScheduleId, ScheduleSpec, Seq, SetLimit, Status, Store, StorePart, Submit, SubmitUnder,
+    Tags, Task, TaskError, TaskId, TaskOptions, TaskRow, Timing, Token, Trigger, Upload, WallTime, WorkerId,
 };
 
 const TASK: TaskId = TaskId::from_u128(0x0190_a5e4_7c3b_7cc1_8a54_2f6a_5d1b_9c3e);
