@@ -63,6 +63,10 @@ pub struct LeaseInfo {
     /// In the place of both, for arguments that are in parts: read them at `/v1/tasks/{task_id}/arguments/parts/{index}`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub arguments_parts: Option<PartsInfo>,
+    /// Tasks whose results stand in the arguments, as references: read them at `/v1/tasks/{task_id}/result`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schema(value_type = Vec<String>)]
+    pub results_of: Vec<TaskId>,
     /// Longest run of this attempt.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout: Option<Span>,

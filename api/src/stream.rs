@@ -133,6 +133,43 @@ pub struct Work {
     pub args: Bytes,
     /// Arguments in parts: to be read at [`paths::TASK_ARGUMENTS_PART`](crate::paths::TASK_ARGUMENTS_PART) of any node.
     pub in_parts: Option<InParts>,
+    /// What came of the tasks whose results it was submitted to be given.
+    pub given: Vec<Given>,
+}
+
+/// What came of a task that another one was submitted to be given the result of.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Given {
+    /// Which task.
+    pub task: TaskId,
+    /// What came of it.
+    pub result: GivenResult,
+}
+
+/// Where the result of a task is, if it has one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum GivenResult {
+    /// Here.
+    Here(Bytes),
+    /// It has so many bytes, too many beside others for one message: to be read at
+    /// [`paths::TASK_RESULT`](crate::paths::TASK_RESULT) of any node, as it is.
+    Apart(u64),
+    /// It is in parts: to be read at [`paths::TASK_RESULT_PART`](crate::paths::TASK_RESULT_PART) of any node.
+    InParts(InParts),
+    /// Nowhere: the task ended in this way.
+    None(Status),
+}
+
+impl GivenResult {
+    /// How large the result is, in bytes.
+    pub const fn bytes(&self) -> u64 {
+        match self {
+            Self::Here(result) => result.len() as u64,
+            Self::Apart(bytes) => *bytes,
+            Self::InParts(said) => said.bytes,
+            Self::None(_) => 0,
+        }
+    }
 }
 
 /// What a node says to a worker.

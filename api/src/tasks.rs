@@ -68,6 +68,12 @@ pub struct SubmitOptions {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, example = "run")]
     pub on_failure: Option<OnFailure>,
+    /// It runs after these tasks as well, and its worker is given their results: for pickled functions in the place of the
+    /// references that the SDK makes of handles, for source functions in the place of `{"$result_of": "TASK_ID"}` anywhere
+    /// in the arguments. The task fails (`load`) if one of them has none, which `on_failure` `run` lets happen.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schema(value_type = Vec<String>, example = json!(["0190a5e4-7c3b-7cc1-8a54-2f6a5d1b9c3e"]))]
+    pub results_of: Vec<TaskId>,
 }
 
 /// Body of `POST /v1/tasks`.
@@ -177,6 +183,10 @@ pub struct TaskInfo {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schema(value_type = Vec<String>)]
     pub after: Vec<TaskId>,
+    /// Those among them whose results its worker is given.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schema(value_type = Vec<String>)]
+    pub results_of: Vec<TaskId>,
     /// What happens if one of them ends without a result: `fail` or `run`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, example = "run")]

@@ -133,12 +133,17 @@ pub enum OnFailure {
 pub struct After {
     /// Which.
     pub tasks: BTreeSet<TaskId>,
+    /// Those among them whose results its worker is given along with its arguments.
+    pub results: BTreeSet<TaskId>,
     /// What happens if one of them fails, is parked or is cancelled.
     pub on_failure: OnFailure,
 }
 
 impl After {
     fn check(&self) -> Result<(), String> {
+        if !self.results.is_subset(&self.tasks) {
+            return Err("only the results of tasks that it runs after can be given to a task".to_owned());
+        }
         match self.tasks.len() {
             0 => Err("a rule of no dependencies says nothing".to_owned()),
             1..=DEPENDENCIES_MAX => Ok(()),
@@ -383,6 +388,17 @@ mod tests {
             assert!(error.contains("is no tag"), "{error}");
         }
         assert!((0..=TAGS_MAX).map(|n| n.to_string()).collect::<Tags>().check().is_err());
+    }
+
+    #[test]
+    fn a_task_is_given_the_results_of_those_alone_that_it_runs_after() {
+        let rule = |tasks: &[u128], results: &[u128]| {
+            let ids = |ids: &[u128]| ids.iter().copied().map(TaskId::from_u128).collect();
+            Rule::After(After { tasks: ids(tasks), results: ids(results), on_failure: OnFailure::Fail })
+        };
+        assert_eq!(rule(&[1, 2], &[2]).check(), Ok(()));
+        assert!(rule(&[1], &[1, 2]).check().unwrap_err().contains("only the results"));
+        assert!(rule(&[], &[]).check().is_err());
     }
 
     #[test]

@@ -148,6 +148,16 @@ impl State {
         self.live.dependencies.left(id)
     }
 
+    /// Whether any live task depends on another.
+    pub fn has_dependencies(&self) -> bool {
+        !self.live.dependencies.is_empty()
+    }
+
+    /// The tasks whose results this one, which lives, is to be given along with its arguments, by id.
+    pub fn results_for(&self, id: &TaskId) -> impl Iterator<Item = TaskId> {
+        self.live.dependencies.results(id)
+    }
+
     /// The numbers to store with the applied index.
     pub const fn scalars(&self) -> Scalars {
         self.scalars

@@ -250,6 +250,16 @@ impl Replica {
         self.read().state.waits_for(id).collect()
     }
 
+    /// Whether any live task depends on another.
+    pub(crate) fn has_dependencies(&self) -> bool {
+        self.read().state.has_dependencies()
+    }
+
+    /// The tasks whose results this one, which lives, is to be given along with its arguments, by id.
+    pub(crate) fn results_for(&self, id: &TaskId) -> Vec<TaskId> {
+        self.read().state.results_for(id).collect()
+    }
+
     /// Of these tasks, those that a live task runs after, and the others, which may be forgotten.
     pub(crate) fn split_needed(&self, tasks: Vec<Expiry>) -> (Vec<Expiry>, Vec<Expiry>) {
         let inner = self.read();

@@ -4,9 +4,10 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use bytes::Bytes;
+use raftwork_api::kernel::limits::PAYLOAD_BYTES_MAX;
 use raftwork_api::kernel::{FailureKind, InParts, Language, LeaseRef, Output, TaskError};
 use raftwork_api::parts::WHOLE_BYTES_MAX;
-use raftwork_api::stream::Work;
+use raftwork_api::stream::{Given, Work};
 use raftwork_api::tasks::Progress;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -42,6 +43,8 @@ struct Assignment {
     job: Job,
     /// What the arguments are, if they are still with the cluster.
     in_parts: Option<InParts>,
+    /// Where the results are that stand in the arguments.
+    given: Vec<Given>,
 }
 
 struct Ended {
@@ -61,12 +64,13 @@ impl Jobs {
     }
 
     /// Gives a task to a free child.
-    pub(crate) fn start(&mut self, work: Work, code: Bytes) {
+    pub(crate) fn start(&mut self, mut work: Work, code: Bytes) {
         let (lease, name, in_parts) = (work.lease, work.name.clone(), work.in_parts);
+        let given = std::mem::take(&mut work.given);
         let cancel = CancellationToken::new();
         self.cancels.insert(lease, cancel.clone());
         let runner = self.idle.pop().unwrap_or_else(|| self.add_runner());
-        let assignment = Assignment { lease, name, job: self.job(work, code, cancel), in_parts };
+        let assignment = Assignment { lease, name, job: self.job(work, code, cancel), in_parts, given };
         let sent = self.assign[runner].try_send(assignment);
         // One that has panicked is heard of by `next`.
         debug_assert!(!matches!(sent, Err(mpsc::error::TrySendError::Full(_))), "an idle runner has no task");
@@ -152,13 +156,26 @@ impl Bench {
     /// From what was granted to what is reported. What is in parts comes and goes while the task counts as running: its lease
     /// is kept, and whoever stops the task stops that as well.
     async fn run(&self, assignment: Assignment) -> End {
-        let Assignment { lease, name, mut job, in_parts } = assignment;
+        let Assignment { lease, name, mut job, in_parts, given } = assignment;
         let cancel = job.cancel.clone();
+        if let Err(error) = check_size(in_parts.map_or(job.args.len() as u64, |said| said.bytes), &given) {
+            return failed(FailureKind::Load, "the arguments cannot be loaded", &error);
+        }
         if let Some(said) = in_parts {
             match cancel.run_until_cancelled(self.payloads.fetch(lease.task, &said)).await {
                 Some(Ok(args)) => job.args = args,
                 Some(Err(error)) => {
                     return failed(FailureKind::Load, "the arguments could not be read", &error);
+                }
+                None => return End::Stopped,
+            }
+        }
+        if !given.is_empty() {
+            match cancel.run_until_cancelled(self.payloads.fetch_given(given)).await {
+                Some(Ok(given)) => job.given = given,
+                Some(Err((task, error))) => {
+                    let what = format!("the result of task {task}, which is an argument, could not be read");
+                    return failed(FailureKind::Load, &what, &error);
                 }
                 None => return End::Stopped,
             }
@@ -184,8 +201,9 @@ impl Bench {
     }
 }
 
-/// The way of a payload failed for a reason that another attempt may not meet.
+/// The way of a payload failed, most often for a reason that another attempt may not meet.
 fn failed(kind: FailureKind, what: &str, error: &PayloadError) -> End {
+    let retryable = !matches!(error, PayloadError::TooMuch { .. });
     let error = TaskError {
         kind,
         type_name: String::new(),
@@ -193,7 +211,17 @@ fn failed(kind: FailureKind, what: &str, error: &PayloadError) -> End {
         traceback: String::new(),
         exception: None,
     };
-    End::Failed { error, bases: Vec::new(), retryable: true, output: Output::default() }
+    End::Failed { error, bases: Vec::new(), retryable, output: Output::default() }
+}
+
+/// Arguments and the results in them are loaded into one process.
+fn check_size(args: u64, given: &[Given]) -> Result<(), PayloadError> {
+    let bytes = args + given.iter().map(|given| given.result.bytes()).sum::<u64>();
+    if given.is_empty() || bytes <= PAYLOAD_BYTES_MAX as u64 {
+        Ok(())
+    } else {
+        Err(PayloadError::TooMuch { bytes })
+    }
 }
 
 fn job(work: Work, code: Bytes, cancel: CancellationToken) -> Job {
@@ -209,6 +237,7 @@ fn job(work: Work, code: Bytes, cancel: CancellationToken) -> Job {
         code,
         kind,
         args: work.args,
+        given: Vec::new(),
         timeout: work.run_max.map(|run_max| Duration::from_millis(run_max.0)),
         cancel,
         progress: None,
@@ -224,4 +253,29 @@ fn source_key(work: &Work) -> FunctionKey {
     hasher.update(&work.code_hash.0);
     hasher.update(work.name.as_bytes());
     FunctionKey(*hasher.finalize().as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use raftwork_api::kernel::TaskId;
+    use raftwork_api::stream::GivenResult;
+
+    use super::*;
+
+    #[test]
+    fn arguments_and_the_results_in_them_have_a_limit_together() {
+        let given = |bytes| vec![Given { task: TaskId::from_u128(1), result: GivenResult::Apart(bytes) }];
+        let most = PAYLOAD_BYTES_MAX as u64;
+        assert!(
+            check_size(most + 1, &[]).is_ok(),
+            "what has no results in it was checked when it was submitted"
+        );
+        assert!(check_size(10, &given(most - 10)).is_ok());
+        let error = check_size(11, &given(most - 10)).expect_err("it is a byte too much");
+        assert!(error.to_string().contains("268435457 bytes"), "{error}");
+        let End::Failed { retryable, .. } = failed(FailureKind::Load, "the arguments", &error) else {
+            panic!("it has failed")
+        };
+        assert!(!retryable, "another attempt would be given the same");
+    }
 }

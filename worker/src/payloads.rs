@@ -5,9 +5,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
-use raftwork_api::kernel::{InParts, LeaseRef, TaskId};
+use raftwork_api::kernel::limits::PAYLOAD_BYTES_MAX;
+use raftwork_api::kernel::{InParts, LeaseRef, Status, TaskId};
 use raftwork_api::parts::{PARTS_IN_FLIGHT, PartsError, cut, join};
+use raftwork_api::stream::{Given, GivenResult};
 use raftwork_api::{ErrorCode, Problem, paths};
+use reqwest::header::ACCEPT;
 use reqwest::{Method, StatusCode};
 
 use crate::times;
@@ -24,6 +27,22 @@ pub(crate) enum PayloadError {
     /// It is not what its sender said.
     #[error(transparent)]
     Parts(#[from] PartsError),
+    /// It is not the size that the leader said.
+    #[error("it has {got} bytes, and should have {expected}")]
+    Size {
+        /// What came.
+        got: u64,
+        /// What should have.
+        expected: u64,
+    },
+    /// Arguments and the results in them are more than one call may have.
+    #[error(
+        "with the results in them they have {bytes} bytes, over the limit of {PAYLOAD_BYTES_MAX} (256 MiB): have the other tasks leave such data where workers can reach it, and return its place"
+    )]
+    TooMuch {
+        /// How large they are together.
+        bytes: u64,
+    },
 }
 
 /// The nodes, as the tasks of a worker know them. Cheap to clone.
@@ -46,7 +65,41 @@ impl Payloads {
 
     /// Reads the arguments of a task.
     pub(crate) async fn fetch(&self, task: TaskId, said: &InParts) -> Result<Bytes, PayloadError> {
-        let path = paths::TASK_ARGUMENTS_PART.replace("{task_id}", &task.to_string());
+        self.fetch_parts(paths::TASK_ARGUMENTS_PART, task, said).await
+    }
+
+    /// Reads the results of other tasks that are not there yet.
+    ///
+    /// # Errors
+    /// The task whose result could not be read, and why.
+    pub(crate) async fn fetch_given(
+        &self,
+        given: Vec<Given>,
+    ) -> Result<Vec<(TaskId, Result<Bytes, Status>)>, (TaskId, PayloadError)> {
+        let mut read = Vec::with_capacity(given.len());
+        for Given { task, result } in given {
+            let result = match result {
+                GivenResult::Here(result) => Ok(Ok(result)),
+                GivenResult::None(status) => Ok(Err(status)),
+                GivenResult::InParts(said) => {
+                    self.fetch_parts(paths::TASK_RESULT_PART, task, &said).await.map(Ok)
+                }
+                GivenResult::Apart(bytes) => self.fetch_result(task, bytes).await.map(Ok),
+            };
+            read.push((task, result.map_err(|error| (task, error))?));
+        }
+        Ok(read)
+    }
+
+    async fn fetch_result(&self, task: TaskId, expected: u64) -> Result<Bytes, PayloadError> {
+        let path = paths::TASK_RESULT.replace("{task_id}", &task.to_string());
+        let result = self.ask(Method::GET, path, Bytes::new()).await?;
+        let got = result.len() as u64;
+        if got == expected { Ok(result) } else { Err(PayloadError::Size { got, expected }) }
+    }
+
+    async fn fetch_parts(&self, path: &str, task: TaskId, said: &InParts) -> Result<Bytes, PayloadError> {
+        let path = path.replace("{task_id}", &task.to_string());
         let reads = (0..said.count).map(|index| self.ask(Method::GET, part_of(&path, index), Bytes::new()));
         let parts: Vec<Bytes> = stream::iter(reads).buffered(PARTS_IN_FLIGHT).try_collect().await?;
         Ok(join(said, parts)?)
@@ -99,7 +152,9 @@ impl Payloads {
             let urls = self.urls.lock().unwrap_or_else(PoisonError::into_inner);
             format!("{}{path}", urls[attempt % urls.len()])
         };
-        let request = self.http.request(method.clone(), url).timeout(PART_PATIENCE).body(body);
+        // Results are told in JSON to those who do not ask for their bytes.
+        let request = self.http.request(method.clone(), url).header(ACCEPT, "application/octet-stream");
+        let request = request.timeout(PART_PATIENCE).body(body);
         let response = request.send().await?;
         Ok((response.status(), response.bytes().await?))
     }
@@ -189,6 +244,32 @@ mod tests {
         let lost = node(|_| problem_of(ErrorCode::UnknownTask)).await;
         let error = payloads(vec![lost]).fetch(TASK, &said).await.expect_err("the task was forgotten");
         assert!(matches!(error, PayloadError::Refused(_)), "{error}");
+    }
+
+    #[tokio::test]
+    async fn results_for_a_task_come_from_wherever_they_are() {
+        let (said, parts) = cut(&payload());
+        let serving = node(move |line| {
+            if line.contains("/result/parts/") {
+                (200, parts[index_of(line)].to_vec())
+            } else {
+                (200, vec![7; 9])
+            }
+        })
+        .await;
+        let payloads = payloads(vec![serving]);
+        let of = |result| vec![Given { task: TASK, result }];
+        for (result, expected) in [
+            (GivenResult::Here(Bytes::from_static(b"here")), Ok(Bytes::from_static(b"here"))),
+            (GivenResult::InParts(said), Ok(payload())),
+            (GivenResult::Apart(9), Ok(Bytes::from_static(&[7; 9]))),
+            (GivenResult::None(Status::Parked), Err(Status::Parked)),
+        ] {
+            assert_eq!(payloads.fetch_given(of(result)).await.expect("it is there"), [(TASK, expected)]);
+        }
+        let (task, error) =
+            payloads.fetch_given(of(GivenResult::Apart(10))).await.expect_err("it is cut off");
+        assert!(task == TASK && matches!(error, PayloadError::Size { got: 9, expected: 10 }), "{error}");
     }
 
     #[tokio::test]

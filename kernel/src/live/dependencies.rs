@@ -147,6 +147,11 @@ impl Dependencies {
         waits.into_iter().flat_map(|waits| waits.left.iter().copied())
     }
 
+    /// The tasks whose results this one, which lives, is to be given.
+    pub(crate) fn results(&self, task: &TaskId) -> impl Iterator<Item = TaskId> {
+        self.of.get(task).into_iter().flat_map(|depends| depends.after.results.iter().copied())
+    }
+
     /// # Errors
     /// The first broken invariant, in words.
     pub(super) fn check(&self, depending: &BTreeMap<TaskId, bool>) -> Result<(), String> {

@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use raftwork_api::stream::Work;
-use raftwork_kernel::{Function, FunctionId, Grant, LeaseRef, Rows};
+use raftwork_api::stream::{Given, GivenResult, Work};
+use raftwork_kernel::{Function, FunctionId, Grant, LeaseRef, Outcome, Rows, Status, TaskId};
 
 use crate::replica::Replica;
 use crate::store::rows::RowStore;
@@ -12,7 +12,7 @@ use crate::store::rows::RowStore;
 /// Most functions whose rows are kept decoded; beyond it the cache starts anew.
 const FUNCTIONS_MAX: usize = 10_000;
 
-/// Most bytes of arguments in one message of grants, unless one task alone has more: far below a frame's limit, and small
+/// Most bytes of arguments and results in one message of grants, unless one task alone has more: far below a frame's limit, and small
 /// enough that the first tasks start while the last are on their way.
 const MESSAGE_BYTES_MAX: usize = 4 << 20;
 
@@ -21,16 +21,22 @@ pub(super) fn in_frames(work: Vec<Work>) -> Vec<Vec<Work>> {
     let mut messages: Vec<Vec<Work>> = Vec::new();
     let mut bytes = usize::MAX;
     for item in work {
-        bytes = bytes.saturating_add(item.args.len());
+        let size = size_of(&item);
+        bytes = bytes.saturating_add(size);
         match messages.last_mut() {
             Some(message) if bytes <= MESSAGE_BYTES_MAX => message.push(item),
             Some(_) | None => {
-                bytes = item.args.len();
+                bytes = size;
                 messages.push(vec![item]);
             }
         }
     }
     messages
+}
+
+fn size_of(work: &Work) -> usize {
+    let here = |given: &Given| if let GivenResult::Here(result) = &given.result { result.len() } else { 0 };
+    work.args.len() + work.given.iter().map(here).sum::<usize>()
 }
 
 /// Looks up the rows that a grant names.
@@ -47,10 +53,34 @@ impl WorkBuilder {
     /// The work of `grants`, which were applied on this node. A task that was forgotten since is left out.
     pub(super) fn build(&self, grants: &[Grant]) -> Vec<Work> {
         let rows = self.replica.rows();
-        grants.iter().filter_map(|grant| self.one(&rows, grant)).collect()
+        // Where no task runs after another, none is looked up.
+        let some_are_given = self.replica.has_dependencies();
+        let given = |task| if some_are_given { self.given(&rows, task) } else { Vec::new() };
+        grants.iter().filter_map(|grant| self.one(&rows, grant, given(&grant.task))).collect()
     }
 
-    fn one(&self, rows: &RowStore, grant: &Grant) -> Option<Work> {
+    /// What came of the tasks whose results a task is to be given: they are kept as long as it lives. What is too much for a
+    /// message is left where it is.
+    fn given(&self, rows: &RowStore, task: &TaskId) -> Vec<Given> {
+        let mut room = MESSAGE_BYTES_MAX;
+        let given = self.replica.results_for(task).into_iter().map(|task| {
+            let result = match rows.record(&task).map(|record| record.outcome) {
+                Some(Outcome::Completed(result)) if result.len() <= room => {
+                    room -= result.len();
+                    GivenResult::Here(result)
+                }
+                Some(Outcome::Completed(result)) => GivenResult::Apart(result.len() as u64),
+                Some(Outcome::CompletedInParts(said)) => GivenResult::InParts(said),
+                Some(outcome) => GivenResult::None(outcome.status()),
+                // It was the item of a map that was cancelled before its turn.
+                None => GivenResult::None(Status::Cancelled),
+            };
+            Given { task, result }
+        });
+        given.collect()
+    }
+
+    fn one(&self, rows: &RowStore, grant: &Grant, given: Vec<Given>) -> Option<Work> {
         let row = rows.task(&grant.task)?;
         let function = self.function(rows, row.function)?;
         // Nothing stands in the place of arguments that are in parts: all others are spared the look-up.
@@ -65,6 +95,7 @@ impl WorkBuilder {
             code_hash: function.spec.code_hash,
             args: row.args,
             in_parts: rules.and_then(|rules| rules.in_parts()),
+            given,
         })
     }
 

@@ -91,6 +91,7 @@ fn lease_info(work: &Work) -> ApiResult<LeaseInfo> {
         payload,
         arguments,
         arguments_parts: work.in_parts.map(Into::into),
+        results_of: work.given.iter().map(|given| given.task).collect(),
         timeout: work.run_max.map(Span),
     })
 }

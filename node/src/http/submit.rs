@@ -1,5 +1,7 @@
 //! `POST /v1/tasks` and `POST /v1/tasks/batch`.
 
+use std::collections::BTreeSet;
+
 use axum::extract::State;
 use axum::response::Response;
 use bytes::Bytes;
@@ -118,12 +120,13 @@ fn rules_of(options: &SubmitOptions) -> ApiResult<Rules> {
 }
 
 fn after(options: &SubmitOptions) -> ApiResult<Option<Rule>> {
-    if options.after.is_empty() {
+    let results: BTreeSet<TaskId> = options.results_of.iter().copied().collect();
+    let tasks: BTreeSet<TaskId> = options.after.iter().chain(&results).copied().collect();
+    if tasks.is_empty() {
         let text = "on_failure says what happens if a task of after fails: name those tasks, or leave it out";
         return options.on_failure.map_or(Ok(None), |_| Err(ApiError::bad_request(text)));
     }
-    let tasks = options.after.iter().copied().collect();
-    Ok(Some(Rule::After(After { tasks, on_failure: options.on_failure.unwrap_or_default() })))
+    Ok(Some(Rule::After(After { tasks, results, on_failure: options.on_failure.unwrap_or_default() })))
 }
 
 fn date(text: &str) -> ApiResult<WallTime> {

@@ -269,6 +269,7 @@ fn accepted(
         total_timeout: rules.total().map(Span),
         run_at: rules.run_at().map(rfc3339::format),
         after: rules.after().map(|after| after.tasks.iter().copied().collect()).unwrap_or_default(),
+        results_of: rules.after().map(|after| after.results.iter().copied().collect()).unwrap_or_default(),
         on_failure: rules.after().map(|after| after.on_failure),
         redrive_of: rules.redrive_of(),
         redriven_as: None,

@@ -60,6 +60,29 @@ async fn a_cancelled_task_fails_what_runs_after_it_unless_it_is_to_run_all_the_s
 }
 
 #[tokio::test]
+async fn a_task_that_is_to_be_given_results_runs_after_those_and_its_lease_names_them() {
+    let cluster = Cluster::one().await;
+    let function = cluster.source().await;
+    let worker = worker_id();
+    let first = submit(&cluster, &function, json!({})).await;
+    let other = submit(&cluster, &function, json!({})).await;
+    let args = json!([{"$result_of": first}, 2]);
+    let taking =
+        submit(&cluster, &function, json!({"args": args, "results_of": [first], "after": [other]})).await;
+    let held = acquire(&cluster, &worker, "20s").await;
+    assert_eq!(held.len(), 2, "it waits for both");
+    for lease in &held {
+        assert!(lease.get("results_of").is_none(), "{lease}");
+        cluster.complete(lease, json!(1)).await.expect(200);
+    }
+    let lease = acquire(&cluster, &worker, "20s").await.remove(0);
+    assert_eq!((&lease["task_id"], &lease["results_of"]), (&json!(taking), &json!([first])));
+    let info = cluster.get(&format!("/v1/tasks/{taking}")).await.expect(200);
+    assert_eq!((&info["results_of"], &info["after"]), (&json!([first]), &json!([first, other])));
+    cluster.stop().await;
+}
+
+#[tokio::test]
 async fn what_makes_no_sense_is_refused() {
     let cluster = Cluster::one().await;
     let function = cluster.source().await;

@@ -16,6 +16,7 @@ from typing import Any
 from raftwork._context import TaskCancelled, TaskTimeout, _set_current, _set_report
 from raftwork._runtime import frames, payloads, process
 from raftwork._runtime.functions import Function, FunctionTable, LoadFailure, load
+from raftwork._runtime.given import Given
 from raftwork._runtime.progress import Progress
 
 #: Error kinds of an ERROR frame; must agree with ``worker/src/python/frame.rs``.
@@ -33,6 +34,7 @@ class Child:
     def __init__(self, channel: frames.Channel, max_result: int) -> None:
         self._channel = channel
         self._functions = FunctionTable()
+        self._given = Given()
         self._max_result = max_result
         self._pid = os.getpid()
         self._progress = Progress(channel)
@@ -61,6 +63,8 @@ class Child:
                 self._run(flags, header, payload)
             elif kind == frames.FUNC:
                 self._add(header, payload)
+            elif kind == frames.GIVEN:
+                self._given.add(header, payload.decode("ascii") if flags & frames.NO_RESULT else payload)
             elif kind == frames.PING:
                 self._channel.write(frames.PING)
             elif kind == frames.EXIT:
@@ -84,6 +88,8 @@ class Child:
         self._progress.begin(token)
         start = time.perf_counter_ns()
         result, error = self._call(function, payload)
+        # Those of a task that ended before it loaded its arguments.
+        self._given.clear()
         elapsed = time.perf_counter_ns() - start
         if os.getpid() != self._pid:
             # User code forked and returned in the copy; only the original may answer.
@@ -154,10 +160,7 @@ class Child:
 
     def _evaluate(self, function: Function, payload: bytes) -> bytes:
         call = load(function)
-        if function.is_source:
-            args, kwargs = payloads.load_json_arguments(payload)
-        else:
-            args, kwargs = payloads.load_pickled_arguments(payload)
+        args, kwargs = self._given.load(payload, function.is_source)
         value = call(*args, **kwargs)
         if hasattr(type(value), "__await__"):
             value = self._await(value)

@@ -9,12 +9,15 @@ from __future__ import annotations
 import os
 import struct
 
-FUNC, RUN, RESULT, ERROR, STARTED, PING, EXIT, PROGRESS = range(1, 9)
+FUNC, RUN, RESULT, ERROR, STARTED, PING, EXIT, PROGRESS, GIVEN = range(1, 10)
 
 #: RUN: the agent wants a STARTED frame before the function is called.
 WANT_STARTED = 1
 #: RESULT and ERROR: the task left processes or compiled modules behind, so this child must not run another.
 LEFTOVERS = 1
+#: GIVEN, whose header is the id of a task: for the RUN that follows, its payload is that task's result; with this flag,
+#: the word for how that task ended without one.
+NO_RESULT = 1
 
 KIND_DILL, KIND_SOURCE = 0, 1
 

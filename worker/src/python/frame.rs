@@ -17,9 +17,11 @@ const STARTED: u8 = 5;
 const PING: u8 = 6;
 const EXIT: u8 = 7;
 const PROGRESS: u8 = 8;
+const GIVEN: u8 = 9;
 
 const FLAG_WANT_STARTED: u8 = 1;
 const FLAG_LEFTOVERS: u8 = 1;
+const FLAG_NO_RESULT: u8 = 1;
 
 /// Room for an error's texts and exception beside the largest result.
 const SLACK_BYTES: usize = 1 << 20;
@@ -94,6 +96,15 @@ pub(super) fn encode_job(job: &Job, send_function: bool) -> Vec<Bytes> {
         push_frame(&mut head, FUNC, 0, &header, job.code.len());
         parts.push(Bytes::from(std::mem::take(&mut head)));
         parts.push(job.code.clone());
+    }
+    for (task, result) in &job.given {
+        let (flags, payload) = match result {
+            Ok(result) => (0, result.clone()),
+            Err(status) => (FLAG_NO_RESULT, Bytes::from_static(status.as_str().as_bytes())),
+        };
+        push_frame(&mut head, GIVEN, flags, &[task.as_bytes()], payload.len());
+        parts.push(Bytes::from(std::mem::take(&mut head)));
+        parts.push(payload);
     }
     let (token, attempt) = (job.token.to_le_bytes(), job.attempt.to_le_bytes());
     let header = [&job.function.0[..], &token, &attempt, job.task_id.as_bytes()];

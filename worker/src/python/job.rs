@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use raftwork_api::kernel::LeaseRef;
+use raftwork_api::kernel::{LeaseRef, Status, TaskId};
 use raftwork_api::tasks::Progress;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
@@ -60,6 +60,8 @@ pub struct Job {
     pub kind: FunctionKind,
     /// The encoded arguments.
     pub args: Bytes,
+    /// Results of other tasks that stand in the arguments, or how those ended without one.
+    pub given: Vec<(TaskId, Result<Bytes, Status>)>,
     /// How long the task may run, loading included, before it is interrupted.
     pub timeout: Option<Duration>,
     /// Ends the task early: for a cancelled task and for a lost lease.

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use raftwork_api::kernel::{LeaseRef, TaskId, Token};
+use bytes::Bytes;
+use raftwork_api::kernel::{LeaseRef, Status, TaskId, Token};
 use raftwork_api::tasks::Progress;
 use raftwork_worker::python::{FunctionKind, Job, JobErrorKind, Listener};
 use tokio::sync::{mpsc, oneshot};
@@ -39,6 +40,52 @@ def f():
     assert seen == [task]
     return task.id, task.token, task.attempt";
     assert_eq!(result(&pool(1).await, job(source)).await, "('0190-task', 77, 2)");
+}
+
+#[tokio::test]
+async fn results_of_other_tasks_are_put_in_the_place_of_references() {
+    let pool = pool(1).await;
+    let (first, second) = (TaskId::from_u128(1), TaskId::from_u128(2));
+    let taking = format!(
+        r#"{{"args": [{{"$result_of": "{first}"}}], "kwargs": {{"b": [{{"$result_of": "{second}"}}]}}}}"#
+    );
+    let mut job = source_job("def f(a, b): return [a, b]", "f", &taking);
+    // One of a pickled function, one of a function in source text.
+    let (pickle, json) = (python::arguments("'one'"), Bytes::from_static(b"{\"two\": 2}"));
+    job.given = vec![(first, Ok(pickle)), (second, Ok(json))];
+    assert_eq!(&run(&pool, job).await.result.unwrap().0[..], br#"["one",[{"two":2}]]"#);
+}
+
+#[tokio::test]
+async fn a_reference_to_what_has_no_result_or_was_not_given_fails_the_load_and_names_the_task() {
+    let pool = pool(1).await;
+    let task = TaskId::from_u128(1);
+    let taking = format!(r#"[{{"$result_of": "{task}"}}]"#);
+    for (given, expected) in [
+        (vec![(task, Err(Status::Failed))], format!("task {task}, whose result is an argument, failed")),
+        (
+            vec![(task, Err(Status::Cancelled))],
+            format!("task {task}, whose result is an argument, was cancelled"),
+        ),
+        (
+            vec![(TaskId::from_u128(2), Ok(Bytes::from_static(b"1")))],
+            format!("the result of task {task} is not among"),
+        ),
+        (
+            vec![(task, Ok(Bytes::from_static(b"\x80broken")))],
+            format!("the result of task {task}, which is an argument, could not"),
+        ),
+    ] {
+        let mut job = source_job("def f(a): return a", "f", &taking);
+        job.given = given;
+        let error = error(&pool, job).await;
+        assert_eq!(error.kind, JobErrorKind::Load);
+        assert!(error.message.contains(&expected), "{}", error.message);
+    }
+    // What came with one task is not there for the next.
+    let mut job = source_job("def f(a): return a", "f", "[7]");
+    job.given = Vec::new();
+    assert_eq!(&run(&pool, job).await.result.unwrap().0[..], b"7");
 }
 
 #[tokio::test]

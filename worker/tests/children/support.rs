@@ -47,6 +47,7 @@ pub fn raw_job(code: Bytes, kind: FunctionKind, args: Bytes) -> Job {
         code,
         kind,
         args,
+        given: Vec::new(),
         timeout: None,
         cancel: CancellationToken::new(),
         started: None,

@@ -284,6 +284,7 @@ impl Function {
             code_hash: CodeHash(hash),
             args: args.clone(),
             in_parts: None,
+            given: Vec::new(),
         }
     }
 }

@@ -1,5 +1,7 @@
 //! The commands of the kernel, in the words of the scripts.
 
+use std::collections::BTreeSet;
+
 use bytes::Bytes;
 use raftwork_kernel::{
     Acquire, AcquireWith, After, Bound, Cancel, CancelMap, CatchUp, ChangeSchedule, CodeHash, Command,
@@ -652,7 +654,8 @@ fn after(tasks: Option<&str>, on_failure: Option<&str>) -> Option<Rule> {
         Some("fail") | None => OnFailure::Fail,
         Some(other) => panic!("'{other}' is neither fail nor run"),
     };
-    Some(Rule::After(After { tasks: listed(tasks?).map(name).collect(), on_failure }))
+    let tasks = listed(tasks?).map(name).collect();
+    Some(Rule::After(After { tasks, results: BTreeSet::new(), on_failure }))
 }
 
 /// A submit without rules is a command of its own.

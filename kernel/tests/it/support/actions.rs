@@ -615,8 +615,10 @@ impl World {
 
     fn after(&self, (backs, run): &(Vec<u8>, bool)) -> Option<Rule> {
         let on_failure = if *run { OnFailure::Run } else { OnFailure::Fail };
-        let tasks = backs.iter().map(|back| self.task(*back)).collect();
-        (!backs.is_empty()).then_some(Rule::After(After { tasks, on_failure }))
+        let tasks: BTreeSet<TaskId> = backs.iter().map(|back| self.task(*back)).collect();
+        // Some of the results, so that rows have both.
+        let results = tasks.iter().copied().take(backs.len() / 2).collect();
+        (!backs.is_empty()).then_some(Rule::After(After { tasks, results, on_failure }))
     }
 
     fn submit_again(&mut self, back: u8) -> Command {

@@ -164,7 +164,7 @@ pub(crate) fn rules() -> Rules {
             nominal: WallTime(1_795_000_060_000),
         },
         Rule::InParts(in_parts()),
-        Rule::After(After { tasks: [TASK].into_iter().collect(), on_failure: OnFailure::Run }),
+        Rule::After(After { tasks: [TASK].into(), results: [TASK].into(), on_failure: OnFailure::Run }),
     ]
     .into_iter()
     .collect()

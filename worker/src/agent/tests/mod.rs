@@ -102,6 +102,7 @@ fn work(task: u128, token: u64, function: u8) -> Work {
         code_hash: CodeHash([function; 32]),
         args: Bytes::new(),
         in_parts: None,
+        given: Vec::new(),
     }
 }
 
