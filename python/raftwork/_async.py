@@ -23,6 +23,7 @@ from typing import (
     overload,
 )
 
+from ._after import taken_out
 from ._arrivals import Arrivals
 from ._async_limits import AsyncLimits
 from ._async_schedules import AsyncSchedule, AsyncSchedules
@@ -35,10 +36,11 @@ from ._handle import Handle
 from ._map import Calls, MapResults, map_calls, starmap_calls
 from ._names import Exceptions
 from ._outcome import Outcome
-from ._serialize import dump_arguments
+from ._serialize import dump_call
 from ._span import Span
 
 if TYPE_CHECKING:
+    from ._after import After
     from ._executor import Executor
 
 T = TypeVar("T")
@@ -97,9 +99,21 @@ class AsyncClient:
 
         return decorate if function is None else decorate(function)
 
-    async def submit(self, function: "Callable[P, R]", /, *args: "P.args", **kwargs: "P.kwargs") -> "AsyncHandle[R]":
-        """Run any function on the cluster."""
-        return await self._submit(self._function_of(function), args, kwargs)
+    @overload
+    async def submit(
+        self, function: Callable[..., R], /, *args: Any, after: "After", on_failure: str = "fail", **kwargs: Any
+    ) -> "AsyncHandle[R]": ...
+
+    @overload
+    async def submit(
+        self, function: "Callable[P, R]", /, *args: "P.args", **kwargs: "P.kwargs"
+    ) -> "AsyncHandle[R]": ...
+
+    async def submit(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> "AsyncHandle[Any]":
+        """Run any function on the cluster; ``after`` and ``on_failure`` are as for ``Client.submit``."""
+        options = taken_out(function, kwargs)
+        known = self._function_of(function)
+        return await self._submit(known.options(**options) if options else known, args, kwargs)
 
     def get(self, id: Union[str, uuid.UUID]) -> "AsyncHandle[Any]":
         """Return the handle of a task that was submitted before, by anybody. Asks nobody yet."""
@@ -205,7 +219,8 @@ class AsyncClient:
         def sent(error: Optional[BaseException]) -> None:
             _tell(loop, lambda: _settle(accepted, error))
 
-        if not self._submits.put(Item(function, handle._bytes, dump_arguments(args, kwargs), handle, sent)):
+        payload, references = dump_call(args, kwargs)
+        if not self._submits.put(Item(function, handle._bytes, payload, handle, sent, references)):
             raise RuntimeError("this raftwork client is closed")
         await accepted
         return AsyncHandle(self, handle)
@@ -340,6 +355,9 @@ class AsyncHandle(Generic[R]):
 
     def __await__(self) -> Generator[Any, None, R]:
         return self.result().__await__()
+
+    def __reduce__(self) -> Any:
+        return self._handle.__reduce__()
 
     async def _outcome(self, timeout: Optional[float]) -> Outcome:
         handle = self._handle

@@ -2,7 +2,7 @@
 
 import threading
 from collections import OrderedDict
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from ._function import SUBMIT_BYTES, SUBMIT_ITEMS, Function
 from ._results import Waiter
@@ -20,6 +20,8 @@ class Item(NamedTuple):
     """Is told how the task ended."""
     sent: Sent
     """Is called once, in the sending thread: with nothing once the cluster has the task, else with what went wrong."""
+    references: Sequence[bytes] = ()
+    """Tasks whose results are arguments."""
 
 
 class Batcher:
@@ -99,10 +101,11 @@ class Batcher:
         most = SUBMIT_ITEMS if self._most is None else min(SUBMIT_ITEMS, self._most - self._under_way)
         _, first = self._queue.popitem(last=False)
         batch, size = [first], len(first.args)
-        while self._queue and len(batch) < most and size < SUBMIT_BYTES:
+        # What a submit says of results holds for all of its tasks.
+        while self._queue and len(batch) < most and size < SUBMIT_BYTES and not first.references:
             id, item = next(iter(self._queue.items()))
             # Large arguments are sent in parts, of one task alone.
-            if item.function is not first.function or len(item.args) > SUBMIT_BYTES:
+            if item.function is not first.function or item.references or len(item.args) > SUBMIT_BYTES:
                 break
             batch.append(self._queue.pop(id))
             size += len(item.args)
@@ -114,7 +117,7 @@ class Batcher:
         pairs: List[Tuple[bytes, bytes]] = [(item.id, item.args) for item in batch]
         error: Optional[BaseException] = None
         try:
-            batch[0].function._submit(pairs, waiters)
+            batch[0].function._submit(pairs, waiters, batch[0].references)
         except BaseException as raised:
             # Whatever it is, it belongs to these calls; the others go on.
             error = raised

@@ -18,6 +18,7 @@ from typing import (
 )
 
 from . import errors
+from ._after import taken_out
 from ._core import Core
 from ._function import Function, FunctionOptions, Functions, P, retry_policy
 from ._handle import Handle
@@ -29,6 +30,7 @@ from ._span import Span, milliseconds, optional_milliseconds
 from ._urls import node_urls
 
 if TYPE_CHECKING:
+    from ._after import After
     from ._executor import Executor
     from ._map import MapResults
 
@@ -131,9 +133,23 @@ class Client:
 
         return decorate if function is None else decorate(function)
 
-    def submit(self, function: "Callable[P, R]", /, *args: "P.args", **kwargs: "P.kwargs") -> Handle[R]:
-        """Run any function on the cluster; for one that is submitted again and again, as good as a decorated one."""
-        return self._function_of(function).submit(*args, **kwargs)
+    @overload
+    def submit(
+        self, function: Callable[..., R], /, *args: Any, after: "After", on_failure: str = "fail", **kwargs: Any
+    ) -> Handle[R]: ...
+
+    @overload
+    def submit(self, function: "Callable[P, R]", /, *args: "P.args", **kwargs: "P.kwargs") -> Handle[R]: ...
+
+    def submit(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Handle[Any]:
+        """Run any function on the cluster; for one that is submitted again and again, as good as a decorated one.
+
+        ``after`` and ``on_failure`` are as in ``Function.options``: ``client.submit(train, after=[load, clean])``. A
+        function that has parameters of these names gets them itself; submit it through ``options`` then.
+        """
+        options = taken_out(function, kwargs)
+        known = self._function_of(function)
+        return (known.options(**options) if options else known).submit(*args, **kwargs)
 
     def get(self, id: Union[str, uuid.UUID]) -> Handle[Any]:
         """Return the handle of a task that was submitted before, by anybody. Asks nobody yet."""

@@ -2,6 +2,8 @@
 
 from typing import List, Optional, Sequence, Tuple, Union, final
 
+from ._function import TaskOptions
+
 __all__ = ["Core", "LargeResult", "__version__", "new_map_id", "new_task_ids", "run_worker"]
 
 __version__: str
@@ -9,8 +11,9 @@ __version__: str
 _Retry = Tuple[int, int, int]
 """Attempts, first pause and longest pause in milliseconds."""
 
-_Error = Tuple[str, str, str, str, Optional[bytes], Optional[int], Optional[int], Optional[int], Optional[int]]
-"""Kind, type name, message, traceback, pickled exception, exit code, signal, memory limit, memory peak."""
+_Number = Optional[int]
+_Error = Tuple[str, str, str, str, Optional[bytes], _Number, _Number, _Number, _Number, Optional[bytes]]
+"""Kind, type name, message, traceback, pickled exception, exit code, signal, memory limit, memory peak, dependency."""
 
 _Ended = Tuple[bytes, str, Union[bytes, "LargeResult", None], Optional[_Error]]
 """Task id, status, result, error."""
@@ -44,37 +47,17 @@ class Core:
         function: bytes,
         ids: Sequence[bytes],
         args: Sequence[bytes],
+        options: Optional[TaskOptions] = None,
         *,
         watch: bool = True,
-        priority: Optional[int] = None,
-        delay_ms: Optional[int] = None,
-        retry: Optional[_Retry] = None,
-        run_max_ms: Optional[int] = None,
-        tags: Optional[Sequence[str]] = None,
-        no_retry: Optional[Sequence[str]] = None,
-        start_by_ms: Optional[int] = None,
-        total_ms: Optional[int] = None,
-        run_at_ms: Optional[int] = None,
-        concurrency: Optional[Tuple[str, int]] = None,
-        rate: Optional[Tuple[str, int, int]] = None,
+        results_of: Sequence[bytes] = ...,
     ) -> int: ...
     def map(
         self,
         function: bytes,
         id: bytes,
         packs: Sequence[Union[bytes, Tuple[bytes, bytes, int]]],
-        *,
-        priority: Optional[int] = None,
-        delay_ms: Optional[int] = None,
-        retry: Optional[_Retry] = None,
-        run_max_ms: Optional[int] = None,
-        tags: Optional[Sequence[str]] = None,
-        no_retry: Optional[Sequence[str]] = None,
-        start_by_ms: Optional[int] = None,
-        total_ms: Optional[int] = None,
-        run_at_ms: Optional[int] = None,
-        concurrency: Optional[Tuple[str, int]] = None,
-        rate: Optional[Tuple[str, int, int]] = None,
+        options: Optional[TaskOptions] = None,
     ) -> int: ...
     def cancel_map(self, id: bytes) -> None: ...
     def watch(self, ids: Sequence[bytes]) -> None: ...

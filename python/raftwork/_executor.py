@@ -12,7 +12,7 @@ from ._chunks import chunks, run_chunk
 from ._core import new_task_ids
 from ._futures import TaskFuture
 from ._results import forked
-from ._serialize import dump_arguments
+from ._serialize import dump_call
 
 if TYPE_CHECKING:
     from ._client import Client
@@ -45,11 +45,11 @@ class Executor(BaseExecutor):
             raise forked()
         function = self._client._function_of(fn)
         function._prepare()
-        payload = dump_arguments(args, kwargs)
+        payload, references = dump_call(args, kwargs)
         future = TaskFuture(self._client, new_task_ids(1)[0])
         future._executor = self._calls
         self._calls.add(future)
-        if not self._calls.batcher.put(Item(function, future._bytes, payload, future, future._sent)):
+        if not self._calls.batcher.put(Item(function, future._bytes, payload, future, future._sent, references)):
             self._calls.remove(future)
             when = "interpreter shutdown" if _exiting else "shutdown"
             raise RuntimeError(f"cannot schedule new futures after {when}")

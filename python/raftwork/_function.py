@@ -24,17 +24,19 @@ from typing import (
     Union,
 )
 
+from ._after import checked_policy, task_ids
 from ._core import new_task_ids
 from ._dates import Moment, optional_moment
 from ._handle import Handle
 from ._limits import Concurrency, Rate, concurrency_of, rate_of
 from ._names import Exceptions, exception_names
 from ._results import Waiter
-from ._serialize import LARGE, dump_arguments, dump_function
+from ._serialize import LARGE, dump_call, dump_function
 from ._span import Span, milliseconds, optional_milliseconds
 from .errors import UnknownFunction
 
 if TYPE_CHECKING:
+    from ._after import After
     from ._client import Client
     from ._map import Calls, MapResults
     from ._packs import Packs
@@ -92,6 +94,13 @@ class TaskOptions(NamedTuple):
     run_at_ms: Optional[int] = None
     concurrency: Optional[Concurrency] = None
     rate: Optional[Rate] = None
+    after: Optional[List[bytes]] = None
+    on_failure: Optional[str] = None
+
+    def refuse_after(self, what: str) -> None:
+        """Raise ``ValueError`` if they say ``after``, of which the cluster knows nothing where many tasks are meant."""
+        if self.after:
+            raise ValueError(f"{what} takes no after: submit its tasks one by one, or wait for the others before")
 
 
 class MapOptions(NamedTuple):
@@ -140,10 +149,15 @@ class Function(Generic[P, R]):
         return self._function(*args, **kwargs)
 
     def submit(self, *args: "P.args", **kwargs: "P.kwargs") -> Handle[R]:
-        """Run the function on the cluster. The task is durable on a majority of nodes when this returns."""
+        """Run the function on the cluster. The task is durable on a majority of nodes when this returns.
+
+        Handles among the arguments, also inside lists and the like, stand for the results of their tasks: this one runs
+        after them, as with ``after`` of ``options``, and the function sees the results.
+        """
         id = new_task_ids(1)[0]
         handle: Handle[R] = Handle(self._client, id, watched=True)
-        self._submit([(id, dump_arguments(args, kwargs))], handle)
+        payload, references = dump_call(args, kwargs)
+        self._submit([(id, payload)], handle, references)
         return handle
 
     def map(self, *iterables: Any, **constants: Any) -> "MapResults[R]":
@@ -169,6 +183,7 @@ class Function(Generic[P, R]):
     def _map_results(self, calls: "Calls") -> "MapResults[R]":
         from ._map import MapResults
 
+        self._task_options.refuse_after("a map")
         return MapResults(self._client, self._map_options, calls, self)
 
     def delay(self, *args: "P.args", **kwargs: "P.kwargs") -> Handle[R]:
@@ -198,6 +213,8 @@ class Function(Generic[P, R]):
         tags: Optional[Sequence[str]] = None,
         concurrency: Optional[Mapping[str, Any]] = None,
         rate: Optional[Mapping[str, Any]] = None,
+        after: "Optional[After]" = None,
+        on_failure: Optional[str] = None,
         in_flight: Optional[int] = None,
         ordered: Optional[bool] = None,
         return_exceptions: Optional[bool] = None,
@@ -208,9 +225,11 @@ class Function(Generic[P, R]):
         ``priority`` is 0 to 9 (5 by default; each level is worth an hour of waiting). ``delay`` holds the task back;
         ``run_at`` does until a date, a ``datetime`` with a zone or text as in ``"2026-12-24T18:00:00+01:00"``.
         ``retries``, ``no_retry``, ``timeout``, ``start_by``, ``total_timeout``, ``tags``, ``concurrency`` and ``rate``
-        replace those of the function. For ``map``: ``in_flight`` bounds the tasks submitted and not yet taken;
-        ``ordered=False`` gives results as they come; ``return_exceptions=True`` gives exceptions as results;
-        ``progress=True`` draws a bar on standard error, if that is a terminal.
+        replace those of the function. ``after`` holds the task back until others have ended, up to 64, given by handle
+        or id; it fails with ``DependencyFailed`` as soon as one of them has no result to give, or, with
+        ``on_failure="run"``, runs all the same once all have ended. For ``map``: ``in_flight`` bounds the tasks
+        submitted and not yet taken; ``ordered=False`` gives results as they come; ``return_exceptions=True`` gives
+        exceptions as results; ``progress=True`` draws a bar on standard error, if that is a terminal.
         """
         other = copy.copy(self)
         retry = retry_policy(retries, retry_delay)
@@ -227,6 +246,8 @@ class Function(Generic[P, R]):
             run_at_ms=optional_moment(run_at),
             concurrency=concurrency_of(concurrency),
             rate=rate_of(rate),
+            after=task_ids(after),
+            on_failure=checked_policy(on_failure),
         )
         other._task_options = TaskOptions(*(_first(new, old) for new, old in zip(given, self._task_options)))
         mapping = (in_flight, ordered, return_exceptions, progress)
@@ -237,37 +258,40 @@ class Function(Generic[P, R]):
         """Pickle the function now, so that what cannot be pickled raises in the caller."""
         self._registration.code()
 
-    def _submit(self, items: List[Tuple[bytes, bytes]], waiters: Waiters) -> None:
-        """Submit tasks; their outcomes go to the one waiter, or each to its own."""
+    def _submit(
+        self, items: List[Tuple[bytes, bytes]], waiters: Waiters, references: Sequence[bytes] = ()
+    ) -> None:
+        """Submit tasks; their outcomes go to the one waiter, or each to its own.
+
+        They are given the results of the tasks that ``references`` names.
+        """
         ids = [id for id, _ in items]
         results = self._client._results
         expected = waiters.items() if isinstance(waiters, dict) else [(None, waiters)]
         for id, waiter in expected:
             results.expect(ids if id is None else [id], waiter)
         try:
-            self._submit_known(ids, [args for _, args in items])
+            self._submit_known(ids, [args for _, args in items], references)
         except BaseException:
             for id, waiter in expected:
                 results.forget(ids if id is None else [id], waiter)
             raise
 
-    def _submit_known(self, ids: List[bytes], args: List[bytes]) -> None:
-        options = self._task_options._asdict()
+    def _submit_known(self, ids: List[bytes], args: List[bytes], references: Sequence[bytes]) -> None:
         core = self._client._core
         try:
-            core.submit(self._registration.id(), ids, args, **options)
+            core.submit(self._registration.id(), ids, args, self._task_options, results_of=references)
         except UnknownFunction:
             # The cluster was set up anew since the function was registered.
-            core.submit(self._registration.id(again=True), ids, args, **options)
+            core.submit(self._registration.id(again=True), ids, args, self._task_options, results_of=references)
 
     def _map(self, id: bytes, packs: "Packs") -> int:
         """Submit a map as a whole; return its number of items."""
-        options = self._task_options._asdict()
         core = self._client._core
         try:
-            return core.map(self._registration.id(), id, packs, **options)
+            return core.map(self._registration.id(), id, packs, self._task_options)
         except UnknownFunction:
-            return core.map(self._registration.id(again=True), id, packs, **options)
+            return core.map(self._registration.id(again=True), id, packs, self._task_options)
 
     def __reduce__(self) -> Tuple[Any, ...]:
         # A function that refers to this one (or a recursive one to itself) takes along the plain function, which

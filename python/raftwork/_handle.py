@@ -10,12 +10,14 @@ from typing import (
     Iterator,
     Literal,
     Optional,
+    Tuple,
     TypeVar,
     Union,
     overload,
 )
 
 from ._outcome import Outcome
+from ._references import refer
 from ._results import Waiter
 from .errors import AlreadyFinished
 
@@ -192,6 +194,10 @@ class Handle(Waiter, Generic[R]):
             self._watched = True
             self._client._expect([self._bytes], self)
         return self._client._results.wait_for(lambda: self._outcome is not None, timeout)
+
+    def __reduce__(self) -> Tuple[Any, ...]:
+        # As an argument of a submit, it stands for its result.
+        return refer(self._bytes)
 
     def _repr_html_(self) -> str:
         """How a notebook shows it: with where it stands at this moment."""

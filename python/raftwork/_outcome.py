@@ -25,6 +25,7 @@ class TaskFailure(NamedTuple):
     signal: Optional[int] = None
     limit: Optional[int] = None
     peak: Optional[int] = None
+    dependency: Optional[bytes] = None
 
 
 class Outcome(NamedTuple):
@@ -73,6 +74,11 @@ def _made(failure: TaskFailure) -> errors.TaskError:
         return errors.TaskLoadError(failure.message)
     if failure.kind == "expired":
         return errors.TaskExpired(failure.message)
+    if failure.kind == "dependency":
+        broken = errors.DependencyFailed(failure.message)
+        if failure.dependency is not None:
+            broken.dependency = str(uuid.UUID(bytes=failure.dependency))
+        return broken
     if failure.kind == "worker_lost":
         return errors.WorkerLost(failure.message)
     if failure.kind == "crash":

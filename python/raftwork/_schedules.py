@@ -78,6 +78,7 @@ class Schedules:
         submittable = self._client._function_of(function)
         if submittable._task_options.run_at_ms is not None:
             raise ValueError("a schedule says itself when its tasks run: leave run_at out")
+        submittable._task_options.refuse_after("a schedule")
         body = timing_of(**when)
         body.update(options_of(submittable._task_options))
         body["function_id"] = _uuid(submittable._registration.id())

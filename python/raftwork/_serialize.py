@@ -9,8 +9,9 @@ import io
 import json
 import pickle
 import sys
-from typing import Any, Callable, Dict, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Sequence, Tuple
 
+from ._references import collecting
 from .errors import SerializationError
 
 #: A pickled function or pickled arguments larger than this are warned of: every copy of them passes through the log of
@@ -30,6 +31,12 @@ def dump_function(function: Callable[..., Any]) -> bytes:
         raise SerializationError(explain_function(function, error)) from error
     assert isinstance(data, bytes)
     return data
+
+
+def dump_call(args: Sequence[Any], kwargs: Dict[str, Any]) -> Tuple[bytes, List[bytes]]:
+    """As ``dump_arguments``, with handles as references to results; also return the ids of their tasks."""
+    with collecting() as tasks:
+        return dump_arguments(args, kwargs), list(tasks)
 
 
 def dump_arguments(args: Sequence[Any], kwargs: Dict[str, Any]) -> bytes:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Callable, Dict, Sequence
 
 from ._core import new_task_ids
 from ._handle import ENDED
-from ._serialize import dump_arguments
+from ._serialize import dump_call
 from .errors import TaskPending
 
 if TYPE_CHECKING:
@@ -50,7 +50,8 @@ def register_function(client: "Client", function: Callable[..., Any]) -> str:
 def run(client: "Client", function_id: str, args: Sequence[Any], kwargs: Dict[str, Any]) -> str:
     """See ``Client.run``."""
     id = new_task_ids(1)[0]
-    client._core.submit(uuid.UUID(function_id).bytes, [id], [dump_arguments(args, kwargs)], watch=False)
+    payload, references = dump_call(args, kwargs)
+    client._core.submit(uuid.UUID(function_id).bytes, [id], [payload], watch=False, results_of=references)
     return str(uuid.UUID(bytes=id))
 
 

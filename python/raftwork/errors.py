@@ -127,6 +127,16 @@ class TaskExpired(TaskError, TimeoutError):
     """The task was not started by the time that its ``start_by`` allows, and never will be."""
 
 
+class DependencyFailed(TaskError):
+    """The task never ran, because one that it was to run after failed, was parked or was cancelled.
+
+    ``client.get(error.dependency).exception()`` says why that one has no result.
+    """
+
+    dependency: Optional[str] = None
+    """The id of the task that it was to run after; ``None`` if the exception was not made by a client."""
+
+
 class TaskCancelledError(TaskError):
     """The task was cancelled, so it has no result."""
 

@@ -8,8 +8,9 @@ from typing import Any, Dict, List, Optional, Sequence, Set, Tuple
 
 import dill
 
-from raftwork import errors
+from raftwork import _references, errors
 from raftwork._core import new_task_ids
+from raftwork._function import TaskOptions
 from raftwork._map import item_ids
 from raftwork._outcome import TaskFailure
 from raftwork._packs import Packs
@@ -42,7 +43,15 @@ class FakeCore:
         self.functions[id] = {"name": name, "language": language, "code": code, **options}
         return id
 
-    def submit(self, function: bytes, ids: Sequence[bytes], args: Sequence[bytes], **options: Any) -> int:
+    def submit(
+        self,
+        function: bytes,
+        ids: Sequence[bytes],
+        args: Sequence[bytes],
+        options: Optional[TaskOptions] = None,
+        watch: bool = True,
+        results_of: Sequence[bytes] = (),
+    ) -> int:
         """As the core; waits while the gate is closed."""
         self.at_gate = True
         self.gate.wait()
@@ -52,14 +61,15 @@ class FakeCore:
                 raise error
             if function not in self.functions:
                 raise errors.UnknownFunction("there is no such function")
-            self.submits.append((list(ids), options))
+            asked = (options or TaskOptions())._asdict()
+            self.submits.append((list(ids), {**asked, "results_of": list(results_of) or None}))
             self.tasks.update({id: (function, payload) for id, payload in zip(ids, args)})
             self.watched.update(ids)
         if not self.hold:
             self.run(ids)
         return len(ids)
 
-    def map(self, function: bytes, id: bytes, packs: Packs, **options: Any) -> int:
+    def map(self, function: bytes, id: bytes, packs: Packs, options: Optional[TaskOptions] = None) -> int:
         """As the core and the server together: a numbered pack's items are its parts with their number between them."""
         with self._lock:
             args: List[bytes] = []
@@ -89,6 +99,7 @@ class FakeCore:
     def _run(self, id: bytes) -> Ended:
         function, payload = self.tasks[id]
         call = dill.loads(self.functions[function]["code"])
+        _references.resolve = lambda task: dill.loads(self.ends[task][2] or b"")
         args, kwargs = dill.loads(payload)
         try:
             return (id, "completed", dill.dumps(call(*args, **kwargs)), None)

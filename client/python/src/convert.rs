@@ -134,21 +134,22 @@ fn ended<'py>(
     (id, word, result, error).into_pyobject(py)
 }
 
-/// `(kind, type name, message, traceback, pickled exception, exit code, signal, memory limit, memory peak)`.
+/// `(kind, type name, message, traceback, pickled exception, exit code, signal, memory limit, memory peak, dependency)`.
 fn task_error<'py>(py: Python<'py>, error: &TaskError) -> PyResult<Bound<'py, PyTuple>> {
     let info = ErrorInfo::from(error);
     let exception = error.exception.as_ref().map(|bytes| PyBytes::new(py, bytes));
-    let (limit, peak) = match error.kind {
-        FailureKind::OutOfMemory { limit, peak } => (Some(limit), Some(peak)),
+    let (limit, peak, dependency) = match error.kind {
+        FailureKind::OutOfMemory { limit, peak } => (Some(limit), Some(peak), None),
+        FailureKind::Dependency { task } => (None, None, Some(PyBytes::new(py, task.as_bytes()))),
         FailureKind::Exception
         | FailureKind::Timeout
         | FailureKind::Unserializable
         | FailureKind::Load
         | FailureKind::Crash { .. }
         | FailureKind::WorkerLost
-        | FailureKind::Expired
-        | FailureKind::Dependency { .. } => (None, None),
+        | FailureKind::Expired => (None, None, None),
     };
     let ErrorInfo { kind, type_name, message, traceback, exit_code, signal } = info;
-    (kind, type_name, message, traceback, exception, exit_code, signal, limit, peak).into_pyobject(py)
+    (kind, type_name, message, traceback, exception, exit_code, signal, limit, peak, dependency)
+        .into_pyobject(py)
 }

@@ -11,19 +11,15 @@ use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::{PyBytes, PyTuple};
-use raftwork_api::kernel::{InParts, Millis, PayloadId, Rule, Rules, Submit, TaskOptions, WallTime, limits};
+use raftwork_api::kernel::{InParts, PayloadId, Submit, limits};
 use raftwork_client::{Client, FinishedTasks, NewFunction, NewMap, Settings, Watcher};
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
 use crate::convert::{self, PackOrItem, RetryTuple};
 use crate::errors::{IntoPython, closed, forked};
+use crate::options::Options;
 use crate::wait::wait;
-
-/// A key and how many tasks under it may be leased at a time.
-type Concurrency = (String, u32);
-/// A key, how many tasks under it may start, and within how many milliseconds.
-type Rate = (String, u32, u64);
 
 /// A connection to a cluster; see `raftwork._core` for the methods.
 #[pyclass(frozen, module = "raftwork._core")]
@@ -134,7 +130,7 @@ impl Core {
         Ok(PyBytes::new(py, id.as_bytes()))
     }
 
-    #[pyo3(signature = (function, ids, args, *, watch=true, priority=None, delay_ms=None, retry=None, run_max_ms=None, tags=None, no_retry=None, start_by_ms=None, total_ms=None, run_at_ms=None, concurrency=None, rate=None))]
+    #[pyo3(signature = (function, ids, args, options=None, *, watch=true, results_of=Vec::new()))]
     #[expect(clippy::too_many_arguments, reason = "keyword arguments, as Python has them")]
     fn submit(
         &self,
@@ -142,18 +138,9 @@ impl Core {
         function: &[u8],
         ids: Vec<PyBackedBytes>,
         args: Vec<PyBackedBytes>,
+        options: Option<Options>,
         watch: bool,
-        priority: Option<u8>,
-        delay_ms: Option<u64>,
-        retry: Option<RetryTuple>,
-        run_max_ms: Option<u64>,
-        tags: Option<Vec<String>>,
-        no_retry: Option<Vec<String>>,
-        start_by_ms: Option<u64>,
-        total_ms: Option<u64>,
-        run_at_ms: Option<u64>,
-        concurrency: Option<Concurrency>,
-        rate: Option<Rate>,
+        results_of: Vec<PyBackedBytes>,
     ) -> PyResult<u32> {
         let inner = self.inner()?;
         if ids.len() != args.len() {
@@ -163,40 +150,30 @@ impl Core {
         let function = convert::function_id(function)?;
         let tasks = convert::task_ids(&ids)?;
         let items = tasks.into_iter().zip(args.iter().map(|args| Bytes::copy_from_slice(args))).collect();
-        let options = options(priority, delay_ms, retry, run_max_ms);
-        let submit = Submit { function, options, items };
+        let asked = options.unwrap_or_default();
+        let submit = Submit { function, options: asked.options(), items };
         let watcher = watch.then_some(&inner.watcher);
-        let rules = rules(tags, no_retry, (start_by_ms, total_ms), run_at_ms, (concurrency, rate));
+        let rules = asked.into_rules(&results_of)?;
         let answer = wait(py, &inner.runtime, inner.client.submit_under(submit, rules, watcher))?;
         answer.map_err(|error| error.into_python(py))
     }
 
-    #[pyo3(signature = (function, id, packs, *, priority=None, delay_ms=None, retry=None, run_max_ms=None, tags=None, no_retry=None, start_by_ms=None, total_ms=None, run_at_ms=None, concurrency=None, rate=None))]
-    #[expect(clippy::too_many_arguments, reason = "keyword arguments, as Python has them")]
+    #[pyo3(signature = (function, id, packs, options=None))]
     fn map(
         &self,
         py: Python<'_>,
         function: &[u8],
         id: &[u8],
         packs: Vec<PackOrItem>,
-        priority: Option<u8>,
-        delay_ms: Option<u64>,
-        retry: Option<RetryTuple>,
-        run_max_ms: Option<u64>,
-        tags: Option<Vec<String>>,
-        no_retry: Option<Vec<String>>,
-        start_by_ms: Option<u64>,
-        total_ms: Option<u64>,
-        run_at_ms: Option<u64>,
-        concurrency: Option<Concurrency>,
-        rate: Option<Rate>,
+        options: Option<Options>,
     ) -> PyResult<u32> {
         let inner = self.inner()?;
+        let asked = options.unwrap_or_default();
         let map = NewMap {
             id: convert::map_id(id)?,
             function: convert::function_id(function)?,
-            options: options(priority, delay_ms, retry, run_max_ms),
-            rules: rules(tags, no_retry, (start_by_ms, total_ms), run_at_ms, (concurrency, rate)),
+            options: asked.options(),
+            rules: asked.into_rules(&[])?,
             packs: packs.into_iter().map(PackOrItem::into_pack).collect(),
         };
         let answer = wait(py, &inner.runtime, inner.client.map(map))?;
@@ -307,37 +284,4 @@ impl LargeResult {
         let payload = answer.map_err(|error| error.into_python(py))?;
         Ok(PyBytes::new(py, &payload))
     }
-}
-
-fn options(
-    priority: Option<u8>,
-    delay_ms: Option<u64>,
-    retry: Option<RetryTuple>,
-    run_max_ms: Option<u64>,
-) -> TaskOptions {
-    TaskOptions {
-        priority: priority.unwrap_or(limits::PRIORITY_DEFAULT),
-        delay: Millis(delay_ms.unwrap_or(0)),
-        retry: retry.map(convert::retry),
-        run_max: convert::millis(run_max_ms),
-        python: None,
-    }
-}
-
-fn rules(
-    tags: Option<Vec<String>>,
-    no_retry: Option<Vec<String>>,
-    (start_by_ms, total_ms): (Option<u64>, Option<u64>),
-    run_at_ms: Option<u64>,
-    (concurrency, rate): (Option<Concurrency>, Option<Rate>),
-) -> Rules {
-    let some = |names: &Vec<String>| !names.is_empty();
-    let tags = tags.filter(some).map(|tags| Rule::Tags(tags.into_iter().collect()));
-    let no_retry = no_retry.filter(some).map(|names| Rule::NoRetry(names.into_iter().collect()));
-    let start_by = convert::millis(start_by_ms).map(Rule::StartBy);
-    let total = convert::millis(total_ms).map(Rule::Total);
-    let run_at = run_at_ms.map(|at| Rule::RunAt(WallTime(at)));
-    let concurrency = concurrency.map(|(key, max)| Rule::Concurrency { key, max });
-    let rate = rate.map(|(key, max, per)| Rule::Rate { key, max, per: Millis(per) });
-    [tags, no_retry, start_by, total, run_at, concurrency, rate].into_iter().flatten().collect()
 }

@@ -6,6 +6,7 @@
 mod convert;
 mod core;
 mod errors;
+mod options;
 mod wait;
 mod worker;
 

@@ -2,10 +2,24 @@
 
 import argparse
 import sys
+import uuid
 from typing import TYPE_CHECKING, Any, Callable, Dict
 
+from .._after import POLICIES
 from .._span import milliseconds
-from ._common import DONE, FAILED, add_cluster_options, add_command, connect, keyword, print_json, value_of, warn
+from ._common import (
+    DONE,
+    FAILED,
+    USAGE,
+    add_cluster_options,
+    add_command,
+    connect,
+    keyword,
+    print_json,
+    value_of,
+    warn,
+)
+from ._errors import CommandError
 
 if TYPE_CHECKING:
     from .._client import Client
@@ -14,6 +28,7 @@ if TYPE_CHECKING:
 _EXAMPLES = """\
   raftwork run examples/hello.py:greet Ada
   raftwork run mypackage.jobs:report 2026 --kw month=11 --timeout 5m --retries 3
+  raftwork run job.py:train --after TASK_ID   once that task has completed
   raftwork run job.py:train --detach          print the task id and return; then:
   raftwork tasks result TASK_ID --wait 10m
 """
@@ -26,6 +41,10 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("args", nargs="*", metavar="ARG", type=value_of, help="JSON, or else the text itself")
     parser.add_argument("--kw", action="append", default=[], type=keyword, metavar="NAME=VALUE", help="repeatable")
     add_task_options(parser)
+    text = "not before this task has ended; repeatable"
+    parser.add_argument("--after", action="append", type=_task, metavar="ID", help=text)
+    text = "if one of those tasks has no result: fail as well (the default), or run all the same"
+    parser.add_argument("--on-failure", choices=POLICIES, help=text)
     parser.add_argument("-d", "--detach", action="store_true", help="do not wait for the result")
     add_cluster_options(parser)
 
@@ -85,9 +104,14 @@ def with_task_options(
 def _run(arguments: argparse.Namespace) -> int:
     from ._target import load
 
+    if arguments.on_failure and not arguments.after:
+        text = "--on-failure says what happens if a task of --after fails: name those, or leave it out"
+        raise CommandError(text, USAGE)
     function = load(arguments.target)
     with connect(arguments) as client:
-        handle = with_task_options(client, function, arguments).submit(*arguments.args, **dict(arguments.kw))
+        submittable = with_task_options(client, function, arguments)
+        submittable = submittable.options(after=arguments.after, on_failure=arguments.on_failure)
+        handle = submittable.submit(*arguments.args, **dict(arguments.kw))
         if arguments.detach:
             print_json({"task_id": handle.id}) if arguments.json else print(handle.id)
             return DONE
@@ -99,6 +123,14 @@ def _run(arguments: argparse.Namespace) -> int:
             warn(f"no longer waiting; the task goes on: raftwork tasks result {handle.id}")
             raise
         return report(handle.id, handle.result() if error is None else None, error, arguments.json)
+
+
+def _task(text: str) -> uuid.UUID:
+    """The id of a task, for argparse."""
+    try:
+        return uuid.UUID(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"'{text}' is not the id of a task") from None
 
 
 def report(task: str, value: Any, error: Any, as_json: bool) -> int:

@@ -179,6 +179,8 @@ def _show(arguments: argparse.Namespace) -> int:
             ("rate", _limit(task.get("rate"))),
             ("schedule", _origin(task.get("schedule"))),
             ("run at", task.get("run_at")),
+            ("after", ", ".join(task.get("after", []))),
+            ("on failure", task.get("on_failure")),
             ("start by", task.get("start_by")),
             ("total timeout", task.get("total_timeout")),
             ("not retried", ", ".join(task.get("no_retry", []))),
