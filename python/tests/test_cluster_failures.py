@@ -137,6 +137,16 @@ def test_an_argument_that_cannot_be_pickled(cluster: Cluster, connected: Client)
     agree("unpicklable_argument", said, {"detail": str(refused.value)}, done.stderr)
 
 
+def test_a_task_that_was_to_run_after_one_that_failed(cluster: Cluster, connected: Client, job: str) -> None:
+    first = cluster.run("run", f"{job}:exception", "--detach").split()[0]
+    done = cluster.process("run", f"{job}:timeout", "--after", first)
+    assert done.returncode == 1 and done.stdout == ""
+    id = re.findall(r"[0-9a-f-]{36}", done.stderr)[0]
+    error = connected.get(id).exception(60)
+    assert isinstance(error, raftwork.DependencyFailed) and error.dependency == first
+    agree("dependency", described(error), connected.get(id).info()["error"], done.stderr)
+
+
 def test_a_python_that_no_worker_has(cluster: Cluster, connected: Client) -> None:
     core = connected._core
     function = core.register("old", "pickle", b"\x80\x02N.", python=(2, 7))
