@@ -158,7 +158,7 @@ impl Bench {
     async fn run(&self, assignment: Assignment) -> End {
         let Assignment { lease, name, mut job, in_parts, given } = assignment;
         let cancel = job.cancel.clone();
-        if let Err(error) = check_size(in_parts.map_or(job.args.len() as u64, |said| said.bytes), &given) {
+        if let Some(error) = too_much(in_parts.map_or(job.args.len() as u64, |said| said.bytes), &given) {
             return failed(FailureKind::Load, "the arguments cannot be loaded", &error);
         }
         if let Some(said) = in_parts {
@@ -214,14 +214,10 @@ fn failed(kind: FailureKind, what: &str, error: &PayloadError) -> End {
     End::Failed { error, bases: Vec::new(), retryable, output: Output::default() }
 }
 
-/// Arguments and the results in them are loaded into one process.
-fn check_size(args: u64, given: &[Given]) -> Result<(), PayloadError> {
+/// Why arguments and the results in them cannot be loaded into one process, if that is so.
+fn too_much(args: u64, given: &[Given]) -> Option<PayloadError> {
     let bytes = args + given.iter().map(|given| given.result.bytes()).sum::<u64>();
-    if given.is_empty() || bytes <= PAYLOAD_BYTES_MAX as u64 {
-        Ok(())
-    } else {
-        Err(PayloadError::TooMuch { bytes })
-    }
+    (!given.is_empty() && bytes > PAYLOAD_BYTES_MAX as u64).then_some(PayloadError::TooMuch { bytes })
 }
 
 fn job(work: Work, code: Bytes, cancel: CancellationToken) -> Job {
@@ -266,12 +262,10 @@ mod tests {
     fn arguments_and_the_results_in_them_have_a_limit_together() {
         let given = |bytes| vec![Given { task: TaskId::from_u128(1), result: GivenResult::Apart(bytes) }];
         let most = PAYLOAD_BYTES_MAX as u64;
-        assert!(
-            check_size(most + 1, &[]).is_ok(),
-            "what has no results in it was checked when it was submitted"
-        );
-        assert!(check_size(10, &given(most - 10)).is_ok());
-        let error = check_size(11, &given(most - 10)).expect_err("it is a byte too much");
+        // What has no results in it was checked when it was submitted.
+        assert!(too_much(most + 1, &[]).is_none());
+        assert!(too_much(10, &given(most - 10)).is_none());
+        let error = too_much(11, &given(most - 10)).expect("it is a byte too much");
         assert!(error.to_string().contains("268435457 bytes"), "{error}");
         let End::Failed { retryable, .. } = failed(FailureKind::Load, "the arguments", &error) else {
             panic!("it has failed")

@@ -143,7 +143,7 @@ fn broken_by(task: TaskId, status: Status) -> TaskError {
     let ended = match status {
         Status::Parked => "was parked",
         Status::Cancelled => "was cancelled",
-        _ => "failed",
+        Status::Waiting | Status::Queued | Status::Running | Status::Completed | Status::Failed => "failed",
     };
     TaskError {
         kind: FailureKind::Dependency { task },

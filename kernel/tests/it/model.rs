@@ -547,17 +547,7 @@ impl Model {
             Command::Expire(one) => Ok(Accepted::Expired(
                 one.leases.iter().map(|(lease, started)| self.expire(*lease, *started)).sum(),
             )),
-            Command::Forget(one) => {
-                let before = self.jobs.len() + self.maps.len();
-                let due = |job: &Job| matches!(job.at, At::Done(_, expires) if expires <= self.now);
-                let needed: Vec<TaskId> = one.tasks.iter().copied().filter(|id| self.is_needed(id)).collect();
-                let due = |job: &Job| due(job) && !needed.contains(&job.id);
-                self.jobs.retain(|job| !(one.tasks.contains(&job.id) && due(job)));
-                let due = |map: &Many| map.done.is_some_and(|expires| expires <= self.now);
-                self.maps.retain(|map| !(one.tasks.contains(&map.id.as_uuid().into()) && due(map)));
-                let after = self.jobs.len() + self.maps.len();
-                Ok(Accepted::Forgotten(u32::try_from(before - after).expect("a short list")))
-            }
+            Command::Forget(one) => Ok(Accepted::Forgotten(self.forget(&one.tasks))),
             Command::PutSchedule(one) => self.put_schedule(one),
             Command::ChangeSchedule(one) => self.change_schedule(&one.name, one.change),
             Command::Fire(one) => {
@@ -576,6 +566,18 @@ impl Model {
             Command::StorePart(one) => self.store_part(one),
             Command::CompleteInParts(one) => self.complete_in_parts(one),
         }
+    }
+
+    fn forget(&mut self, tasks: &[TaskId]) -> u32 {
+        let before = self.jobs.len() + self.maps.len();
+        let due = |job: &Job| matches!(job.at, At::Done(_, expires) if expires <= self.now);
+        let needed: Vec<TaskId> = tasks.iter().copied().filter(|id| self.is_needed(id)).collect();
+        let due = |job: &Job| due(job) && !needed.contains(&job.id);
+        self.jobs.retain(|job| !(tasks.contains(&job.id) && due(job)));
+        let due = |map: &Many| map.done.is_some_and(|expires| expires <= self.now);
+        self.maps.retain(|map| !(tasks.contains(&map.id.as_uuid().into()) && due(map)));
+        let after = self.jobs.len() + self.maps.len();
+        u32::try_from(before - after).expect("a short list")
     }
 
     fn store_part(&mut self, one: &StorePart) -> Reply {

@@ -164,10 +164,9 @@ pub(super) fn task(
             let need = Need { python: task.python, tags: rules.tags().clone() };
             TaskInfo {
                 worker_id: holder(task),
-                waiting_for: match &task.phase {
-                    Phase::Blocked { .. } => Some(others(&state.group.replica().waits_for(&id))),
-                    _ => waiting_for(connected, task, &need, || limit_reached(state, &id)),
-                },
+                waiting_for: matches!(task.phase, Phase::Blocked { .. })
+                    .then(|| others(&state.group.replica().waits_for(&id)))
+                    .or_else(|| waiting_for(connected, task, &need, || limit_reached(state, &id))),
                 progress: progress_of(state, id, task),
                 ..accepted(id, &row, &rules, (*status, task.counters, task.token))
             }
