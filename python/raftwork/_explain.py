@@ -56,6 +56,11 @@ def locate(place: str, value: Any) -> Child:
 
 def children(value: Any) -> Iterator[Child]:
     """What an object is made of, each part with how it is written."""
+    from ._handle import Handle
+
+    if isinstance(value, Handle) or isinstance(getattr(value, "_handle", None), Handle):
+        # It is not pickled by what it is made of.
+        return
     if isinstance(value, dict):
         for key, item in value.items():
             yield f"[{_short(key)}]", item

@@ -109,8 +109,10 @@ def test_a_handle_is_pickled_nowhere_else(client: Client, core: FakeCore) -> Non
     first = client.submit(add, 1, 2)
     with pytest.raises(TypeError, match="pass its id"):
         pickle.dumps(first)
-    with pytest.raises(SerializationError, match="handle"):
+    with pytest.raises(SerializationError, match=r"argument 0, a raftwork\._handle\.Handle: a handle stands"):
         list(client.function(add).map([first], 1))
+    with pytest.raises(SerializationError, match="it uses 'first', a raftwork"):
+        client.submit(lambda: first)
     with pytest.raises(SerializationError, match="handle"):
         client.schedule("nightly", add, (first, 1), every="1h")
     with pytest.raises(SerializationError, match="argument 1, a generator"):
