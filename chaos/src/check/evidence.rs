@@ -27,6 +27,7 @@ pub(crate) fn request_of(function: FunctionId, options: &Options, args: Fingerpr
         total_ms,
         run_at_ms,
         in_parts,
+        after,
         ..
     } = options;
     let (priority, delay) = (options.priority(), options.delay_ms());
@@ -34,6 +35,7 @@ pub(crate) fn request_of(function: FunctionId, options: &Options, args: Fingerpr
     let text = format!("{plain} {no_retry:?} {start_by_ms:?} {total_ms:?} {run_at_ms:?} {concurrency:?}");
     // Arguments in parts are what is said of them.
     let text = in_parts.as_ref().map_or_else(|| text.clone(), |whole| format!("{text} {whole:?}"));
+    let text = after.as_ref().map_or_else(|| text.clone(), |after| format!("{text} {after:?}"));
     Fingerprint::of(text.as_bytes())
 }
 
@@ -341,6 +343,8 @@ impl Gatherer {
         }
         let told = self.model.apply(entry);
         self.evidence.log.expiries += told.expiries;
+        self.evidence.log.released += told.released;
+        self.evidence.log.broken += told.broken;
         for (task, fact) in told.facts {
             self.dossier(task).facts.push(fact);
         }

@@ -3,6 +3,8 @@
 //! Written down here in words of its own, payloads replaced by fingerprints: the checkers share no code with the state
 //! machine that carried it out.
 
+use std::collections::BTreeSet;
+
 use raftwork_api::kernel::{FunctionId, MapId, PythonVersion, RequestId, TaskId, Token, WorkerId};
 use serde::{Deserialize, Serialize};
 
@@ -218,6 +220,17 @@ pub struct Concurrency {
     pub max: u32,
 }
 
+/// Tasks that one runs after.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct After {
+    /// Which.
+    pub tasks: BTreeSet<TaskId>,
+    /// Whether it runs though one of them ended without a result; otherwise it fails then.
+    #[serde(default, skip_serializing_if = "core::ops::Not::not")]
+    pub all_the_same: bool,
+}
+
 /// Options of a submit.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -255,6 +268,9 @@ pub struct Options {
     /// What is said of the arguments, if they were sent in parts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub in_parts: Option<Box<Whole>>,
+    /// What it runs after.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<Box<After>>,
 }
 
 impl Options {

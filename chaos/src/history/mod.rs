@@ -18,7 +18,7 @@ pub use event::{
     Effect, Event, Fault, FaultStep, Invoke, Leader, Line, NodeDigest, Phase, Return, Run, Wanted,
 };
 pub use fingerprint::{Fingerprint, ParseFingerprintError};
-pub use log::{Concurrency, FailureKind, LogCommand, LogEntry, LogItem, Options, Retry, Whole};
+pub use log::{After, Concurrency, FailureKind, LogCommand, LogEntry, LogItem, Options, Retry, Whole};
 pub use read::{ReadError, Reader, Reason};
 pub use write::Recorder;
 

@@ -8,12 +8,12 @@ use std::path::Path;
 
 use anyhow::{Context, ensure};
 use raftwork_api::kernel::{
-    self, Command, Entry, InParts, Language, LeaseRef, Map, Register, RetryPolicy, Rule, Rules, Store,
-    StorePart, Submit, TaskOptions,
+    self, Command, Entry, InParts, Language, LeaseRef, Map, OnFailure, Register, RetryPolicy, Rule, Rules,
+    Store, StorePart, Submit, TaskOptions,
 };
 
 use crate::history::{
-    Concurrency, FailureKind, Fingerprint, LogCommand, LogEntry, LogItem, Options, Retry, Whole,
+    After, Concurrency, FailureKind, Fingerprint, LogCommand, LogEntry, LogItem, Options, Retry, Whole,
 };
 
 /// Length and checksum before every record.
@@ -171,7 +171,11 @@ fn ruled(mut options: Options, rules: &Rules) -> anyhow::Result<Options> {
                 options.concurrency = Some(Concurrency { key: Fingerprint::of(key.as_bytes()), max: *max });
             }
             Rule::InParts(parts) => options.in_parts = Some(Box::new(whole(parts))),
-            Rule::Rate { .. } | Rule::Scheduled { .. } | Rule::After(_) => {
+            Rule::After(after) => {
+                let (tasks, all_the_same) = (after.tasks.clone(), after.on_failure == OnFailure::Run);
+                options.after = Some(Box::new(After { tasks, all_the_same }));
+            }
+            Rule::Rate { .. } | Rule::Scheduled { .. } => {
                 anyhow::bail!("the checks do not know {rule:?}, and their load asks for none")
             }
         }

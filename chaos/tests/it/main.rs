@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests; a panic is how a test says no")]
 
+mod after;
 mod histories;
 mod long;
 mod maps;

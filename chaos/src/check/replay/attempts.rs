@@ -14,7 +14,7 @@ impl Model {
             At::Ended(..) if job.token == token => Err((Refusal::AlreadyFinished, None)),
             at if job.token == token && token != 0 => Ok(at),
             At::Unborn(_) => Err((Refusal::UnknownTask, None)),
-            At::Pause(_) | At::Dated(_) | At::Ready | At::Held(..) | At::Ended(..) => {
+            At::Pause(_) | At::Dated(_) | At::Blocked | At::Ready | At::Held(..) | At::Ended(..) => {
                 Err((Refusal::StaleLease, Some(job.token)))
             }
         }
@@ -25,7 +25,7 @@ impl Model {
         let job = self.jobs.get(&task).filter(|job| job.token == token)?;
         match job.at {
             At::Ended(status, ..) => Some(status),
-            At::Unborn(_) | At::Pause(_) | At::Dated(_) | At::Ready | At::Held(..) => None,
+            At::Unborn(_) | At::Pause(_) | At::Dated(_) | At::Blocked | At::Ready | At::Held(..) => None,
         }
     }
 
@@ -34,7 +34,7 @@ impl Model {
         // What was cancelled before its turn is kept at least until then.
         let expires = match before {
             At::Unborn(_) => u64::MAX,
-            At::Pause(_) | At::Dated(_) | At::Ready | At::Held(..) | At::Ended(..) => {
+            At::Pause(_) | At::Dated(_) | At::Blocked | At::Ready | At::Held(..) | At::Ended(..) => {
                 self.now.saturating_add(self.jobs[&task].retention_ms)
             }
         };
@@ -68,7 +68,9 @@ impl Model {
         }
         Ok(Some(match self.jobs[&task].at {
             At::Ended(status, ..) => status,
-            At::Unborn(_) | At::Pause(_) | At::Dated(_) | At::Ready | At::Held(..) => Status::Waiting,
+            At::Unborn(_) | At::Pause(_) | At::Dated(_) | At::Blocked | At::Ready | At::Held(..) => {
+                Status::Waiting
+            }
         }))
     }
 
@@ -135,7 +137,7 @@ impl Model {
             None => Err((Refusal::UnknownTask, None)),
             Some(At::Ended(Status::Cancelled, ..)) => Ok(Some(Status::Cancelled)),
             Some(At::Ended(..)) => Err((Refusal::AlreadyFinished, None)),
-            Some(At::Unborn(_) | At::Pause(_) | At::Dated(_) | At::Ready | At::Held(..)) => {
+            Some(At::Unborn(_) | At::Pause(_) | At::Dated(_) | At::Blocked | At::Ready | At::Held(..)) => {
                 self.end(task, Status::Cancelled, None);
                 Ok(Some(Status::Cancelled))
             }

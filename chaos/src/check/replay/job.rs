@@ -42,6 +42,8 @@ pub(super) enum At {
     Unborn(u64),
     Pause(u64),
     Dated(u64),
+    /// Until what it runs after has ended.
+    Blocked,
     Ready,
     Held(WorkerId, RequestId, Option<u64>),
     Ended(Status, Option<Fingerprint>, u64),
@@ -75,7 +77,7 @@ impl Job {
     pub(super) fn sight(&self) -> Sight {
         let (status, result) = match self.at {
             At::Unborn(0) | At::Ready => (Status::Queued, None),
-            At::Unborn(_) | At::Pause(_) | At::Dated(_) => (Status::Waiting, None),
+            At::Unborn(_) | At::Pause(_) | At::Dated(_) | At::Blocked => (Status::Waiting, None),
             At::Held(..) => (Status::Running, None),
             At::Ended(status, result, _) => (status, result),
         };

@@ -1,6 +1,7 @@
 //! Replays the Raft log through a naive model, and notes what it implies for every task.
 
 mod attempts;
+mod depend;
 mod job;
 mod maps;
 mod model;
@@ -23,6 +24,10 @@ pub(crate) struct Log {
     pub(crate) back_in_time: Vec<(u64, u64, u64)>,
     /// Leases that were ended because their worker was silent.
     pub(crate) expiries: u64,
+    /// Tasks that waited for others, and then might start.
+    pub(crate) released: u64,
+    /// Tasks that failed because one that they were to run after ended without a result.
+    pub(crate) broken: u64,
     /// The latest log time.
     latest: u64,
     before: Option<LogEntry>,

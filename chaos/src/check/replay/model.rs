@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use raftwork_api::kernel::{FunctionId, PythonVersion, RequestId, Status, TaskId, WorkerId};
 
+use super::depend::Dependents;
 use super::job::{At, Job, PLACES, PRIORITY_MAX};
 use super::maps::Maps;
 use super::parts::Parts;
@@ -19,7 +20,7 @@ pub(super) const RUN_GRACE_MS: u64 = 15_000;
 pub(super) const CRASHES_MAX: u16 = 3;
 pub(super) const LOSSES_MAX: u16 = 20;
 /// Most due tasks that one entry moves.
-const DUE_MAX: usize = 1024;
+pub(super) const DUE_MAX: usize = 1024;
 /// Most tasks that one acquire hands out.
 const ACQUIRE_MAX: u16 = 1024;
 /// Bounds of a submit.
@@ -35,6 +36,10 @@ pub(crate) struct Told {
     pub(crate) moments: Vec<(TaskId, Moment)>,
     /// Leases that were ended as silent.
     pub(crate) expiries: u64,
+    /// Tasks that may start now, as all that they run after have ended.
+    pub(crate) released: u64,
+    /// Tasks that failed because something that they run after ended without a result.
+    pub(crate) broken: u64,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -65,6 +70,7 @@ pub(crate) struct Model {
     pub(super) jobs: HashMap<TaskId, Job>,
     pub(super) maps: Maps,
     pub(super) parts: Parts,
+    pub(super) dependents: Dependents,
     /// By the Python that they need: by priority and age.
     ready: BTreeMap<Option<PythonVersion>, BTreeSet<(u64, u64, TaskId)>>,
     /// By when; what has failed by then comes before what is due then.
@@ -96,6 +102,7 @@ impl Model {
         for command in &entry.commands {
             self.carry_out(command, entry.index, &mut told);
         }
+        (told.released, told.broken) = self.settle();
         for task in core::mem::take(&mut self.touched) {
             let sight = self.jobs.get(&task).map(Job::sight);
             told.moments.push((task, Moment { index: entry.index, sight }));
@@ -222,6 +229,7 @@ impl Model {
             }
             wanted.insert(item.task, request);
         }
+        self.may_depend(fresh.iter().map(|(task, _)| *task), options)?;
         if let (Some(whole), Some((task, _))) = (&options.in_parts, fresh.first()) {
             self.take(*task, 0, whole)?;
         }
@@ -250,6 +258,7 @@ impl Model {
         options: &Options,
     ) {
         let at = match (options.run_at_ms, options.delay_ms()) {
+            _ if options.after.is_some() => At::Blocked,
             (Some(at), _) if at > self.calendar => At::Dated(at),
             (Some(_), _) | (None, 0) => At::Ready,
             (None, delay) => At::Pause(self.now.saturating_add(delay)),
@@ -344,9 +353,10 @@ impl Model {
                     self.held.remove(&(worker, request));
                 }
             }
-            At::Unborn(_) | At::Ended(..) => {}
+            At::Unborn(_) | At::Blocked | At::Ended(..) => {}
         }
         job.at = at;
+        self.dependents.note((job.seq, task), job);
         self.due.extend(job.deadline().map(|at| (at, Due::Deadline, task)));
         match at {
             At::Pause(due) => {
@@ -365,7 +375,7 @@ impl Model {
                     self.limits.entry(key).or_default().1 += 1;
                 }
             }
-            At::Unborn(_) | At::Ended(..) => {}
+            At::Unborn(_) | At::Blocked | At::Ended(..) => {}
         }
         self.touched.insert(task);
     }
@@ -420,6 +430,9 @@ impl Model {
         let (function, options) =
             (job.function, Options { delay_ms: None, run_at_ms: None, ..job.options.clone() });
         let spec = self.functions[&function].clone();
+        if self.may_depend([into].into_iter(), &options).is_err() {
+            return;
+        }
         let request = Fingerprint::of(format!("redrive of {task}").as_bytes());
         self.accept(into, request, function, &spec, &options);
     }
@@ -430,7 +443,7 @@ impl Model {
             .jobs
             .get(&task)
             .is_some_and(|job| matches!(job.at, At::Ended(_, _, expires) if expires <= self.now));
-        if due {
+        if due && !self.is_needed(task) {
             self.jobs.remove(&task);
             self.touched.insert(task);
         }
