@@ -25,6 +25,8 @@ pub(super) fn check(evidence: &Evidence) -> Finding {
         ("leader changes", leader_changes(evidence), wanted.leader_changes),
         ("expired leases", evidence.log.expiries, wanted.expiries),
         ("refused stale reports", evidence.counts.stale, wanted.stale_refusals),
+        ("tasks released by others", evidence.log.released, wanted.released),
+        ("tasks failed by others", evidence.log.broken, wanted.broken),
     ];
     for (what, got, wanted) in got {
         if got < wanted {

@@ -92,6 +92,12 @@ pub struct Wanted {
     /// Reports that were refused as stale.
     #[serde(default)]
     pub stale_refusals: u64,
+    /// Tasks that waited for others, and then might start, by the log.
+    #[serde(default)]
+    pub released: u64,
+    /// Tasks that failed because one that they were to run after ended without a result, by the log.
+    #[serde(default)]
+    pub broken: u64,
 }
 
 /// A client or worker asks something.

@@ -110,7 +110,7 @@ async fn result(caller: &mut Caller, client: &Client, task: TaskId) {
 fn refused(rejection: &Rejection) -> Outcome {
     let (code, current) = match rejection {
         Rejection::UnknownFunction(_) => (Refusal::UnknownFunction, None),
-        Rejection::UnknownTask(_) => (Refusal::UnknownTask, None),
+        Rejection::UnknownTask(_) | Rejection::UnknownDependency(_) => (Refusal::UnknownTask, None),
         Rejection::FunctionConflict(_) => (Refusal::FunctionConflict, None),
         Rejection::TaskConflict(_) => (Refusal::TaskConflict, None),
         Rejection::StaleLease { current, .. } => (Refusal::StaleLease, Some(*current)),
@@ -126,7 +126,6 @@ fn refused(rejection: &Rejection) -> Outcome {
         | Rejection::MapFinished(_)
         | Rejection::PartConflict { .. }
         | Rejection::NotRedrivableInParts(_)
-        | Rejection::UnknownDependency(_)
         | Rejection::UnknownSchedule(_) => return Outcome::Fail { why: rejection.to_string() },
     };
     Outcome::Refused { code, current }

@@ -1,6 +1,7 @@
 //! Submits under idempotency keys: single, in batches and as maps, repeated when unanswered, repeated though answered, and now and
-//! then another task under a key that is taken.
+//! then another task under a key that is taken. Some run after others, of which some fail.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -8,12 +9,13 @@ use raftwork_api::kernel::{FunctionId, MapId, TaskId, WallTime};
 use raftwork_api::{paths, rfc3339, task_of_key};
 use rand::Rng;
 use serde_json::{Map, Value, json};
+use uuid::Uuid;
 
 use super::caller::Caller;
 use super::functions::{Functions, result_of};
 use super::http::Ask;
-use super::shared::Stage;
-use crate::history::{Call, Concurrency, Fingerprint, LogItem, Options, Outcome, Reply, Retry};
+use super::shared::{Shared, Stage};
+use crate::history::{After, Call, Concurrency, Fingerprint, LogItem, Options, Outcome, Reply, Retry};
 
 /// Live tasks above which submitters wait: what they submit is to be run while the run lasts.
 const LIVE_MAX: u64 = 600;
@@ -24,6 +26,8 @@ const REPEATS: u32 = 4;
 /// The key that some tasks are under, and how many of them may be leased at a time.
 const LIMIT_KEY: &str = "three at a time";
 const LIMIT_MAX: u32 = 3;
+/// Most tasks that one runs after.
+const AFTER_MAX: usize = 3;
 /// Pause before a submit that must be acknowledged is sent again: short, for the time until then is measured.
 const AGAIN: Duration = Duration::from_millis(10);
 /// Largest argument: its square must be exact in JSON.
@@ -58,7 +62,7 @@ pub(super) fn arguments(number: u64) -> String {
 }
 
 impl Order {
-    fn draw(key: String, functions: &Functions) -> Self {
+    fn draw(key: String, functions: &Functions, shared: &Shared) -> Self {
         let mut random = rand::rng();
         let python = functions.python.filter(|_| random.random_ratio(1, 12));
         let form = match random.random_range(0..16) {
@@ -80,7 +84,11 @@ impl Order {
                 .then(|| Concurrency { key: Fingerprint::of(LIMIT_KEY.as_bytes()), max: LIMIT_MAX }),
             ..Options::default()
         };
-        let options = Self::draw_rules(options);
+        let mut options = Self::draw_rules(options);
+        // Maps wait for nothing.
+        if form != Form::Map && random.random_ratio(1, 5) {
+            options.after = Self::draw_after(shared);
+        }
         Self {
             key,
             function: python.unwrap_or(functions.raw),
@@ -107,6 +115,18 @@ impl Order {
             _ => {}
         }
         options
+    }
+
+    /// A few of the tasks that were accepted lately, themselves after others maybe; now and then one that never was.
+    fn draw_after(shared: &Shared) -> Option<Box<After>> {
+        let mut random = rand::rng();
+        let count = random.random_range(1..=AFTER_MAX);
+        let mut tasks: BTreeSet<TaskId> = (0..count).filter_map(|_| shared.some_task()).collect();
+        if random.random_ratio(1, 100) {
+            tasks.insert(TaskId::from(Uuid::new_v4()));
+        }
+        let all_the_same = random.random_ratio(1, 3);
+        (!tasks.is_empty()).then(|| Box::new(After { tasks, all_the_same }))
     }
 
     /// One task of `function`, without options.
@@ -165,6 +185,12 @@ impl Order {
         );
         if let Some(limit) = self.options.concurrency {
             body.insert("concurrency".to_owned(), json!({"key": LIMIT_KEY, "max": limit.max}));
+        }
+        if let Some(after) = &self.options.after {
+            body.insert("after".to_owned(), json!(after.tasks));
+            if after.all_the_same {
+                body.insert("on_failure".to_owned(), "run".into());
+            }
         }
         let path = match self.form {
             Form::Single => paths::TASKS,
@@ -225,7 +251,7 @@ pub(super) async fn run(mut caller: Caller, functions: Arc<Functions>) {
             continue;
         }
         let key = new_key(&caller);
-        let order = Order::draw(key, &functions);
+        let order = Order::draw(key, &functions, &caller.shared);
         submit(&mut caller, &order).await;
     }
 }

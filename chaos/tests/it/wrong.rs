@@ -282,6 +282,8 @@ fn i14_too_little_that_was_asked_is_no_pass() {
         Wanted { leader_changes: 2, ..Wanted::default() },
         Wanted { expiries: 1, ..Wanted::default() },
         Wanted { stale_refusals: 2, ..Wanted::default() },
+        Wanted { released: 1, ..Wanted::default() },
+        Wanted { broken: 1, ..Wanted::default() },
     ] {
         let mut script = ended();
         script.run.wanted = wanted;
