@@ -133,6 +133,20 @@ fn i17_a_lease_that_expires_and_is_granted_again_by_one_entry_has_ended() {
 }
 
 #[test]
+fn i17_without_a_log_nobody_knows_whose_lease_ended_by_time() {
+    let mut script = clean();
+    let options =
+        Options { concurrency: Some(Concurrency { key: Fingerprint(15), max: 1 }), ..Options::default() };
+    // The worker of the third was silent, and the fourth got its place.
+    script.submit_with(3, &options).submit_with(4, &options).told_grant(3, 4, 1);
+    script.told_grant(4, 5, 1).told_complete(4, 5).told_grant(3, 6, 1).told_complete(3, 6);
+    end(&mut script).entries().clear();
+    script.run.without_log = true;
+    assert!(script.judge().with(Verdict::Untried).any(|one| one == Invariant::Limits));
+    assert_eq!(script.violated(), []);
+}
+
+#[test]
 fn i6_a_key_that_names_two_tasks() {
     let mut script = clean();
     for n in [3, 4] {
@@ -410,9 +424,15 @@ fn without_a_log_that_nobody_promised_the_rest_is_a_pass() {
     script.entries().clear();
     script.run.without_log = true;
     let judgement = script.judge();
-    let without = [Invariant::Conservation, Invariant::Attempts, Invariant::Order, Invariant::Reruns];
+    let without = [
+        Invariant::Conservation,
+        Invariant::Attempts,
+        Invariant::Order,
+        Invariant::Reruns,
+        Invariant::Limits,
+    ];
     let untried: Vec<_> = judgement.with(Verdict::Untried).collect();
-    assert!(without.iter().all(|one| untried.contains(one)) && untried.len() == 5, "{untried:?}");
+    assert!(without.iter().all(|one| untried.contains(one)) && untried.len() == 6, "{untried:?}");
     assert_eq!(judgement.verdict(), Verdict::Pass);
 }
 
