@@ -3,13 +3,15 @@
 use raftwork_api::kernel::{FunctionId, Status, TaskId};
 
 use super::verdict::{Step, seconds};
-use crate::history::{Concurrency, Fingerprint, Refusal};
+use crate::history::{After, Concurrency, Fingerprint, Refusal};
 
 /// All that a history says of one task.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Dossier {
     /// The limit that it was submitted under.
     pub(crate) limit: Option<Concurrency>,
+    /// What it runs after, as its caller was told.
+    pub(crate) after: Option<Box<After>>,
     /// What clients and workers did to it, in the order of invocation.
     pub(crate) deeds: Vec<Deed>,
     /// Where the log left it after each entry that moved it, by the replay.

@@ -278,6 +278,11 @@ impl Gatherer {
                     for (item, result) in items.iter().zip(results) {
                         self.dossier(item.task).due = Some(*result);
                     }
+                    if options.after.is_some() {
+                        for item in items {
+                            self.dossier(item.task).after.clone_from(&options.after);
+                        }
+                    }
                 }
                 for item in items {
                     if let Some(limit) = options.concurrency {

@@ -1,5 +1,6 @@
 //! Checkers: each invariant in a file of its own, pure over what was observed. None of them shares code with the server.
 
+mod after;
 mod attempts;
 mod conservation;
 mod coverage;
@@ -104,6 +105,7 @@ fn examine(invariant: Invariant, evidence: &Evidence) -> Finding {
         Invariant::Results => results::check(evidence),
         Invariant::Reruns => reruns::check(evidence),
         Invariant::Limits => limits::check(evidence),
+        Invariant::After => after::check(evidence),
         Invariant::Witness => witness::check(evidence),
         Invariant::Linearizable => linear::check(evidence),
     }

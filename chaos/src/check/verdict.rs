@@ -99,6 +99,8 @@ invariants! {
     Reruns = "I16", "reruns", "no task is run again whose worker lived and could be heard";
     /// `check/limits.rs`
     Limits = "I17", "limits", "no more tasks under a key are leased at a time than its limit";
+    /// `check/after.rs`
+    After = "I18", "after", "a task never starts before all that it runs after have ended, or if it was to fail with one of them";
     /// `check/witness.rs`
     Witness = "W", "witness", "every answer is the one that the log implies, in an order that agrees with real time";
     /// `check/linear/`

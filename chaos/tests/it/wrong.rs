@@ -3,7 +3,7 @@
 use raftwork_api::kernel::{Status, Token};
 use raftwork_chaos::check::{Invariant, Verdict};
 use raftwork_chaos::history::{
-    Call, Concurrency, Event, Fingerprint, LogCommand, Options, Outcome, Phase, Refusal, Reply, Wanted,
+    After, Call, Concurrency, Event, Fingerprint, LogCommand, Options, Outcome, Phase, Refusal, Reply, Wanted,
 };
 
 use crate::script::{CALENDAR, FUNCTION, Script, acquire, args, clean, end, items, result, task};
@@ -143,6 +143,47 @@ fn i17_without_a_log_nobody_knows_whose_lease_ended_by_time() {
     end(&mut script).entries().clear();
     script.run.without_log = true;
     assert!(script.judge().with(Verdict::Untried).any(|one| one == Invariant::Limits));
+    assert_eq!(script.violated(), []);
+}
+
+/// Task 4 runs after task 3.
+fn dependent() -> Script {
+    let mut script = clean();
+    let after = After { tasks: [task(3)].into(), all_the_same: false };
+    script.submit(3).submit_with(4, &Options { after: Some(Box::new(after)), ..Options::default() });
+    script
+}
+
+#[test]
+fn i18_a_task_that_starts_while_one_that_it_runs_after_waits() {
+    let mut script = dependent();
+    script.told_grant(4, 4, 1).read(3, Status::Queued, 0, 0);
+    expect(end(&mut script), Invariant::After);
+}
+
+#[test]
+fn i18_a_task_that_starts_before_anybody_asked_for_the_end_of_one_that_it_runs_after() {
+    let mut script = dependent();
+    script.grant(3, 4, 1).effect(4, 5, true).complete(3, 4);
+    expect(end(&mut script), Invariant::After);
+}
+
+#[test]
+fn i18_a_task_that_starts_though_it_was_to_fail() {
+    let mut script = dependent();
+    script.log(LogCommand::Cancel { task: task(3) });
+    script.call(Call::Cancel { task: task(3) }, Outcome::Ok(Reply::Done { status: Some(Status::Cancelled) }));
+    script.told_grant(4, 4, 1);
+    expect(end(&mut script), Invariant::After);
+}
+
+#[test]
+fn i18_a_task_that_starts_once_the_other_has_completed_is_right() {
+    let mut script = dependent();
+    script.grant(3, 4, 1).complete(3, 4).grant(4, 5, 1).complete(4, 5).read_result(3, result(3));
+    let judgement = end(&mut script).judge();
+    let finding = judgement.findings.iter().find(|finding| finding.invariant == Invariant::After).unwrap();
+    assert_eq!(finding.says, "1 tasks run after others, 1 of them were seen to start");
     assert_eq!(script.violated(), []);
 }
 
