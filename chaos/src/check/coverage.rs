@@ -19,7 +19,7 @@ pub(super) fn check(evidence: &Evidence) -> Finding {
     if !absent.is_empty() {
         inquiry.missing(format!("planned faults that never happened: {}", absent.join(", ")));
     }
-    let wanted = evidence.run.wanted;
+    let (wanted, parts) = (evidence.run.wanted, evidence.log.parts);
     let got = [
         ("answered operations", evidence.counts.answered(), wanted.operations),
         ("leader changes", leader_changes(evidence), wanted.leader_changes),
@@ -27,6 +27,9 @@ pub(super) fn check(evidence: &Evidence) -> Finding {
         ("refused stale reports", evidence.counts.stale, wanted.stale_refusals),
         ("tasks released by others", evidence.log.released, wanted.released),
         ("tasks failed by others", evidence.log.broken, wanted.broken),
+        ("arguments in parts", parts.arguments, wanted.arguments_in_parts),
+        ("results in parts", parts.results, wanted.results_in_parts),
+        ("payloads with parts under two leaders", parts.across, wanted.parts_across_leaders),
     ];
     for (what, got, wanted) in got {
         if got < wanted {

@@ -350,6 +350,10 @@ impl Gatherer {
         self.evidence.log.expiries += told.expiries;
         self.evidence.log.released += told.released;
         self.evidence.log.broken += told.broken;
+        let parts = &mut self.evidence.log.parts;
+        parts.arguments += told.parts.arguments;
+        parts.results += told.parts.results;
+        parts.across += told.parts.across;
         for (task, fact) in told.facts {
             self.dossier(task).facts.push(fact);
         }

@@ -98,6 +98,15 @@ pub struct Wanted {
     /// Tasks that failed because one that they were to run after ended without a result, by the log.
     #[serde(default)]
     pub broken: u64,
+    /// Arguments that were put together of parts, by the log.
+    #[serde(default)]
+    pub arguments_in_parts: u64,
+    /// Results that were put together of parts, by the log.
+    #[serde(default)]
+    pub results_in_parts: u64,
+    /// Of all of these, those whose parts came under more than one leadership.
+    #[serde(default)]
+    pub parts_across_leaders: u64,
 }
 
 /// A client or worker asks something.

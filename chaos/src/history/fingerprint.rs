@@ -19,6 +19,12 @@ impl Fingerprint {
         let (first, _) = digest.as_bytes().split_first_chunk().expect("a digest has 32 bytes");
         Self(u64::from_be_bytes(*first))
     }
+
+    /// The fingerprint of a result, whether it was reported whole or in parts: that of its digest, as for parts the log
+    /// has no more.
+    pub fn of_result(result: &[u8]) -> Self {
+        Self::of(blake3::hash(result).as_bytes())
+    }
 }
 
 impl fmt::Display for Fingerprint {

@@ -100,7 +100,7 @@ fn command(command: &Command) -> anyhow::Result<LogCommand> {
         }
         Command::Complete(complete) => {
             let LeaseRef { task, token } = complete.lease;
-            LogCommand::Complete { task, token, result: Fingerprint::of(&complete.result) }
+            LogCommand::Complete { task, token, result: Fingerprint::of_result(&complete.result) }
         }
         Command::StorePart(part) => stored_part(part),
         Command::CompleteInParts(complete) => {

@@ -114,6 +114,11 @@ fn header(plan: &Plan) -> Header {
             stale_refusals: u64::from(!plan.length.is_zero()),
             released: u64::from(!plan.length.is_zero()),
             broken: u64::from(!plan.length.is_zero()),
+            arguments_in_parts: u64::from(!plan.length.is_zero()),
+            results_in_parts: u64::from(!plan.length.is_zero()),
+            parts_across_leaders: u64::from(
+                !plan.length.is_zero() && plan.nemeses.iter().any(|nemesis| nemesis.name() == "kill-leader"),
+            ),
         },
         without_log: false,
     }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use raftwork_api::{ErrorCode, Problem};
 use reqwest::Method;
 use serde_json::Value;
@@ -23,6 +24,8 @@ pub(crate) struct Ask {
     pub(crate) path: String,
     /// JSON body.
     pub(crate) body: Option<Value>,
+    /// A body of bytes.
+    pub(crate) bytes: Option<Bytes>,
     /// Idempotency key.
     pub(crate) key: Option<String>,
 }
@@ -30,12 +33,17 @@ pub(crate) struct Ask {
 impl Ask {
     /// A read.
     pub(crate) fn get(path: String) -> Self {
-        Self { method: Method::GET, path, body: None, key: None }
+        Self { method: Method::GET, path, body: None, bytes: None, key: None }
     }
 
     /// A write.
     pub(crate) fn post(path: impl Into<String>, body: Option<Value>) -> Self {
-        Self { method: Method::POST, path: path.into(), body, key: None }
+        Self { method: Method::POST, path: path.into(), body, bytes: None, key: None }
+    }
+
+    /// A write of bytes.
+    pub(crate) fn put(path: String, bytes: Bytes) -> Self {
+        Self { method: Method::PUT, path, body: None, bytes: Some(bytes), key: None }
     }
 
     /// The same under an idempotency key.
@@ -99,6 +107,12 @@ impl Http {
         &self.urls[usize::try_from(id - 1).expect("ids are small")]
     }
 
+    /// The bytes that node `id` has under a path, if it says so.
+    pub(crate) async fn bytes(&self, id: u64, path: &str) -> Option<Bytes> {
+        let answer = self.client.get(format!("{}{path}", self.url(id))).send().await.ok()?;
+        answer.error_for_status().ok()?.bytes().await.ok()
+    }
+
     /// Sends one request to node `id`.
     pub(crate) async fn ask(&self, id: u64, ask: &Ask) -> Heard {
         let base = self.url(id);
@@ -108,6 +122,9 @@ impl Http {
         }
         if let Some(body) = &ask.body {
             request = request.json(body);
+        }
+        if let Some(bytes) = &ask.bytes {
+            request = request.body(bytes.clone());
         }
         let answer = match request.send().await {
             Ok(answer) => answer,

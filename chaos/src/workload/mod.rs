@@ -4,6 +4,7 @@ mod caller;
 mod cancel;
 mod functions;
 mod http;
+mod parts;
 mod raw_worker;
 mod read;
 mod register;
@@ -81,6 +82,7 @@ impl Load {
         for _ in 0..mix.steady {
             callers.spawn(steady::run(Caller::new(&shared), Arc::clone(&functions)));
         }
+        callers.spawn(parts::run(Caller::new(&shared), Arc::clone(&functions)));
         callers.spawn(cancel::run(Caller::new(&shared)));
         callers.spawn(functions::run(Caller::new(&shared)));
         Ok(Self { shared, callers, functions })

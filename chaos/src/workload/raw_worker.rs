@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use raftwork_api::kernel::{LeaseRef, RequestId, Status, TaskId, Token, WorkerId};
 use raftwork_api::leases::{AcquiredLeases, HeartbeatAnswer, LeaseInfo};
+use raftwork_api::parts::PartsInfo;
 use raftwork_api::paths;
 use rand::Rng;
 use rand::seq::IndexedRandom;
@@ -13,6 +14,7 @@ use uuid::Uuid;
 use super::caller::Caller;
 use super::functions::{RAW_PYTHON, result_of};
 use super::http::Ask;
+use super::parts;
 use super::shared::Stage;
 use super::submit::FINAL;
 use crate::history::{Call, FailureKind, Fingerprint, Grant, Outcome, Reply};
@@ -21,6 +23,9 @@ use crate::history::{Call, FailureKind, Fingerprint, Grant, Outcome, Reply};
 const GRANTS_MAX: u16 = 6;
 /// Most leases that a worker remembers to report on later.
 const LATE_MAX: usize = 20;
+
+/// Parts of a result that is reported in parts.
+const PARTS: usize = 3;
 
 /// One task in a worker's hands.
 #[derive(Debug, Clone, Copy)]
@@ -42,6 +47,7 @@ struct RawWorker {
 enum Conduct {
     Complete,
     CompleteTwice,
+    CompleteInParts,
     ExtendThenComplete,
     FailForNow,
     FailForGood,
@@ -60,6 +66,7 @@ impl Conduct {
             13..16 => Self::Release,
             16..18 => Self::LetSlip,
             18 => Self::Vanish,
+            19..23 => Self::CompleteInParts,
             _ => Self::Complete,
         }
     }
@@ -73,9 +80,11 @@ pub(super) async fn run(caller: Caller) {
         if held.is_empty() {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
-        worker.start(&held).await;
-        for held in held {
-            worker.work(held).await;
+        worker.start(&held.iter().map(|(held, _)| *held).collect::<Vec<_>>()).await;
+        for (lease, arguments) in held {
+            if let Some(number) = worker.number(lease, arguments).await {
+                worker.work(Held { number, ..lease }).await;
+            }
         }
         if worker.late.len() > LATE_MAX || rand::rng().random_ratio(1, 40) {
             worker.report_late().await;
@@ -92,7 +101,19 @@ fn lease(held: Held) -> Value {
 }
 
 impl RawWorker {
-    async fn acquire(&mut self) -> Vec<Held> {
+    /// What is to be computed with; none if the arguments are in parts, and cannot be had.
+    async fn number(&mut self, held: Held, arguments: Option<PartsInfo>) -> Option<u64> {
+        let Some(said) = arguments else { return Some(held.number) };
+        let path = paths::TASK_ARGUMENTS_PART.replace("{task_id}", &held.task.to_string());
+        let read = parts::read(&self.caller, &path, &said).await;
+        let number = read.and_then(|bytes| serde_json::from_slice::<Value>(&bytes).ok()?["args"][0].as_u64());
+        if number.is_none() {
+            self.release(held).await;
+        }
+        number
+    }
+
+    async fn acquire(&mut self) -> Vec<(Held, Option<PartsInfo>)> {
         let request = RequestId::from(Uuid::new_v4());
         let max = rand::rng().random_range(1..=GRANTS_MAX);
         let call = Call::Acquire { worker: self.id, request, max, python: RAW_PYTHON };
@@ -108,7 +129,7 @@ impl RawWorker {
                 .caller
                 .call(node, call.clone(), ask, |body| {
                     held = granted(body)?;
-                    let grants = held.iter().map(|(held, attempt)| Grant {
+                    let grants = held.iter().map(|(held, attempt, _)| Grant {
                         task: held.task,
                         token: held.token,
                         attempt: *attempt,
@@ -118,7 +139,9 @@ impl RawWorker {
                 .await;
             match outcome {
                 Outcome::Info { .. } => {}
-                Outcome::Ok(_) => return held.into_iter().map(|(held, _)| held).collect(),
+                Outcome::Ok(_) => {
+                    return held.into_iter().map(|(held, _, arguments)| (held, arguments)).collect();
+                }
                 Outcome::Refused { .. } | Outcome::Fail { .. } => break,
             }
         }
@@ -149,6 +172,7 @@ impl RawWorker {
                 self.complete(held).await;
                 self.complete(held).await;
             }
+            Conduct::CompleteInParts => self.complete_in_parts(held).await,
             Conduct::ExtendThenComplete => {
                 self.extend(held).await;
                 self.complete(held).await;
@@ -191,9 +215,25 @@ impl RawWorker {
 
     async fn complete(&mut self, Held { task, token, number }: Held) {
         let value = result_of(number);
-        let result = Fingerprint::of(value.to_string().as_bytes());
+        let result = Fingerprint::of_result(value.to_string().as_bytes());
         let body = json!({"task_id": task, "token": token, "value": value});
         let call = Call::Complete { task, token, result };
+        self.report(paths::LEASES_COMPLETE, call, body, Some(Status::Completed)).await;
+    }
+
+    /// Its lease may end meanwhile, and then nobody takes the rest.
+    async fn complete_in_parts(&mut self, held: Held) {
+        let Held { task, token, number } = held;
+        let value = result_of(number).to_string();
+        let (said, cut) = parts::cut(value.as_bytes(), PARTS);
+        let path = paths::LEASE_RESULT_PART
+            .replace("{task_id}", &task.to_string())
+            .replace("{token}", &token.0.to_string());
+        if !parts::send(&self.caller, &path, 0.., &cut).await {
+            return self.complete(held).await;
+        }
+        let body = json!({"task_id": task, "token": token, "result_parts": PartsInfo::from(said)});
+        let call = Call::Complete { task, token, result: Fingerprint::of_result(value.as_bytes()) };
         self.report(paths::LEASES_COMPLETE, call, body, Some(Status::Completed)).await;
     }
 
@@ -221,11 +261,16 @@ impl RawWorker {
     }
 }
 
-fn granted(body: &Value) -> Option<Vec<(Held, u16)>> {
+fn granted(body: &Value) -> Option<Vec<(Held, u16, Option<PartsInfo>)>> {
     let acquired: AcquiredLeases = serde_json::from_value(body.clone()).ok()?;
     let held = |lease: LeaseInfo| {
-        let number = lease.arguments?["args"][0].as_u64()?;
-        Some((Held { task: lease.task_id, token: lease.token, number }, lease.attempt))
+        // What is in parts has no number yet.
+        let number = match &lease.arguments_parts {
+            Some(_) => 0,
+            None => lease.arguments?["args"][0].as_u64()?,
+        };
+        let held = Held { task: lease.task_id, token: lease.token, number };
+        Some((held, lease.attempt, lease.arguments_parts))
     };
     acquired.leases.into_iter().map(held).collect()
 }

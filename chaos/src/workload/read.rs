@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use raftwork_api::kernel::{Status, TaskId};
+use raftwork_api::kernel::{InParts, Status, TaskId};
 use raftwork_api::paths;
 use raftwork_api::tasks::{ResultInfo, TaskInfo};
 use rand::Rng;
@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use super::caller::Caller;
 use super::http::Ask;
+use super::parts;
 use super::shared::Stage;
 use crate::history::{Call, Fingerprint, Outcome, Reply};
 
@@ -69,7 +70,16 @@ async fn read_status(caller: &mut Caller, node: u64, task: TaskId, stale: bool) 
 
 async fn read_result(caller: &mut Caller, node: u64, task: TaskId, stale: bool) {
     let ask = Ask::get(path(paths::TASK_RESULT, task, stale));
-    caller.call(node, Call::Result { task, stale }, ask, seen_result).await;
+    let mut in_parts = None;
+    let read = |body: &Value| {
+        in_parts = serde_json::from_value::<ResultInfo>(body.clone()).ok()?.result_parts;
+        seen_result(body)
+    };
+    caller.call(node, Call::Result { task, stale }, ask, read).await;
+    if let Some(said) = in_parts {
+        // Whether all of it is what was sent.
+        parts::read(caller, &path(paths::TASK_RESULT_PART, task, false), &said).await;
+    }
 }
 
 /// What a task document says.
@@ -82,7 +92,12 @@ pub(super) fn seen(body: &Value) -> Option<Reply> {
 
 fn seen_result(body: &Value) -> Option<Reply> {
     let info: ResultInfo = serde_json::from_value(body.clone()).ok()?;
-    let value = (info.status == Status::Completed).then(|| info.value.unwrap_or_default().to_string());
-    let result = value.map(|value| Fingerprint::of(value.as_bytes()));
+    let result = match info.result_parts {
+        Some(said) => Some(Fingerprint::of(&InParts::try_from(&said).ok()?.digest)),
+        None if info.status == Status::Completed => {
+            Some(Fingerprint::of_result(info.value.unwrap_or_default().to_string().as_bytes()))
+        }
+        None => None,
+    };
     Some(Reply::Seen { status: info.status, token: None, attempts: None, result })
 }

@@ -93,7 +93,7 @@ async fn result(caller: &mut Caller, client: &Client, task: TaskId) {
     let outcome = match client.result(task, PATIENCE).await {
         Ok(record) => {
             let result = match &record.outcome {
-                Ended::Completed(result) => Some(Fingerprint::of(result)),
+                Ended::Completed(result) => Some(Fingerprint::of_result(result)),
                 // As the log has it.
                 Ended::CompletedInParts(parts) => Some(Fingerprint::of(&parts.digest)),
                 Ended::Failed(_) | Ended::Parked(_) | Ended::Cancelled => None,

@@ -53,7 +53,7 @@ enum Form {
 
 /// The result of a task with this number, as it is written down.
 pub(super) fn result(number: u64) -> Fingerprint {
-    Fingerprint::of(result_of(number).to_string().as_bytes())
+    Fingerprint::of_result(result_of(number).to_string().as_bytes())
 }
 
 /// The arguments of a task as they are written down.

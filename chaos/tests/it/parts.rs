@@ -1,7 +1,7 @@
 //! Histories with payloads in parts: what is missing is missed, and stale attempts send in vain.
 
 use raftwork_api::kernel::{Status, Token};
-use raftwork_chaos::check::Verdict;
+use raftwork_chaos::check::{Invariant, Verdict};
 use raftwork_chaos::history::{Fingerprint, LogCommand, Options, Whole};
 
 use crate::script::{FUNCTION, Script, acquire, items, result, task};
@@ -46,6 +46,23 @@ fn a_task_whose_parts_are_all_there_runs_and_ends_with_its_parts() {
     script.effect(1, 1, true);
     let violated = close(&mut script).violated();
     assert_eq!(violated, [], "{:#?}", script.judge().findings);
+}
+
+/// A task whose arguments came under two leaders, and its result under one.
+#[test]
+fn payloads_are_counted_and_those_whose_leader_changed_meanwhile() {
+    let mut script = Script::new();
+    script.log(part(0, 0));
+    let older = script.entries().len();
+    script.log(part(0, 1)).submit_with(1, &options());
+    script.grant(1, 1, 1).log(part(1, 0)).log(part(1, 1)).log(complete(1)).told_complete(1, 1);
+    for entry in &mut script.entries()[older..] {
+        entry.term = 2;
+    }
+    let judgement = close(&mut script).judge();
+    let says = &judgement.findings.iter().find(|found| found.invariant == Invariant::Coverage).unwrap().says;
+    let counted = "1 arguments in parts, 1 results in parts, 1 payloads with parts under two leaders";
+    assert!(says.contains(counted), "{says}");
 }
 
 #[test]

@@ -339,6 +339,9 @@ fn i14_too_little_that_was_asked_is_no_pass() {
         Wanted { stale_refusals: 2, ..Wanted::default() },
         Wanted { released: 1, ..Wanted::default() },
         Wanted { broken: 1, ..Wanted::default() },
+        Wanted { arguments_in_parts: 1, ..Wanted::default() },
+        Wanted { results_in_parts: 1, ..Wanted::default() },
+        Wanted { parts_across_leaders: 1, ..Wanted::default() },
     ] {
         let mut script = ended();
         script.run.wanted = wanted;

@@ -8,6 +8,7 @@ mod model;
 mod parts;
 
 pub(crate) use self::model::Model;
+pub(crate) use self::parts::Taken;
 
 use crate::history::LogEntry;
 
@@ -28,6 +29,8 @@ pub(crate) struct Log {
     pub(crate) released: u64,
     /// Tasks that failed because one that they were to run after ended without a result.
     pub(crate) broken: u64,
+    /// Payloads that were put together of parts.
+    pub(crate) parts: Taken,
     /// The latest log time.
     latest: u64,
     before: Option<LogEntry>,

@@ -9,7 +9,7 @@ use raftwork_api::kernel::{FunctionId, PythonVersion, RequestId, Status, TaskId,
 use super::depend::Dependents;
 use super::job::{At, Job, PLACES, PRIORITY_MAX};
 use super::maps::Maps;
-use super::parts::Parts;
+use super::parts::{Parts, Taken};
 use crate::check::dossier::{Act, Fact, Moment, Saw};
 use crate::check::evidence::request_of;
 use crate::history::{FailureKind, Fingerprint, LogCommand, LogEntry, LogItem, Options, Refusal, Retry};
@@ -40,6 +40,8 @@ pub(crate) struct Told {
     pub(crate) released: u64,
     /// Tasks that failed because something that they run after ended without a result.
     pub(crate) broken: u64,
+    /// Payloads that were put together of parts.
+    pub(crate) parts: Taken,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -98,11 +100,13 @@ impl Model {
         let mut told = Told::default();
         let Some(log_ms) = entry.log_ms else { return told };
         self.advance(log_ms, entry.wall_ms);
+        self.parts.begin(entry.term);
         self.begin_turns();
         for command in &entry.commands {
             self.carry_out(command, entry.index, &mut told);
         }
         (told.released, told.broken) = self.settle();
+        told.parts = self.parts.tell();
         for task in core::mem::take(&mut self.touched) {
             let sight = self.jobs.get(&task).map(Job::sight);
             told.moments.push((task, Moment { index: entry.index, sight }));

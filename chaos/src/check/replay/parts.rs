@@ -1,6 +1,6 @@
 //! Large payloads in the replay: parts are sent before the task, or before its completion, and one that is missing is missed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use raftwork_api::kernel::{Status, TaskId};
 
@@ -16,19 +16,43 @@ const PART_BYTES_MAX: u64 = 1 << 20;
 
 /// What is being sent, by task and token; 0 stands for arguments.
 #[derive(Debug, Default)]
-pub(super) struct Parts(BTreeMap<(TaskId, u64), Sent>);
+pub(super) struct Parts {
+    sent: BTreeMap<(TaskId, u64), Sent>,
+    /// Term of the leader that proposed what is being applied.
+    term: u64,
+    taken: Taken,
+}
+
+/// Payloads that were put together.
+#[derive(Debug, Default, Clone, Copy)]
+pub(crate) struct Taken {
+    pub(crate) arguments: u64,
+    pub(crate) results: u64,
+    /// Of all of them, those whose parts came under more than one leadership.
+    pub(crate) across: u64,
+}
 
 #[derive(Debug, Default)]
 struct Sent {
     /// Fingerprint and size of each part.
     parts: BTreeMap<u32, (Fingerprint, u32)>,
+    terms: BTreeSet<u64>,
     /// When it is forgotten.
     end: u64,
 }
 
 impl Parts {
     pub(super) fn forget_unfinished(&mut self, now: u64) {
-        self.0.retain(|_, sent| sent.end > now);
+        self.sent.retain(|_, sent| sent.end > now);
+    }
+
+    pub(super) const fn begin(&mut self, term: u64) {
+        self.term = term;
+    }
+
+    /// What was put together since this was asked last.
+    pub(super) fn tell(&mut self) -> Taken {
+        core::mem::take(&mut self.taken)
     }
 }
 
@@ -42,10 +66,12 @@ impl Model {
             return;
         }
         if token > 0 {
-            self.parts.0.retain(|(other, older), _| *other != task || *older == 0 || *older == token);
+            self.parts.sent.retain(|(other, older), _| *other != task || *older == 0 || *older == token);
         }
-        let sent = self.parts.0.entry((task, token)).or_default();
+        let term = self.parts.term;
+        let sent = self.parts.sent.entry((task, token)).or_default();
         sent.parts.entry(index).or_insert_with(|| {
+            sent.terms.insert(term);
             sent.end = self.now.saturating_add(UPLOAD_KEPT_MS);
             part
         });
@@ -71,7 +97,7 @@ impl Model {
         token: u64,
         whole: &Whole,
     ) -> Result<(), (Refusal, Option<u64>)> {
-        let sent = self.parts.0.get(&(task, token));
+        let sent = self.parts.sent.get(&(task, token));
         let is_whole = is_sound(whole)
             && sent.is_some_and(|sent| {
                 let bytes: u64 = sent.parts.values().map(|(_, bytes)| u64::from(*bytes)).sum();
@@ -80,7 +106,10 @@ impl Model {
         if !is_whole {
             return Err((Refusal::PayloadIncomplete, None));
         }
-        self.parts.0.remove(&(task, token));
+        let sent = self.parts.sent.remove(&(task, token));
+        let Taken { arguments, results, across } = &mut self.parts.taken;
+        *(if token == 0 { arguments } else { results }) += 1;
+        *across += u64::from(sent.is_some_and(|sent| sent.terms.len() > 1));
         Ok(())
     }
 }
