@@ -1,12 +1,15 @@
 //! What must hold, looked at with every entry that a node applies and every answer that somebody gets.
 //!
 //! It sees what no client can: the rows that each node writes, and what each disk would still hold after a crash. The
-//! names I1 to I14 are those of `docs/testing.md`.
+//! names I1 to I18 are those of `docs/testing.md`.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use raftwork_kernel::{LeaseRef, Outcome, Phase, Record, Scalars, Task, TaskId, Token, decode};
+use raftwork_kernel::{
+    After, FailureKind, LeaseRef, OnFailure, Outcome, Phase, Record, Rules, Scalars, Status, Task, TaskError,
+    TaskId, Token, decode,
+};
 use raftwork_node::raft::RaftLeadership;
 use raftwork_node::raft::handle::Role;
 use raftwork_node::store::log::Ballot;
@@ -64,6 +67,8 @@ struct Tracked {
     live: Option<Task>,
     token: Token,
     record: Option<Record>,
+    /// What it runs after.
+    after: Option<After>,
 }
 
 /// What somebody who reads now must at least see of a task.
@@ -346,6 +351,12 @@ impl Inner {
                 _ => {}
             }
         }
+        // Nothing is granted by the entry that accepts it, if it waits for others.
+        for (family, key, value) in changes {
+            if let ("rules", Ok(key), Some(value)) = (family.as_str(), key.as_slice().try_into(), value) {
+                self.depends(TaskId::from_bytes(key), &decode("rules", value).expect("written so"));
+            }
+        }
         self.scalars = *scalars;
     }
 
@@ -366,6 +377,27 @@ impl Inner {
             self.unfinished += 1;
         }
         self.note_recent(id);
+    }
+
+    fn depends(&mut self, id: TaskId, rules: &Rules) {
+        if let Some(tracked) = self.tasks.get_mut(&id) {
+            tracked.after = rules.after().cloned();
+        }
+    }
+
+    /// Something that a task which was granted now was to run after, and does not permit it.
+    fn hindrance(&self, id: &TaskId) -> Option<String> {
+        let after = self.tasks.get(id)?.after.as_ref()?;
+        let ends =
+            after.tasks.iter().map(|task| (task, self.tasks.get(task).and_then(|of| of.record.as_ref())));
+        let permits = |record: Option<&Record>| {
+            let runs = |record: &Record| {
+                after.on_failure == OnFailure::Run || record.outcome.status() == Status::Completed
+            };
+            record.is_some_and(runs)
+        };
+        let (task, record) = ends.into_iter().find(|(_, record)| !permits(*record))?;
+        Some(format!("I18: task {id} was granted, and runs after {task}, which has {record:?}"))
     }
 
     fn note_recent(&mut self, id: TaskId) {
@@ -403,9 +435,14 @@ impl Inner {
         {
             findings.push(format!("I10: task {id} was granted at {:?}, due at {due:?}", scalars.log_time));
         }
+        let is_granted = new > old;
         let losses = |task: Option<&Task>| task.map_or(0, |task| task.counters.losses);
         if losses(to) > losses(from.as_ref()) {
             *self.coverage.entry("leases lost").or_insert(0) += 1;
+        }
+        if is_granted && self.tasks[&id].after.is_some() {
+            self.count("starts after others");
+            findings.extend(self.hindrance(&id));
         }
         for finding in findings {
             self.violate(finding);
@@ -426,6 +463,9 @@ impl Inner {
         let (token, before) = (tracked.token, tracked.record.replace(record.clone()));
         if before.is_none() {
             self.unfinished -= 1;
+        }
+        if let Outcome::Failed(TaskError { kind: FailureKind::Dependency { .. }, .. }) = &record.outcome {
+            self.count("failures with others");
         }
         self.note_recent(id);
         if before.is_some() {

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use raftwork_kernel::{
-    Accepted, Cancel, CodeHash, Command, FunctionId, FunctionSpec, Language, Millis, Register, RetryPolicy,
-    Submit, TaskId, TaskOptions,
+    Accepted, After, Cancel, CodeHash, Command, FunctionId, FunctionSpec, Language, Millis, OnFailure,
+    Register, Rejection, RetryPolicy, Rule, Rules, Submit, SubmitUnder, TaskId, TaskOptions,
 };
 use raftwork_node::replica::Standing;
 
@@ -23,7 +23,7 @@ const ATTEMPTS: u32 = 20;
 pub(crate) struct Client {
     outside: Outside,
     /// What it has submitted, acknowledged or not, and how.
-    submitted: Vec<(TaskId, Submit)>,
+    submitted: Vec<(TaskId, SubmitUnder)>,
 }
 
 impl Client {
@@ -81,11 +81,12 @@ impl Client {
 
     async fn submit(&mut self) {
         let submit = self.draw();
-        self.submitted.push((submit.items[0].0, submit.clone()));
+        self.submitted.push((submit.submit.items[0].0, submit.clone()));
         self.submit_this(submit).await;
     }
 
-    fn draw(&mut self) -> Submit {
+    fn draw(&mut self) -> SubmitUnder {
+        let rules = self.draw_rules();
         let chance = &mut self.outside.chance;
         let options = TaskOptions {
             priority: u8::try_from(chance.within(3..7)).unwrap_or_default(),
@@ -97,7 +98,19 @@ impl Client {
         let items: Vec<_> = (0..count)
             .map(|_| (TaskId::from_u128(chance.id()), Bytes::from(chance.next().to_le_bytes().to_vec())))
             .collect();
-        Submit { function: FUNCTION, options, items }
+        SubmitUnder { submit: Submit { function: FUNCTION, options, items }, rules }
+    }
+
+    /// Now and then a task runs after one or two of those that were submitted lately, whether they came to be or not.
+    fn draw_rules(&mut self) -> Rules {
+        if !self.outside.chance.permille(250) {
+            return Rules::default();
+        }
+        let tasks =
+            [self.some_task(), self.some_task()].into_iter().flatten().map(|(task, _)| task).collect();
+        let on_failure = if self.outside.chance.permille(300) { OnFailure::Run } else { OnFailure::Fail };
+        let after = After { tasks, results: [].into(), on_failure };
+        (!after.tasks.is_empty()).then_some(Rule::After(after)).into_iter().collect()
     }
 
     /// A client that does not trust its own memory submits again, under the same ids.
@@ -109,10 +122,10 @@ impl Client {
         }
     }
 
-    async fn submit_this(&mut self, submit: Submit) {
-        let ask = Ask::Propose(vec![Command::Submit(submit.clone())]);
-        let answer = self.outside.insist(ask, ATTEMPTS).await;
-        judge(&self.outside, &submit, answer);
+    async fn submit_this(&mut self, submit: SubmitUnder) {
+        let may_depend = may_depend(&self.outside, &submit);
+        let answer = self.outside.insist(Ask::Propose(vec![command(&submit)]), ATTEMPTS).await;
+        judge(&self.outside, (&submit, may_depend), answer);
     }
 
     async fn cancel(&mut self) {
@@ -145,23 +158,39 @@ impl Client {
         let count = newest.len() as u64;
         let place = newest.start + usize::try_from(self.outside.chance.within(0..count.max(1))).ok()?;
         let (_, submit) = self.submitted.get(place)?;
-        let item = usize::try_from(self.outside.chance.within(0..submit.items.len() as u64)).ok()?;
-        Some((submit.items[item].0, item))
+        let item = usize::try_from(self.outside.chance.within(0..submit.submit.items.len() as u64)).ok()?;
+        Some((submit.submit.items[item].0, item))
     }
 }
 
-async fn submit_once(mut outside: Outside, submit: Submit) {
-    let answer = outside.ask(Ask::Propose(vec![Command::Submit(submit.clone())])).await;
-    judge(&outside, &submit, answer);
+async fn submit_once(mut outside: Outside, submit: SubmitUnder) {
+    let may_depend = may_depend(&outside, &submit);
+    let answer = outside.ask(Ask::Propose(vec![command(&submit)])).await;
+    judge(&outside, (&submit, may_depend), answer);
 }
 
-/// What was acknowledged must be there.
-fn judge(outside: &Outside, submit: &Submit, answer: Option<Answer>) {
+fn command(submit: &SubmitUnder) -> Command {
+    if submit.rules.is_empty() {
+        Command::Submit(submit.submit.clone())
+    } else {
+        Command::SubmitUnder(submit.clone())
+    }
+}
+
+/// Whether all that it runs after is there already.
+fn may_depend(outside: &Outside, submit: &SubmitUnder) -> bool {
+    let after = submit.rules.after();
+    after.into_iter().flat_map(|after| &after.tasks).all(|task| outside.audit.known(task).exists)
+}
+
+/// What was acknowledged must be there. Only what was not there yet may be refused as unknown.
+fn judge(outside: &Outside, (submit, may_depend): (&SubmitUnder, bool), answer: Option<Answer>) {
     let Some(Answer::Replies(replies)) = answer else { return };
     match &replies[..] {
         [Ok(Accepted::Submitted { .. })] => {
-            submit.items.iter().for_each(|(task, _)| outside.audit.submit_acknowledged(task));
+            submit.submit.items.iter().for_each(|(task, _)| outside.audit.submit_acknowledged(task));
         }
+        [Err(Rejection::UnknownDependency(_))] if !may_depend => outside.audit.count("unknown dependencies"),
         other => outside.audit.violate(format!("I6: a submit was answered by {other:?}")),
     }
 }
