@@ -275,14 +275,7 @@ impl Gatherer {
                 self.evidence.functions.insert(*function);
                 // Another request under a taken key is refused, and says nothing of the task.
                 if matches!(known, Some(Outcome::Ok(_))) {
-                    for (item, result) in items.iter().zip(results) {
-                        self.dossier(item.task).due = Some(*result);
-                    }
-                    if options.after.is_some() {
-                        for item in items {
-                            self.dossier(item.task).after.clone_from(&options.after);
-                        }
-                    }
+                    self.expect(items, options, results);
                 }
                 for item in items {
                     if let Some(limit) = options.concurrency {
@@ -329,6 +322,16 @@ impl Gatherer {
             | Call::Result { .. } => {}
         }
         Ok(())
+    }
+
+    /// What is to come of tasks that were accepted, as their caller was told.
+    fn expect(&mut self, items: &[LogItem], options: &Options, results: &[Fingerprint]) {
+        for (item, result) in items.iter().zip(results) {
+            self.dossier(item.task).due = Some(*result);
+        }
+        for item in items.iter().filter(|_| options.after.is_some()) {
+            self.dossier(item.task).after.clone_from(&options.after);
+        }
     }
 
     fn dossier(&mut self, task: TaskId) -> &mut Dossier {

@@ -8,6 +8,7 @@ use super::{FailureKind, Fingerprint, LogItem, Options};
 /// What was asked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
+#[expect(clippy::large_enum_variant, reason = "calls are written down or filed one by one, and not kept")]
 pub enum Call {
     /// Make a function known.
     Register {

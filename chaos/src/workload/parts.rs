@@ -28,8 +28,9 @@ const AGAIN: Duration = Duration::from_millis(200);
 const TRIES: u32 = 30;
 /// Nodes that are asked for a part before it is given up.
 const READS: u32 = 5;
-/// Live tasks above which nothing more is submitted.
-const LIVE_MAX: u64 = 500;
+/// Live tasks above which nothing more is submitted. They are few that come from here, and the other callers, who stop earlier,
+/// would leave them no turn.
+const LIVE_MAX: u64 = 20_000;
 /// Largest argument.
 const NUMBER_MAX: u64 = 1_000_000;
 

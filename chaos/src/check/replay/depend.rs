@@ -43,13 +43,8 @@ impl Model {
         self.users(task) > 0
     }
 
-    /// Whether these new tasks may run after what the options say: it is there, and was before them.
-    pub(super) fn may_depend(
-        &self,
-        fresh: impl ExactSizeIterator<Item = TaskId>,
-        options: &Options,
-    ) -> Result<(), (Refusal, Option<u64>)> {
-        let count = fresh.len();
+    /// Whether so many new tasks may run after what the options say: it is there, and was before them.
+    pub(super) fn may_depend(&self, count: usize, options: &Options) -> Result<(), (Refusal, Option<u64>)> {
         let after = options.after.as_ref().filter(|_| count > 0);
         for task in after.into_iter().flat_map(|after| &after.tasks) {
             if !self.jobs.contains_key(task) {

@@ -233,7 +233,7 @@ impl Model {
             }
             wanted.insert(item.task, request);
         }
-        self.may_depend(fresh.iter().map(|(task, _)| *task), options)?;
+        self.may_depend(fresh.len(), options)?;
         if let (Some(whole), Some((task, _))) = (&options.in_parts, fresh.first()) {
             self.take(*task, 0, whole)?;
         }
@@ -434,7 +434,7 @@ impl Model {
         let (function, options) =
             (job.function, Options { delay_ms: None, run_at_ms: None, ..job.options.clone() });
         let spec = self.functions[&function].clone();
-        if self.may_depend([into].into_iter(), &options).is_err() {
+        if self.may_depend(1, &options).is_err() {
             return;
         }
         let request = Fingerprint::of(format!("redrive of {task}").as_bytes());
