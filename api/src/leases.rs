@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 use crate::functions::CodeFormat;
 use crate::parts::PartsInfo;
 use crate::payload::PickleText;
-use crate::tasks::Tag;
+use crate::tasks::{Tag, TaskName};
 use crate::{Span, number};
 
 /// Body of `POST /v1/leases/acquire`.
@@ -65,7 +65,7 @@ pub struct LeaseInfo {
     pub arguments_parts: Option<PartsInfo>,
     /// Tasks whose results stand in the arguments, as references: read them at `/v1/tasks/{task_id}/result`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schema(value_type = Vec<String>)]
+    #[schema(value_type = Vec<TaskName>)]
     pub results_of: Vec<TaskId>,
     /// Longest run of this attempt.
     #[serde(default, skip_serializing_if = "Option::is_none")]

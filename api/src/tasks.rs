@@ -11,6 +11,12 @@ use crate::parts::{PartsInfo, SentArguments};
 use crate::schedules::Origin;
 use crate::{Span, number};
 
+/// Schema of the id of a task, in lists.
+#[derive(ToSchema)]
+#[schema(format = Uuid, example = "0190a5e4-7c3b-7cc1-8a54-2f6a5d1b9c3e")]
+#[expect(dead_code, reason = "describes the kernel's ids to OpenAPI")]
+pub(crate) struct TaskName(String);
+
 /// Schema of a tag.
 #[derive(ToSchema)]
 #[schema(pattern = "^[A-Za-z0-9._:=/-]{1,64}$", example = "gpu")]
@@ -61,18 +67,18 @@ pub struct SubmitOptions {
     /// It waits until these tasks have ended, up to 64; they must have been accepted before. Items of maps may be named,
     /// whole maps not. A delay counts from the submit all the same.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schema(value_type = Vec<String>, example = json!(["0190a5e4-7c3b-7cc1-8a54-2f6a5d1b9c3e"]))]
+    #[schema(value_type = Vec<TaskName>, max_items = 64)]
     pub after: Vec<TaskId>,
     /// What happens if one of `after` fails, is parked or is cancelled: `fail` (if left out), and the task fails at once
     /// and never runs; or `run`, and it runs once all have ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>, example = "run")]
+    #[schema(value_type = Option<String>, pattern = "^(fail|run)$", example = "run")]
     pub on_failure: Option<OnFailure>,
     /// It runs after these tasks as well, and its worker is given their results: for pickled functions in the place of the
     /// references that the SDK makes of handles, for source functions in the place of `{"$result_of": "TASK_ID"}` anywhere
     /// in the arguments. The task fails (`load`) if one of them has none, which `on_failure` `run` lets happen.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schema(value_type = Vec<String>, example = json!(["0190a5e4-7c3b-7cc1-8a54-2f6a5d1b9c3e"]))]
+    #[schema(value_type = Vec<TaskName>, max_items = 64)]
     pub results_of: Vec<TaskId>,
 }
 
@@ -181,15 +187,15 @@ pub struct TaskInfo {
     pub total_timeout: Option<Span>,
     /// The tasks that it runs after.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schema(value_type = Vec<String>)]
+    #[schema(value_type = Vec<TaskName>)]
     pub after: Vec<TaskId>,
     /// Those among them whose results its worker is given.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schema(value_type = Vec<String>)]
+    #[schema(value_type = Vec<TaskName>)]
     pub results_of: Vec<TaskId>,
     /// What happens if one of them ends without a result: `fail` or `run`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>, example = "run")]
+    #[schema(value_type = Option<String>, pattern = "^(fail|run)$", example = "run")]
     pub on_failure: Option<OnFailure>,
     /// The date before which it does not start, RFC 3339 in UTC.
     #[serde(default, skip_serializing_if = "Option::is_none")]
