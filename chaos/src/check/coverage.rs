@@ -25,6 +25,7 @@ pub(super) fn check(evidence: &Evidence) -> Finding {
         ("leader changes", leader_changes(evidence), wanted.leader_changes),
         ("expired leases", evidence.log.expiries, wanted.expiries),
         ("refused stale reports", evidence.counts.stale, wanted.stale_refusals),
+        ("effects of tasks", effects(evidence), wanted.effects),
         ("tasks released by others", evidence.log.released, wanted.released),
         ("tasks failed by others", evidence.log.broken, wanted.broken),
         ("arguments in parts", parts.arguments, wanted.arguments_in_parts),
@@ -55,6 +56,12 @@ pub(crate) fn happened(evidence: &Evidence) -> BTreeMap<&str, u64> {
         *happened.entry(fault.name.as_str()).or_insert(0) += 1;
     }
     happened
+}
+
+/// Effects that were taken.
+fn effects(evidence: &Evidence) -> u64 {
+    let taken = |(.., accepted): &&(u64, u64, bool)| *accepted;
+    evidence.tasks.values().map(|dossier| dossier.effects.iter().filter(taken).count() as u64).sum()
 }
 
 /// Times that the leadership was seen to change.

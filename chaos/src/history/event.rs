@@ -92,6 +92,9 @@ pub struct Wanted {
     /// Reports that were refused as stale.
     #[serde(default)]
     pub stale_refusals: u64,
+    /// Effects that tasks offered, and that were taken: Python workers ran something.
+    #[serde(default)]
+    pub effects: u64,
     /// Tasks that waited for others, and then might start, by the log.
     #[serde(default)]
     pub released: u64,

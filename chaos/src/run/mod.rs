@@ -112,6 +112,7 @@ fn header(plan: &Plan) -> Header {
             // A run that has no length ends once every fault had its turn, which may be before the first of them.
             expiries: u64::from(!plan.length.is_zero()),
             stale_refusals: u64::from(!plan.length.is_zero()),
+            effects: u64::from(!plan.length.is_zero()),
             released: u64::from(!plan.length.is_zero()),
             broken: u64::from(!plan.length.is_zero()),
             arguments_in_parts: u64::from(!plan.length.is_zero()),

@@ -337,6 +337,7 @@ fn i14_too_little_that_was_asked_is_no_pass() {
         Wanted { leader_changes: 2, ..Wanted::default() },
         Wanted { expiries: 1, ..Wanted::default() },
         Wanted { stale_refusals: 2, ..Wanted::default() },
+        Wanted { effects: 1000, ..Wanted::default() },
         Wanted { released: 1, ..Wanted::default() },
         Wanted { broken: 1, ..Wanted::default() },
         Wanted { arguments_in_parts: 1, ..Wanted::default() },
