@@ -14,7 +14,7 @@ import pytest
 from fake_core import FakeCore
 
 import raftwork
-from raftwork import Client, SerializationError
+from raftwork import Client, SerializationError, _sizes
 from raftwork._explain import locate
 from raftwork._modules import local_place, modules_of, pack
 from raftwork._serialize import dump_arguments, dump_function
@@ -27,6 +27,12 @@ class Holder:
 
 class Slotted:
     __slots__ = ("connection",)
+
+
+@pytest.fixture(autouse=True)
+def first(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only the first large payloads of a process are described: those of other tests are not to count."""
+    monkeypatch.setattr(_sizes, "_described_count", 0)
 
 
 @pytest.mark.parametrize(
