@@ -258,9 +258,7 @@ class Function(Generic[P, R]):
         """Pickle the function now, so that what cannot be pickled raises in the caller."""
         self._registration.code()
 
-    def _submit(
-        self, items: List[Tuple[bytes, bytes]], waiters: Waiters, references: Sequence[bytes] = ()
-    ) -> None:
+    def _submit(self, items: List[Tuple[bytes, bytes]], waiters: Waiters, references: Sequence[bytes] = ()) -> None:
         """Submit tasks; their outcomes go to the one waiter, or each to its own.
 
         They are given the results of the tasks that ``references`` names.
