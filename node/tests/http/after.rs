@@ -1,15 +1,9 @@
 //! Dependencies over REST: what waits, for what, and what comes of it.
 
-use raftwork_api::explain::{Explanation, Reason};
+use raftwork_api::explain::Reason;
 use serde_json::{Value, json};
 
 use crate::support::{Cluster, worker_id};
-
-async fn submit(cluster: &Cluster, function: &str, options: Value) -> String {
-    let mut body = options;
-    body["function_id"] = json!(function);
-    cluster.post("/v1/tasks", &body).await.expect(201)["task_id"].as_str().unwrap().to_owned()
-}
 
 async fn acquire(cluster: &Cluster, worker: &str, wait: &str) -> Vec<Value> {
     let body = json!({"worker_id": worker, "python": "3.11", "max": 9, "wait": wait});
@@ -22,16 +16,15 @@ async fn a_task_starts_when_the_last_task_that_it_runs_after_has_ended_and_says_
     let cluster = Cluster::one().await;
     let function = cluster.source().await;
     let worker = worker_id();
-    let first = submit(&cluster, &function, json!({})).await;
-    let second = submit(&cluster, &function, json!({"after": [first]})).await;
+    let first = cluster.submit_with(&function, json!({})).await;
+    let second = cluster.submit_with(&function, json!({"after": [first]})).await;
     let held = acquire(&cluster, &worker, "20s").await;
     assert_eq!(held.iter().map(|lease| &lease["task_id"]).collect::<Vec<_>>(), [&json!(first)]);
 
     let info = cluster.get(&format!("/v1/tasks/{second}")).await.expect(200);
     assert_eq!((&info["status"], &info["after"]), (&json!("waiting"), &json!([first])));
     assert_eq!(info["waiting_for"], json!(format!("the end of task {first}")));
-    let answer = cluster.get(&format!("/v1/tasks/{second}/explain")).await.expect(200);
-    let why: Explanation = serde_json::from_value(answer).unwrap();
+    let why = cluster.explain(&second).await;
     assert_eq!(why.reason, Reason::Dependency);
     assert!(why.detail.contains(&first), "{}", why.detail);
 
@@ -44,10 +37,10 @@ async fn a_task_starts_when_the_last_task_that_it_runs_after_has_ended_and_says_
 async fn a_cancelled_task_fails_what_runs_after_it_unless_it_is_to_run_all_the_same() {
     let cluster = Cluster::one().await;
     let function = cluster.source().await;
-    let first = submit(&cluster, &function, json!({})).await;
-    let second = submit(&cluster, &function, json!({"after": [first]})).await;
-    let third = submit(&cluster, &function, json!({"after": [second]})).await;
-    let anyway = submit(&cluster, &function, json!({"after": [first], "on_failure": "run"})).await;
+    let first = cluster.submit_with(&function, json!({})).await;
+    let second = cluster.submit_with(&function, json!({"after": [first]})).await;
+    let third = cluster.submit_with(&function, json!({"after": [second]})).await;
+    let anyway = cluster.submit_with(&function, json!({"after": [first], "on_failure": "run"})).await;
     cluster.post(&format!("/v1/tasks/{first}/cancel"), &json!({})).await.expect(200);
     for (task, of) in [(&second, &first), (&third, &second)] {
         let info = cluster.get(&format!("/v1/tasks/{task}")).await.expect(200);
@@ -64,11 +57,11 @@ async fn a_task_that_is_to_be_given_results_runs_after_those_and_its_lease_names
     let cluster = Cluster::one().await;
     let function = cluster.source().await;
     let worker = worker_id();
-    let first = submit(&cluster, &function, json!({})).await;
-    let other = submit(&cluster, &function, json!({})).await;
+    let first = cluster.submit_with(&function, json!({})).await;
+    let other = cluster.submit_with(&function, json!({})).await;
     let args = json!([{"$result_of": first}, 2]);
     let taking =
-        submit(&cluster, &function, json!({"args": args, "results_of": [first], "after": [other]})).await;
+        cluster.submit_with(&function, json!({"args": args, "results_of": [first], "after": [other]})).await;
     let held = acquire(&cluster, &worker, "20s").await;
     assert_eq!(held.len(), 2, "it waits for both");
     for lease in &held {
