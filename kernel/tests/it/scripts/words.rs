@@ -1,7 +1,5 @@
 //! The commands of the kernel, in the words of the scripts.
 
-use std::collections::BTreeSet;
-
 use bytes::Bytes;
 use raftwork_kernel::{
     Acquire, AcquireWith, After, Bound, Cancel, CancelMap, CatchUp, ChangeSchedule, CodeHash, Command,
@@ -39,7 +37,7 @@ pub(super) enum Words {
     },
     /// `submit a b/arguments fn=f priority=9 delay=5s attempts=3 run=30s python=3.11 bytes=10 tags="gpu,big"
     /// concurrency=key@3 rate=key@10/5s no_retry="ValueError,pkg.Error" start_by=5s total=1m run_at=1h parts=2/10
-    /// after="x,y" on_failure=run`
+    /// after="x,y" results="y" on_failure=run`
     Submit {
         items: Vec<Item>,
         #[arg(key = "fn")]
@@ -74,6 +72,8 @@ pub(super) enum Words {
         parts: Option<Whole>,
         #[arg(key)]
         after: Option<String>,
+        #[arg(key)]
+        results: Option<String>,
         #[arg(key)]
         on_failure: Option<String>,
     },
@@ -595,7 +595,7 @@ impl Words {
     fn rules(&self) -> Rules {
         if let Self::Many { start_by, after, on_failure, .. } = self {
             let start_by = start_by.iter().map(|span| Rule::StartBy(Millis(span.0)));
-            return start_by.chain(self::after(after.as_deref(), on_failure.as_deref())).collect();
+            return start_by.chain(self::after(after.as_deref(), None, on_failure.as_deref())).collect();
         }
         let (Self::Submit { tags, no_retry, start_by, total, run_at, concurrency, rate, .. }
         | Self::Map { tags, no_retry, start_by, total, run_at, concurrency, rate, .. }) = self
@@ -610,8 +610,8 @@ impl Words {
         let limits = concurrency.iter().chain(rate).map(Max::rule);
         let parts = if let Self::Submit { parts, .. } = self { *parts } else { None };
         let parts = parts.map(|Whole(parts)| Rule::InParts(parts));
-        let after = if let Self::Submit { after, on_failure, .. } = self {
-            self::after(after.as_deref(), on_failure.as_deref())
+        let after = if let Self::Submit { after, results, on_failure, .. } = self {
+            self::after(after.as_deref(), results.as_deref(), on_failure.as_deref())
         } else {
             None
         };
@@ -647,7 +647,7 @@ impl Words {
     }
 }
 
-fn after(tasks: Option<&str>, on_failure: Option<&str>) -> Option<Rule> {
+fn after(tasks: Option<&str>, results: Option<&str>, on_failure: Option<&str>) -> Option<Rule> {
     let name = |name: &str| name.parse::<Name>().expect("dependencies are names").task();
     let on_failure = match on_failure {
         Some("run") => OnFailure::Run,
@@ -655,7 +655,8 @@ fn after(tasks: Option<&str>, on_failure: Option<&str>) -> Option<Rule> {
         Some(other) => panic!("'{other}' is neither fail nor run"),
     };
     let tasks = listed(tasks?).map(name).collect();
-    Some(Rule::After(After { tasks, results: BTreeSet::new(), on_failure }))
+    let results = listed(results.unwrap_or_default()).map(name).collect();
+    Some(Rule::After(After { tasks, results, on_failure }))
 }
 
 /// A submit without rules is a command of its own.

@@ -1,9 +1,11 @@
 //! Entries written as a script: what a failed random test prints, ready to become a file in `tests/scripts`.
 
+use std::collections::BTreeSet;
+
 use raftwork_kernel::{
     Acquire, ChangeSchedule, Command, Entry, Fail, FailureKind, Firing, LeaseRef, LimitKind, Map, MapId,
-    Millis, Pack, PutSchedule, PythonVersion, Register, Rule, Rules, SetLimit, Store, Submit, Tags, Timing,
-    Trigger,
+    Millis, Pack, PutSchedule, PythonVersion, Register, Rule, Rules, SetLimit, Store, Submit, Tags, TaskId,
+    Timing, Trigger,
 };
 
 use super::names::{Lease, Span, name_of};
@@ -170,9 +172,12 @@ fn rules(rules: &Rules) -> String {
         Rule::Rate { key, max, per } => format!(" rate=\"{key}@{max}/{}\"", Span(per.0)),
         Rule::InParts(parts) => format!(" parts={}", speech::whole(*parts)),
         Rule::After(after) => {
-            let names: Vec<_> = after.tasks.iter().map(|task| speech::name(*task)).collect();
+            let names = |tasks: &BTreeSet<TaskId>| {
+                tasks.iter().map(|task| speech::name(*task)).collect::<Vec<_>>().join(",")
+            };
+            let (tasks, results) = (names(&after.tasks), names(&after.results));
             let on_failure = format!("{:?}", after.on_failure).to_lowercase();
-            format!(" after=\"{}\" on_failure={on_failure}", names.join(","))
+            format!(" after=\"{tasks}\" results=\"{results}\" on_failure={on_failure}")
         }
         Rule::Scheduled { .. } => unreachable!("only the kernel says so"),
     };
