@@ -140,6 +140,27 @@ pub struct After {
 }
 
 impl After {
+    /// What a submit asks for that names `tasks`, the tasks whose results it is given, and a policy; nothing if it names
+    /// no task.
+    ///
+    /// # Errors
+    ///
+    /// Says what to do about a policy for tasks that are not named.
+    pub fn of(
+        tasks: impl IntoIterator<Item = TaskId>,
+        results: BTreeSet<TaskId>,
+        on_failure: Option<OnFailure>,
+    ) -> Result<Option<Self>, &'static str> {
+        let tasks: BTreeSet<TaskId> = tasks.into_iter().chain(results.iter().copied()).collect();
+        match on_failure {
+            Some(_) if tasks.is_empty() => Err(
+                "on_failure says what happens if a task of after fails: name those tasks, or leave it out",
+            ),
+            _ if tasks.is_empty() => Ok(None),
+            policy => Ok(Some(Self { tasks, results, on_failure: policy.unwrap_or_default() })),
+        }
+    }
+
     fn check(&self) -> Result<(), String> {
         if !self.results.is_subset(&self.tasks) {
             return Err("only the results of tasks that it runs after can be given to a task".to_owned());

@@ -1,11 +1,9 @@
 //! What a submit of Python's asks for.
 
-use std::collections::BTreeSet;
-
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
-use raftwork_api::kernel::{After, Millis, OnFailure, Rule, Rules, TaskId, TaskOptions, WallTime, limits};
+use raftwork_api::kernel::{After, Millis, OnFailure, Rule, Rules, TaskOptions, WallTime, limits};
 
 use crate::convert::{self, RetryTuple};
 
@@ -70,19 +68,15 @@ fn after(
     on_failure: Option<&str>,
 ) -> PyResult<Option<Rule>> {
     let policy = match on_failure {
-        None | Some("fail") => OnFailure::Fail,
-        Some("run") => OnFailure::Run,
+        None => None,
+        Some("fail") => Some(OnFailure::Fail),
+        Some("run") => Some(OnFailure::Run),
         Some(other) => {
             let text = format!("on_failure = '{other}' is neither 'fail' nor 'run'");
             return Err(PyValueError::new_err(text));
         }
     };
-    let results: BTreeSet<TaskId> = convert::task_ids(results_of)?.into_iter().collect();
-    let mut tasks: BTreeSet<TaskId> = convert::task_ids(tasks)?.into_iter().collect();
-    tasks.extend(&results);
-    if tasks.is_empty() {
-        let text = "on_failure says what happens if a task of after fails: name those tasks, or leave it out";
-        return on_failure.map_or(Ok(None), |_| Err(PyValueError::new_err(text)));
-    }
-    Ok(Some(Rule::After(After { tasks, results, on_failure: policy })))
+    let results = convert::task_ids(results_of)?.into_iter().collect();
+    let after = After::of(convert::task_ids(tasks)?, results, policy);
+    Ok(after.map_err(PyValueError::new_err)?.map(Rule::After))
 }

@@ -1,7 +1,5 @@
 //! `POST /v1/tasks` and `POST /v1/tasks/batch`.
 
-use std::collections::BTreeSet;
-
 use axum::extract::State;
 use axum::response::Response;
 use bytes::Bytes;
@@ -120,13 +118,9 @@ fn rules_of(options: &SubmitOptions) -> ApiResult<Rules> {
 }
 
 fn after(options: &SubmitOptions) -> ApiResult<Option<Rule>> {
-    let results: BTreeSet<TaskId> = options.results_of.iter().copied().collect();
-    let tasks: BTreeSet<TaskId> = options.after.iter().chain(&results).copied().collect();
-    if tasks.is_empty() {
-        let text = "on_failure says what happens if a task of after fails: name those tasks, or leave it out";
-        return options.on_failure.map_or(Ok(None), |_| Err(ApiError::bad_request(text)));
-    }
-    Ok(Some(Rule::After(After { tasks, results, on_failure: options.on_failure.unwrap_or_default() })))
+    let results = options.results_of.iter().copied().collect();
+    let after = After::of(options.after.iter().copied(), results, options.on_failure);
+    Ok(after.map_err(ApiError::bad_request)?.map(Rule::After))
 }
 
 fn date(text: &str) -> ApiResult<WallTime> {
