@@ -1,15 +1,9 @@
 //! Dependencies over REST: what waits, for what, and what comes of it.
 
 use raftwork_api::explain::Reason;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::support::{Cluster, worker_id};
-
-async fn acquire(cluster: &Cluster, worker: &str, wait: &str) -> Vec<Value> {
-    let body = json!({"worker_id": worker, "python": "3.11", "max": 9, "wait": wait});
-    let answer = cluster.post("/v1/leases/acquire", &body).await.expect(200);
-    answer["leases"].as_array().unwrap().clone()
-}
 
 #[tokio::test]
 async fn a_task_starts_when_the_last_task_that_it_runs_after_has_ended_and_says_what_it_waits_for() {
@@ -18,7 +12,7 @@ async fn a_task_starts_when_the_last_task_that_it_runs_after_has_ended_and_says_
     let worker = worker_id();
     let first = cluster.submit_with(&function, json!({})).await;
     let second = cluster.submit_with(&function, json!({"after": [first]})).await;
-    let held = acquire(&cluster, &worker, "20s").await;
+    let held = cluster.leases(&worker, json!({"max": 9, "wait": "20s"})).await;
     assert_eq!(held.iter().map(|lease| &lease["task_id"]).collect::<Vec<_>>(), [&json!(first)]);
 
     let info = cluster.get(&format!("/v1/tasks/{second}")).await.expect(200);
@@ -29,7 +23,7 @@ async fn a_task_starts_when_the_last_task_that_it_runs_after_has_ended_and_says_
     assert!(why.detail.contains(&first), "{}", why.detail);
 
     cluster.complete(&held[0], json!(1)).await.expect(200);
-    assert_eq!(acquire(&cluster, &worker, "20s").await[0]["task_id"], json!(second));
+    assert_eq!(cluster.leases(&worker, json!({"max": 9, "wait": "20s"})).await[0]["task_id"], json!(second));
     cluster.stop().await;
 }
 
@@ -62,13 +56,13 @@ async fn a_task_that_is_to_be_given_results_runs_after_those_and_its_lease_names
     let args = json!([{"$result_of": first}, 2]);
     let taking =
         cluster.submit_with(&function, json!({"args": args, "results_of": [first], "after": [other]})).await;
-    let held = acquire(&cluster, &worker, "20s").await;
+    let held = cluster.leases(&worker, json!({"max": 9, "wait": "20s"})).await;
     assert_eq!(held.len(), 2, "it waits for both");
     for lease in &held {
         assert!(lease.get("results_of").is_none(), "{lease}");
         cluster.complete(lease, json!(1)).await.expect(200);
     }
-    let lease = acquire(&cluster, &worker, "20s").await.remove(0);
+    let lease = cluster.leases(&worker, json!({"max": 9, "wait": "20s"})).await.remove(0);
     assert_eq!((&lease["task_id"], &lease["results_of"]), (&json!(taking), &json!([first])));
     let info = cluster.get(&format!("/v1/tasks/{taking}")).await.expect(200);
     assert_eq!((&info["results_of"], &info["after"]), (&json!([first]), &json!([first, other])));

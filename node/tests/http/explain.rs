@@ -6,12 +6,6 @@ use serde_json::{Value, json};
 use crate::support::{Cluster, until, worker_id};
 
 /// Leases for a worker with these tags, after waiting so long for some.
-async fn acquire(cluster: &Cluster, worker: &str, tags: &[&str], wait: &str) -> Vec<Value> {
-    let body = json!({"worker_id": worker, "python": "3.11", "tags": tags, "wait": wait});
-    let answer = cluster.post("/v1/leases/acquire", &body).await.expect(200);
-    answer["leases"].as_array().unwrap().clone()
-}
-
 #[tokio::test]
 async fn a_task_with_tags_says_who_is_missing_and_goes_to_whom_it_suits() {
     let cluster = Cluster::one().await;
@@ -20,7 +14,7 @@ async fn a_task_with_tags_says_who_is_missing_and_goes_to_whom_it_suits() {
     assert_eq!(cluster.explain(&task).await.reason, Reason::NoWorker);
 
     let small = worker_id();
-    assert_eq!(acquire(&cluster, &small, &["gpu"], "100ms").await, [] as [Value; 0]);
+    assert_eq!(cluster.leases(&small, json!({"tags": ["gpu"], "wait": "100ms"})).await, [] as [Value; 0]);
     let lacking = cluster.explain(&task).await;
     assert_eq!(lacking.reason, Reason::NoSuitableWorker);
     assert_eq!(lacking.detail, "no worker offers gpu, zone=eu (connected: gpu x1)");
@@ -28,7 +22,8 @@ async fn a_task_with_tags_says_who_is_missing_and_goes_to_whom_it_suits() {
     assert_eq!((&info["waiting_for"], &info["tags"]), (&json!(lacking.detail), &json!(["gpu", "zone=eu"])));
 
     let large = worker_id();
-    let lease = acquire(&cluster, &large, &["big", "gpu", "zone=eu"], "20s").await[0].clone();
+    let lease =
+        cluster.leases(&large, json!({"tags": ["big", "gpu", "zone=eu"], "wait": "20s"})).await[0].clone();
     assert_eq!(lease["task_id"], json!(task));
     let running = cluster.explain(&task).await;
     assert_eq!((running.reason, running.worker_id.as_deref()), (Reason::Running, Some(&*large)));

@@ -8,12 +8,6 @@ use serde_json::{Value, json};
 use crate::support::{Answer, Cluster, until, worker_id};
 
 /// Leases for a worker, after waiting so long for some.
-async fn acquire(cluster: &Cluster, worker: &str, max: u16, wait: &str) -> Vec<Value> {
-    let body = json!({"worker_id": worker, "python": "3.11", "max": max, "wait": wait});
-    let answer = cluster.post("/v1/leases/acquire", &body).await.expect(200);
-    answer["leases"].as_array().unwrap().clone()
-}
-
 async fn limit(cluster: &Cluster, path: &str) -> LimitInfo {
     serde_json::from_value(cluster.get(path).await.expect(200)).unwrap()
 }
@@ -28,9 +22,9 @@ async fn a_task_over_its_concurrency_limit_says_who_holds_it_and_starts_when_the
     for _ in 0..3 {
         tasks.push(cluster.submit_with(&function, options.clone()).await);
     }
-    let held = acquire(&cluster, &worker, 9, "20s").await;
+    let held = cluster.leases(&worker, json!({"max": 9, "wait": "20s"})).await;
     assert_eq!(held.len(), 2);
-    assert_eq!(acquire(&cluster, &worker, 9, "100ms").await, [] as [Value; 0]);
+    assert_eq!(cluster.leases(&worker, json!({"max": 9, "wait": "100ms"})).await, [] as [Value; 0]);
 
     let waiting = cluster.explain(&tasks[2]).await;
     assert_eq!(waiting.reason, Reason::ConcurrencyLimit);
@@ -44,10 +38,13 @@ async fn a_task_over_its_concurrency_limit_says_who_holds_it_and_starts_when_the
 
     // A task under another key, and one without, pass by.
     let other = cluster.submit_with(&function, json!({"concurrency": {"key": "other", "max": 1}})).await;
-    assert_eq!(acquire(&cluster, &worker, 9, "20s").await[0]["task_id"], json!(other));
+    assert_eq!(cluster.leases(&worker, json!({"max": 9, "wait": "20s"})).await[0]["task_id"], json!(other));
 
     cluster.complete(&held[0], json!(1)).await.expect(200);
-    assert_eq!(acquire(&cluster, &worker, 9, "20s").await[0]["task_id"], json!(tasks[2]));
+    assert_eq!(
+        cluster.leases(&worker, json!({"max": 9, "wait": "20s"})).await[0]["task_id"],
+        json!(tasks[2])
+    );
     let shown = limit(&cluster, "/v1/limits/concurrency/tenant%2F7").await;
     assert_eq!((shown.max, shown.tasks, shown.held, shown.reached), (2, 2, 2, true));
     cluster.stop().await;
@@ -61,11 +58,11 @@ async fn items_of_a_map_are_under_its_limit() {
     let items: Vec<Value> = (0..5).map(|n| json!({"args": [n, 1]})).collect();
     let map = json!({"function_id": function, "items": items, "concurrency": {"key": "few", "max": 2}});
     cluster.post("/v1/maps", &map).await.expect(201);
-    let held = acquire(&cluster, &worker, 9, "20s").await;
+    let held = cluster.leases(&worker, json!({"max": 9, "wait": "20s"})).await;
     assert_eq!(held.len(), 2);
-    assert_eq!(acquire(&cluster, &worker, 9, "100ms").await, [] as [Value; 0]);
+    assert_eq!(cluster.leases(&worker, json!({"max": 9, "wait": "100ms"})).await, [] as [Value; 0]);
     cluster.complete(&held[0], json!(1)).await.expect(200);
-    assert_eq!(acquire(&cluster, &worker, 9, "20s").await.len(), 1);
+    assert_eq!(cluster.leases(&worker, json!({"max": 9, "wait": "20s"})).await.len(), 1);
     cluster.stop().await;
 }
 
@@ -78,14 +75,14 @@ async fn a_rate_lets_the_next_task_start_by_itself() {
     for _ in 0..3 {
         cluster.submit_with(&function, options.clone()).await;
     }
-    assert_eq!(acquire(&cluster, &worker, 9, "20s").await.len(), 2);
+    assert_eq!(cluster.leases(&worker, json!({"max": 9, "wait": "20s"})).await.len(), 2);
     let last = cluster.submit_with(&function, options).await;
     let waiting = cluster.explain(&last).await;
     assert_eq!(waiting.reason, Reason::RateLimit);
     let left = waiting.ends_in.unwrap().0.0;
     assert!((1..=2_100).contains(&left), "{left}");
     // Nobody does anything: time alone opens it.
-    assert_eq!(acquire(&cluster, &worker, 9, "20s").await.len(), 2);
+    assert_eq!(cluster.leases(&worker, json!({"max": 9, "wait": "20s"})).await.len(), 2);
     cluster.stop().await;
 }
 
@@ -100,7 +97,7 @@ async fn what_is_set_by_hand_stands_above_submits_until_it_is_deleted() {
     let set: LimitInfo = serde_json::from_value(Answer::of(put).await.expect(200)).unwrap();
     assert!(set.set_by_hand && set.reached);
     let task = cluster.submit_with(&function, json!({"concurrency": {"key": "k", "max": 5}})).await;
-    assert_eq!(acquire(&cluster, &worker, 1, "100ms").await, [] as [Value; 0]);
+    assert_eq!(cluster.leases(&worker, json!({"max": 1, "wait": "100ms"})).await, [] as [Value; 0]);
     let waiting = cluster.explain(&task).await;
     assert!(waiting.detail.ends_with("(set by hand)"), "{}", waiting.detail);
 
@@ -108,7 +105,7 @@ async fn what_is_set_by_hand_stands_above_submits_until_it_is_deleted() {
         let answer = cluster.request(Method::DELETE, path).send().await.unwrap();
         assert_eq!(answer.status(), 204);
     }
-    assert_eq!(acquire(&cluster, &worker, 1, "20s").await[0]["task_id"], json!(task));
+    assert_eq!(cluster.leases(&worker, json!({"max": 1, "wait": "20s"})).await[0]["task_id"], json!(task));
     let shown = limit(&cluster, path).await;
     assert_eq!((shown.max, shown.set_by_hand), (5, false));
     cluster.stop().await;
@@ -163,7 +160,7 @@ async fn a_new_leader_knows_who_holds_what() {
     let options = json!({"concurrency": {"key": "k", "max": 1}});
     cluster.submit_with(&function, options.clone()).await;
     let second = cluster.submit_with(&function, options).await;
-    let held = acquire(&cluster, &worker_id(), 9, "20s").await;
+    let held = cluster.leases(&worker_id(), json!({"max": 9, "wait": "20s"})).await;
     assert_eq!(held.len(), 1);
     let leader = cluster.get("/v1/cluster").await.expect(200)["leader"].as_u64().unwrap();
     if leader == 1 {
@@ -178,8 +175,11 @@ async fn a_new_leader_knows_who_holds_what() {
     })
     .await;
     assert_eq!(json!(waiting.limit.unwrap().holders[0].task_id), held[0]["task_id"]);
-    assert_eq!(acquire(&cluster, &worker_id(), 9, "200ms").await, [] as [Value; 0]);
+    assert_eq!(cluster.leases(&worker_id(), json!({"max": 9, "wait": "200ms"})).await, [] as [Value; 0]);
     cluster.complete(&held[0], json!(1)).await.expect(200);
-    assert_eq!(acquire(&cluster, &worker_id(), 9, "20s").await[0]["task_id"], json!(second));
+    assert_eq!(
+        cluster.leases(&worker_id(), json!({"max": 9, "wait": "20s"})).await[0]["task_id"],
+        json!(second)
+    );
     cluster.stop().await;
 }

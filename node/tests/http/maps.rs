@@ -15,12 +15,6 @@ async fn map(cluster: &Cluster, function: &str, count: u64, key: &str) -> Answer
 }
 
 /// Takes up to `max` tasks.
-async fn acquire(cluster: &Cluster, worker: &str, max: u16) -> Vec<Value> {
-    let body = json!({"worker_id": worker, "python": "3.11", "max": max, "wait": "20s"});
-    let answer = cluster.post("/v1/leases/acquire", &body).await.expect(200);
-    answer["leases"].as_array().unwrap().clone()
-}
-
 #[tokio::test]
 async fn a_map_runs_every_item_and_gives_the_results_in_order() {
     let cluster = Cluster::one().await;
@@ -30,7 +24,7 @@ async fn a_map_runs_every_item_and_gives_the_results_in_order() {
     let path = format!("/v1/maps/{}", accepted["map_id"].as_str().unwrap());
 
     let worker = worker_id();
-    let leases = acquire(&cluster, &worker, 9).await;
+    let leases = cluster.leases(&worker, json!({"max": 9, "wait": "20s"})).await;
     assert_eq!(cluster.get(&path).await.expect(200)["running"], 5);
     let ids: BTreeSet<&str> = leases.iter().map(|lease| lease["task_id"].as_str().unwrap()).collect();
     assert_eq!(ids.len(), 5);
@@ -97,7 +91,7 @@ async fn items_have_ids_from_the_beginning_and_become_tasks_in_their_turn() {
     assert_eq!(cluster.get(&format!("/v1/tasks/{cancelled}")).await.expect(200)["status"], "cancelled");
     assert_eq!(cluster.get(&path).await.expect(200)["cancelled"], 1);
 
-    let held = acquire(&cluster, &worker_id(), 2).await;
+    let held = cluster.leases(&worker_id(), json!({"max": 2, "wait": "20s"})).await;
     let result = format!("/v1/tasks/{last}/result?wait=20s");
     let wait = cluster.get(&result);
     let cancel = async { cluster.post(&format!("{path}/cancel"), &json!({})).await.expect(200) };

@@ -134,11 +134,18 @@ impl Cluster {
 
     /// Takes one task as a worker; waits for it.
     pub async fn acquire(&self, worker: &str) -> Value {
-        let body = json!({"worker_id": worker, "python": "3.11", "wait": "20s"});
-        let answer = self.post("/v1/leases/acquire", &body).await;
-        let leases = answer.expect(200)["leases"].clone();
-        assert_eq!(leases.as_array().unwrap().len(), 1, "{leases}");
-        leases[0].clone()
+        let mut leases = self.leases(worker, json!({"wait": "20s"})).await;
+        assert_eq!(leases.len(), 1, "{leases:?}");
+        leases.remove(0)
+    }
+
+    /// What a worker is given that asks for this: `{"max": 9, "wait": "20s"}`.
+    pub async fn leases(&self, worker: &str, asks: Value) -> Vec<Value> {
+        let mut body = asks;
+        body["worker_id"] = json!(worker);
+        body["python"] = json!("3.11");
+        let answer = self.post("/v1/leases/acquire", &body).await.expect(200);
+        answer["leases"].as_array().unwrap().clone()
     }
 
     /// Completes a lease of a source function.
