@@ -57,7 +57,11 @@ enum Conduct {
 }
 
 impl Conduct {
-    fn draw() -> Self {
+    fn draw(stage: Stage) -> Self {
+        // Once nothing new comes, leases that nobody reports on would only make the end wait for them to run out.
+        if stage == Stage::Drain {
+            return Self::Complete;
+        }
         match rand::rng().random_range(0..100) {
             0..2 => Self::CompleteTwice,
             2..6 => Self::ExtendThenComplete,
@@ -166,7 +170,7 @@ impl RawWorker {
     }
 
     async fn work(&mut self, held: Held) {
-        match Conduct::draw() {
+        match Conduct::draw(self.caller.shared.stage()) {
             Conduct::Complete => self.complete(held).await,
             Conduct::CompleteTwice => {
                 self.complete(held).await;
