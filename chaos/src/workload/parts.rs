@@ -109,8 +109,7 @@ async fn read_one(caller: &Caller, path: &str) -> Option<Bytes> {
 /// Submits tasks whose arguments are in parts until the load is over.
 pub(super) async fn run(mut caller: Caller, functions: Arc<Functions>) {
     while caller.shared.stage() == Stage::Load {
-        if caller.shared.live() > LIVE_MAX {
-            tokio::time::sleep(Duration::from_millis(20)).await;
+        if !caller.shared.has_room(LIVE_MAX).await {
             continue;
         }
         let task = TaskId::from(Uuid::new_v4());

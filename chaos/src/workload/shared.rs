@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use raftwork_api::kernel::TaskId;
 use rand::Rng;
@@ -14,6 +15,9 @@ use crate::history::Recorder;
 
 /// Tasks that readers and cancellers choose from: the newest ones, where something still happens.
 const KNOWN_MAX: usize = 2_000;
+
+/// Until a caller looks again whether there is room.
+const FULL_PAUSE: Duration = Duration::from_millis(20);
 
 /// What callers are to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -109,6 +113,15 @@ impl Shared {
     /// How many tasks live, as was last seen.
     pub(crate) fn live(&self) -> u64 {
         self.live.load(Ordering::Relaxed)
+    }
+
+    /// Whether no more than `max` tasks live; a moment later if more do.
+    pub(super) async fn has_room(&self, max: u64) -> bool {
+        let room = self.live() <= max;
+        if !room {
+            tokio::time::sleep(FULL_PAUSE).await;
+        }
+        room
     }
 
     /// Remembers tasks that were accepted.

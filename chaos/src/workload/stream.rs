@@ -29,8 +29,7 @@ pub(super) async fn run(mut caller: Caller, functions: Arc<Functions>) {
         Err(error) => return caller.shared.surprised(error.to_string()),
     };
     while caller.shared.stage() == Stage::Load {
-        if caller.shared.live() > LIVE_MAX {
-            tokio::time::sleep(Duration::from_millis(20)).await;
+        if !caller.shared.has_room(LIVE_MAX).await {
             continue;
         }
         let tasks = submit(&mut caller, &client, &functions).await;

@@ -246,8 +246,7 @@ pub(super) async fn one(caller: &mut Caller, function: FunctionId) -> Option<Tas
 /// Submits until the load is over.
 pub(super) async fn run(mut caller: Caller, functions: Arc<Functions>) {
     while caller.shared.stage() == Stage::Load {
-        if caller.shared.live() > LIVE_MAX {
-            tokio::time::sleep(Duration::from_millis(20)).await;
+        if !caller.shared.has_room(LIVE_MAX).await {
             continue;
         }
         let key = new_key(&caller);
