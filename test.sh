@@ -55,14 +55,14 @@ step_local() { on_cluster local 1 1 python "$root/examples/hello.py"; }
 step_push() { on_cluster push 2 3 break_things; }
 step_pull() { on_cluster pull 2 3 break_things; }
 break_things() {
-  "$root/target/debug/raftwork-chaos" attach --break workers,leader,all-workers,all-nodes --rounds 1 --period 2s --folder seen
+  "$root/target/debug/raftwork-chaos" attach --break workers,leader,all-workers,all-nodes --rounds 1 --period 1s --folder seen
 }
 step_checks() { cargo test --locked --workspace --test it -- --ignored a_million_operations; }
 step_chaos() {
   local folder
   folder="$(mktemp -d)"
   # Disks that lose their power need root; the rest is the same for everybody.
-  "$root/target/debug/raftwork-chaos" run --minutes 1 --period 1500ms --seed 1 --no-disks --folder "$folder/run"
+  "$root/target/debug/raftwork-chaos" run --minutes 1 --period 600ms --seed 1 --no-disks --folder "$folder/run"
   rm -rf "$folder"
 }
 
@@ -177,6 +177,8 @@ run_step() {
   if ((status)); then word=FAILED; fi
   printf '%-6s %5d.%d s\n' "$word" $((took / 10)) $((took % 10))
   if ((status)); then
+    # What failed may stand far above the end.
+    { grep -E '^test .* \.\.\. FAILED$|^FAILED |panicked at ' "$log" || true; } | head -n 20 | sed 's/^/    | /'
     tail -n 40 "$log" | sed 's/^/    | /'
     printf '    whole log: %s\n' "$log"
     failed+=("$name")
