@@ -359,6 +359,12 @@ class AsyncHandle(Generic[R]):
     def __reduce__(self) -> Any:
         return self._handle.__reduce__()
 
+    def __copy__(self) -> "AsyncHandle[R]":
+        return self
+
+    def __deepcopy__(self, memo: Any) -> "AsyncHandle[R]":
+        return self
+
     async def _outcome(self, timeout: Optional[float]) -> Outcome:
         handle = self._handle
         if handle._outcome is None:

@@ -199,6 +199,12 @@ class Handle(Waiter, Generic[R]):
         # As an argument of a submit, it stands for its result.
         return refer(self._bytes)
 
+    def __copy__(self) -> "Handle[R]":
+        return self
+
+    def __deepcopy__(self, memo: Any) -> "Handle[R]":
+        return self
+
     def _repr_html_(self) -> str:
         """How a notebook shows it: with where it stands at this moment."""
         from ._notebook import task_card

@@ -1,6 +1,7 @@
 """Tasks that run after others, and handles as arguments, against a fake cluster."""
 
 import asyncio
+import copy
 import pickle
 import uuid
 from operator import add
@@ -103,6 +104,12 @@ def test_both_in_asyncio(core: FakeCore) -> None:
             return await second
 
     assert asyncio.run(scene()) == 7
+
+
+def test_a_copy_of_a_handle_is_the_handle(client: Client, core: FakeCore) -> None:
+    first = client.submit(add, 1, 2)
+    assert copy.copy(first) is first
+    assert copy.deepcopy([first]) == [first]
 
 
 def test_a_handle_is_pickled_nowhere_else(client: Client, core: FakeCore) -> None:
