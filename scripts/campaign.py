@@ -46,17 +46,17 @@ GOALS = [
 KINDS = {
     "all-3": (["faults on real processes", "operations checked"], 100_000, ["--nodes", "3"]),
     "all-5": (["operations checked"], 200_000, ["--nodes", "5"]),
-    "leaders": (["leader kills"], 300_000, ["--nodes", "3", "--period", "3s", "--nemesis", "kill-leader"]),
+    "leaders": (["leader kills"], 300_000, ["--nodes", "3", "--period", "1s", "--nemesis", "kill-leader"]),
     "power": (
         ["power failures", "power failures of all nodes at once"],
         400_000,
-        ["--nodes", "3", "--period", "3s", "--nemesis", ",".join(_POWER[:2])],
+        ["--nodes", "3", "--period", "1s", "--nemesis", ",".join(_POWER[:2])],
     ),
-    "corrupt": (["corruptions"], 500_000, ["--nodes", "3", "--period", "3s", "--nemesis", ",".join(_CORRUPT)]),
+    "corrupt": (["corruptions"], 500_000, ["--nodes", "3", "--period", "1s", "--nemesis", ",".join(_CORRUPT)]),
     "members": (
         ["membership changes under load"],
         600_000,
-        ["--nodes", "3", "--period", "3s", "--nemesis", ",".join(_MEMBERS)],
+        ["--nodes", "3", "--period", "1s", "--nemesis", ",".join(_MEMBERS)],
     ),
     "simulation": (["simulated seeds of 60 s"], 2_000_000, None),
 }
