@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::number;
+
 /// One node, as the asked node sees it.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct NodeInfo {
@@ -81,7 +83,7 @@ pub struct NewMember {
     /// Base URL of the new node, which must be running.
     pub url: String,
     /// The member whose place it takes, and which is gone then.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "number::maybe", skip_serializing_if = "Option::is_none")]
     pub replaces: Option<u64>,
     /// Whether to do so although too few of the nodes answer.
     #[serde(default)]
@@ -118,9 +120,9 @@ pub struct MemberChange {
 #[schema(example = json!({"from": 1, "to": 2}))]
 pub struct Transfer {
     /// The node that shall lead no more: with it, the request can be repeated, and does nothing once another leads.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "number::maybe", skip_serializing_if = "Option::is_none")]
     pub from: Option<u64>,
     /// The node that shall lead; any up-to-date one if left out.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "number::maybe", skip_serializing_if = "Option::is_none")]
     pub to: Option<u64>,
 }

@@ -6,6 +6,8 @@ use raftwork_kernel::{InParts, TaskId};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::number;
+
 /// Largest payload that clients and workers send in one message, in bytes; what is larger goes in parts, so that no entry of
 /// the log is large.
 pub const WHOLE_BYTES_MAX: usize = 4 << 20;
@@ -18,8 +20,10 @@ pub const PARTS_IN_FLIGHT: usize = 4;
 #[schema(example = json!({"count": 64, "bytes": 67_108_864, "digest": "6e25b6c23e8a7f9c7c1bd0b5a4d1f3f4d4a2b1c0e9f8a7b6c5d4e3f2a1b0c9d8"}))]
 pub struct PartsInfo {
     /// Number of parts, at most 256.
+    #[serde(deserialize_with = "number::number")]
     pub count: u32,
     /// Bytes of all of them. A part has at most 1 MiB.
+    #[serde(deserialize_with = "number::number")]
     pub bytes: u64,
     /// BLAKE3 of all bytes in order, in hexadecimal. The cluster keeps it; whoever reads the parts checks it.
     pub digest: String,
@@ -122,6 +126,11 @@ mod tests {
         let (said, _) = cut(&Bytes::from_static(b"payload"));
         let info = PartsInfo::from(said);
         assert_eq!(InParts::try_from(&info), Ok(said));
-        assert!(InParts::try_from(&PartsInfo { digest: "xyz".to_owned(), ..info }).is_err());
+        assert!(InParts::try_from(&PartsInfo { digest: "xyz".to_owned(), ..info.clone() }).is_err());
+        // As JSON has it, and as those write it who know one kind of number only.
+        let text = serde_json::to_string(&info).expect("it is JSON");
+        let floats = text.replace("\"count\":1,\"bytes\":7,", "\"count\":1.0,\"bytes\":7.0,");
+        assert_ne!(text, floats);
+        assert_eq!(serde_json::from_str::<PartsInfo>(&floats).expect("it is the same"), info);
     }
 }

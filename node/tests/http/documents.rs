@@ -69,17 +69,79 @@ async fn every_body_has_an_example_and_every_tag_is_explained() {
     let cluster = Cluster::one().await;
     let description = cluster.get(paths::OPENAPI).await.expect(200);
     let tags: Vec<&Value> = description["tags"].as_array().unwrap().iter().map(|tag| &tag["name"]).collect();
-    for (path, operations) in description["paths"].as_object().unwrap() {
-        for (method, operation) in operations.as_object().unwrap() {
-            assert!(tags.contains(&&operation["tags"][0]), "nothing explains the tag of {method} {path}");
-            let body = &operation["requestBody"]["content"]["application/json"]["schema"];
-            let schema = body.pointer("/$ref").or_else(|| body.pointer("/oneOf/1/$ref"));
-            let Some(schema) = schema.and_then(Value::as_str) else { continue };
-            let example = description.pointer(&format!("{}/example", schema.trim_start_matches('#')));
-            assert!(example.is_some(), "the body of {method} {path} has no example");
+    for (method, path, operation) in operations(&description) {
+        assert!(tags.contains(&&operation["tags"][0]), "nothing explains the tag of {method} {path}");
+        if let Some(schema) = body_of(&description, operation) {
+            assert!(schema["example"].is_object(), "the body of {method} {path} has no example");
         }
     }
     cluster.stop().await;
+}
+
+/// To JSON Schema, and so to clients made from the description, `7.0` is an integer as `7` is.
+#[tokio::test]
+async fn an_integer_of_a_body_may_be_written_with_a_point() {
+    let cluster = Cluster::one().await;
+    let description = cluster.get(paths::OPENAPI).await.expect(200);
+    let mut integers = 0;
+    for (method, path, operation) in operations(&description) {
+        let Some(schema) = body_of(&description, operation) else { continue };
+        let mut body = with_points(&description, schema, &mut integers);
+        // Nothing is worth waiting for.
+        body.as_object_mut().unwrap().remove("wait");
+        let path = path.replace("{index}", "0").replace("{token}", "1");
+        let path = path.split('/').map(|part| if part.starts_with('{') { NOBODY } else { part });
+        let path = path.collect::<Vec<_>>().join("/");
+        let method = Method::from_bytes(method.to_uppercase().as_bytes()).unwrap();
+        let answer = Answer::of(cluster.request(method, &path).json(&body)).await;
+        assert!(!answer.text.contains("floating point"), "{path} with {body}: {}", answer.text);
+    }
+    assert!(integers >= 20, "only {integers} were found");
+    cluster.stop().await;
+}
+
+/// An id that nothing has.
+const NOBODY: &str = "0190a5e4-7c3b-7cc1-8a54-2f6a5d1b9c3e";
+
+/// Method, path and description of every operation.
+fn operations(description: &Value) -> impl Iterator<Item = (&str, &str, &Value)> {
+    let paths = description["paths"].as_object().unwrap().iter();
+    paths.flat_map(|(path, all)| {
+        all.as_object().unwrap().iter().map(|(method, one)| (method.as_str(), path.as_str(), one))
+    })
+}
+
+/// The schema of an operation's body, if it takes JSON.
+fn body_of<'a>(description: &'a Value, operation: &'a Value) -> Option<&'a Value> {
+    let body = &operation["requestBody"]["content"]["application/json"]["schema"];
+    (!body.is_null()).then(|| resolved(description, body))
+}
+
+/// What a schema refers to, be it as the one alternative to nothing.
+fn resolved<'a>(description: &'a Value, schema: &'a Value) -> &'a Value {
+    let something = |either: &'a Value| either.as_array()?.iter().find(|one| one["type"] != "null");
+    let schema = schema.get("oneOf").and_then(something).unwrap_or(schema);
+    match schema["$ref"].as_str() {
+        Some(reference) => description.pointer(reference.trim_start_matches('#')).unwrap(),
+        None => schema,
+    }
+}
+
+/// The example of a schema, and every integer beside that it may have, each as a number with a point.
+fn with_points(description: &Value, schema: &Value, integers: &mut u32) -> Value {
+    let mut body = schema["example"].as_object().cloned().unwrap_or_default();
+    let parts = std::iter::once(schema).chain(schema["allOf"].as_array().into_iter().flatten());
+    let properties = parts.filter_map(|part| resolved(description, part)["properties"].as_object()).flatten();
+    for (name, property) in properties {
+        let property = resolved(description, property);
+        if property["type"] == "integer" || property["type"][0] == "integer" {
+            *integers += 1;
+            body.insert(name.clone(), property["minimum"].as_f64().unwrap_or_default().max(1.0).into());
+        } else if property["properties"].is_object() || property["allOf"].is_array() {
+            body.insert(name.clone(), with_points(description, property, integers));
+        }
+    }
+    Value::Object(body)
 }
 
 #[tokio::test]
