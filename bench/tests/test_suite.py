@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 from suite import measure, proc, stats
+from suite.experiments import fail_over
 from suite.goals import GOALS, judge
 from suite.report import Table, number, size
 from suite.side_by_side import Comparison, chosen, figures_of
@@ -102,3 +103,9 @@ def test_a_family_has_all_descendants():
     assert proc.cpu_seconds([2, 3], processes) == 3.0
     owners = dict(measure._owners({"worker": [1], "children": [2]}, processes))
     assert owners == {1: "worker", 2: "children", 3: "children", 4: "worker"}
+
+
+def test_the_timeouts_beside_the_fail_over_are_those_that_operators_read_of():
+    rows = ["| `[raft] heartbeat` | `150ms` | often |", "| `[raft] keep_log` | 20,000 |", "| `[limits] x` | `1s` |"]
+    assert fail_over._timeouts("\n".join(rows)) == "[raft] heartbeat 150ms"
+    assert "election_min, election_max 450ms, 900ms" in fail_over._timeouts(fail_over._SETTINGS.read_text())

@@ -6,6 +6,7 @@ acknowledgements around the fault. Absolute times: read them beside the election
 
 import itertools
 import json
+import re
 import threading
 import time
 from typing import Callable, Dict, List
@@ -13,13 +14,16 @@ from typing import Callable, Dict, List
 from ..build import Binaries
 from ..cluster import Cluster
 from ..context import Context
+from ..places import ROOT
 from ..processes import fetch
 from ..report import Report, Table, number
 from ..say import Failed, say
-from ..stats import median
+from ..stats import latencies
 from .base import Experiment
 
 _PROBE = json.dumps({"name": "probe", "format": "source", "code": "def probe():\n    return 1\n"}).encode()
+#: Has a table of all settings and their defaults.
+_SETTINGS = ROOT / "docs" / "operations.md"
 #: Longest that writes may fail before it is no gap but an outage.
 _OUTAGE = 30.0
 
@@ -68,11 +72,20 @@ def run(context: Context, binaries: Binaries) -> Report:
         finally:
             writer.done.set()
             writer.join()
-    table = Table("Fail-over: longest pause between two acknowledged writes, ms", ("fault", "median", "worst", "times"))
+    columns = ("fault", "p50", "p99", "worst", "times")
+    table = Table("Fail-over: longest pause between two acknowledged writes, ms", columns)
     for name, found in gaps.items():
         if found:
-            table.add(name, number(median(found)), number(max(found)), len(found))
+            ranks = latencies(found)
+            table.add(name, *(number(ranks[f"{rank}_ms"]) for rank in ("p50", "p99", "max")), len(found))
+    table.notes.append(f"Configured, as shipped: {_timeouts(_SETTINGS.read_text())}.")
     return Report([table], data=gaps)
+
+
+def _timeouts(settings: str) -> str:
+    """The spans among the defaults of ``[raft]`` and ``[worker]``, in the table that operators have of them."""
+    rows = re.findall(r"^\| `(\[(?:raft|worker)\] [a-z_, ]+)` \| ([^|]*\d(?:ms|s)`) \|", settings, re.MULTILINE)
+    return "; ".join(f"{names} {spans}" for names, spans in rows).replace("`", "")
 
 
 def _repeat(name: str, times: int, once: Callable[[], float]) -> List[float]:
