@@ -4,6 +4,7 @@
 //! only disk of the daemon; the simulator brings another, whose crashes it can command.
 
 mod rocks;
+mod wal;
 
 use std::io;
 use std::path::Path;
@@ -28,6 +29,14 @@ pub trait Disk: Send + Sync + 'static {
     /// # Errors
     /// When it is damaged, or another process has it open.
     fn open_log(&self, dir: &Path) -> Result<Box<dyn Database>, Error>;
+
+    /// The number of the write-ahead log that the log's database in `dir` must have, and has not.
+    ///
+    /// # Errors
+    /// What the file system says, or that what would tell is damaged.
+    fn missing_wal(&self, _dir: &Path) -> io::Result<Option<u64>> {
+        Ok(None)
+    }
 
     /// Opens the rows' database in `dir`, or makes it.
     ///

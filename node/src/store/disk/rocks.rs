@@ -11,8 +11,9 @@ use rocksdb::{
     ColumnFamily, DB, Direction, FlushOptions, IteratorMode, ReadOptions, Snapshot, WriteBatch, WriteOptions,
 };
 
+use super::wal::{self, WalNote};
 use super::{Batch, Database, Disk, Error, Reads, Scan};
-use crate::store::log::families as log;
+use crate::store::log::{families as log, fatal_io};
 use crate::store::rows::columns;
 
 /// Real disks.
@@ -22,8 +23,12 @@ pub struct RocksDisk;
 impl Disk for RocksDisk {
     fn open_log(&self, dir: &Path) -> Result<Box<dyn Database>, Error> {
         let db = DB::open_cf_descriptors(&log::database_options(), dir, log::descriptors())?;
-        let flushing = Flushing::Log;
+        let flushing = Flushing::Log(WalNote::new(dir));
         Ok(Box::new(Rocks { db, options: WriteOptions::default(), flushing }))
+    }
+
+    fn missing_wal(&self, dir: &Path) -> io::Result<Option<u64>> {
+        wal::missing(dir)
     }
 
     fn open_rows(&self, dir: &Path) -> Result<Box<dyn Database>, Error> {
@@ -52,10 +57,9 @@ struct Rocks {
 }
 
 /// What a flush does.
-#[derive(Clone, Copy)]
 enum Flushing {
-    /// Syncs the write-ahead log.
-    Log,
+    /// Syncs the write-ahead log, and notes which one that is.
+    Log(WalNote),
     /// Writes out what memory holds: there is no write-ahead log.
     Memory,
 }
@@ -72,9 +76,14 @@ impl Rocks {
     }
 
     fn flush_now(&self) -> Result<(), Error> {
-        match self.flushing {
-            Flushing::Log if mutant("M19") => self.flush_and_hope(),
-            Flushing::Log => self.db.flush_wal(true),
+        match &self.flushing {
+            Flushing::Log(note) => {
+                if mutant("M19") { self.flush_and_hope() } else { self.db.flush_wal(true) }?;
+                if let Err(error) = note.keep() {
+                    fatal_io("noting the write-ahead log in use", &error);
+                }
+                Ok(())
+            }
             Flushing::Memory => {
                 let families: Vec<&ColumnFamily> = columns::names().map(|name| self.family(name)).into();
                 let mut options = FlushOptions::default();

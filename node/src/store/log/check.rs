@@ -43,6 +43,9 @@ pub enum Damage {
     /// The folder had a log, and it is gone or was emptied.
     #[error("the log is gone, though this data folder has had one; {REMEDY}")]
     Vanished,
+    /// The write-ahead log that was being written is gone.
+    #[error("the write-ahead log {0:06}.log is gone, and with it the end of the log; {REMEDY}")]
+    WalGone(u64),
     /// There is something, but not what makes it a log.
     #[error("the log has no format mark, so a part of it is gone; {REMEDY}")]
     Unmarked,

@@ -86,6 +86,9 @@ impl Log {
     /// The same on another disk than a real one.
     pub fn open_on(disk: &dyn Disk, dir: &Path, witness: Witness) -> Result<Self, OpenError> {
         let started = Instant::now();
+        if let Some(number) = disk.missing_wal(dir).map_err(OpenError::Note)? {
+            return Err(Damage::WalGone(number).into());
+        }
         let tables = Tables::new(disk.open_log(dir)?);
         let (state, found) = load(&tables)?;
         check::verify(&found, witness)?;

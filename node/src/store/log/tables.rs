@@ -29,6 +29,9 @@ pub enum OpenError {
     /// The disk or another process stands in the way.
     #[error("the log cannot be opened: {0}")]
     Io(#[source] Error),
+    /// What says which write-ahead log is in use cannot be read.
+    #[error("cannot tell whether the write-ahead log is there: {0}")]
+    Note(#[source] std::io::Error),
     /// The flush thread could not be started.
     #[error("the log's flush thread cannot be started: {0}")]
     Thread(#[source] std::io::Error),
@@ -37,7 +40,11 @@ pub enum OpenError {
 impl OpenError {
     /// Whether the data is damaged, so that trying again is of no use.
     pub fn is_damage(&self) -> bool {
-        matches!(self, Self::Damaged(_) | Self::Corrupt(_))
+        match self {
+            Self::Damaged(_) | Self::Corrupt(_) => true,
+            Self::Note(error) => error.kind() == std::io::ErrorKind::InvalidData,
+            Self::Io(_) | Self::Thread(_) => false,
+        }
     }
 }
 
