@@ -150,7 +150,8 @@ def _run(kind, runs, jobs):
     else:
         seeds = str(seed)
         command = [str(ROOT / "target/debug/raftwork-chaos"), "run", "--minutes", str(MINUTES), *options]
-        command += ["--seed", seeds, "--folder", str(folder)]
+        # As the log is to say it, on any machine; it runs in ROOT.
+        command += ["--seed", seeds, "--folder", str(folder.relative_to(ROOT))]
     KEPT.mkdir(parents=True, exist_ok=True)
     said = folder.with_suffix(".txt")
     started = time.strftime("%Y-%m-%d %H:%M", time.gmtime())
