@@ -5,7 +5,6 @@ use serde_json::{Value, json};
 
 use crate::support::{Cluster, until, worker_id};
 
-/// Leases for a worker with these tags, after waiting so long for some.
 #[tokio::test]
 async fn a_task_with_tags_says_who_is_missing_and_goes_to_whom_it_suits() {
     let cluster = Cluster::one().await;

@@ -7,7 +7,6 @@ use serde_json::{Value, json};
 
 use crate::support::{Answer, Cluster, until, worker_id};
 
-/// Leases for a worker, after waiting so long for some.
 async fn limit(cluster: &Cluster, path: &str) -> LimitInfo {
     serde_json::from_value(cluster.get(path).await.expect(200)).unwrap()
 }

@@ -14,7 +14,6 @@ async fn map(cluster: &Cluster, function: &str, count: u64, key: &str) -> Answer
     Answer::of(request.json(&body)).await
 }
 
-/// Takes up to `max` tasks.
 #[tokio::test]
 async fn a_map_runs_every_item_and_gives_the_results_in_order() {
     let cluster = Cluster::one().await;
