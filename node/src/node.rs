@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use raftwork_api::frame::FrameError;
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -186,14 +187,15 @@ async fn start_raft(
     Ok(started??)
 }
 
-/// Serves peers on Raft's own threads.
+/// Serves peers on Raft's own threads, which wait for their sockets, too.
 fn peer_server(runtime: &Runtime, raft: &RaftNode, opened: &Opened) -> http::PeerServer {
     let server = PeerServer::new(raft, opened.snapshots.clone());
     let handle = runtime.handle().clone();
     Arc::new(move |stream| {
         let server = server.clone();
         handle.spawn(async move {
-            if let Err(error) = server.serve(stream).await {
+            let serving = async { server.serve(http::adopt(stream).map_err(FrameError::from)?).await };
+            if let Err(error) = serving.await {
                 tracing::debug!(%error, "a peer's connection ended");
             }
         });

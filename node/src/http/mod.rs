@@ -53,6 +53,7 @@ use self::error::ApiError;
 use self::forward::Lane;
 pub use self::listen::{BindError, bind, serve};
 pub use self::state::{AppState, PeerServer, Stream};
+pub use self::stream::adopt;
 
 /// Everything that a node answers.
 pub fn router(state: AppState) -> Router {
