@@ -41,13 +41,14 @@ impl Opened {
         let failed = |source| data_error(&own.data, source);
         let mut folder = DataFolder::open(&own.data, cluster, own.id)?;
         let generations = Generations::open(&own.data).map_err(failed)?;
-        let replica = Replica::new(RowStore::open(Arc::clone(disk), &generations.path())?)?;
-        let applied = replica.progress().0.applied.map(|position| position.index);
+        let rows = generations.path();
+        let applied = RowStore::applied_in(disk, &rows)?;
         let witness = Witness { applied, existed: folder.identity().has_log };
         let path = own.data.join("log");
         let log =
             Log::open_on(disk.as_ref(), &path, witness).map_err(|source| StartError::Log { path, source })?;
         folder.note_log()?;
+        let replica = Replica::new(RowStore::open(Arc::clone(disk), &rows)?)?;
         let snapshots = own.data.join("snap");
         transfer::remove_partial(&snapshots).map_err(failed)?;
         let audit = own.audit.clone();

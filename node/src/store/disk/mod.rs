@@ -24,11 +24,20 @@ pub type Scan<'a> = Box<dyn Iterator<Item = Result<RawRow, Error>> + 'a>;
 
 /// Where databases are.
 pub trait Disk: Send + Sync + 'static {
-    /// Opens the log's database in `dir`, or makes it.
+    /// Whether there is a database in `dir`, damaged or not.
+    fn holds(&self, dir: &Path) -> bool;
+
+    /// Opens the log's database in `dir`, or makes it. What a damaged one does not know of any more may be deleted.
     ///
     /// # Errors
     /// When it is damaged, or another process has it open.
     fn open_log(&self, dir: &Path) -> Result<Box<dyn Database>, Error>;
+
+    /// Opens the log's database in `dir` for reading alone, which changes nothing there.
+    ///
+    /// # Errors
+    /// As [`Disk::open_log`], and when there is none.
+    fn read_log(&self, dir: &Path) -> Result<Box<dyn Database>, Error>;
 
     /// The number of the write-ahead log that the log's database in `dir` must have, and has not.
     ///
@@ -44,10 +53,10 @@ pub trait Disk: Send + Sync + 'static {
     /// As [`Disk::open_log`].
     fn open_rows(&self, dir: &Path) -> Result<Box<dyn Database>, Error>;
 
-    /// Opens the rows' database in `dir` for reading alone.
+    /// Opens the rows' database in `dir` for reading alone, which changes nothing there.
     ///
     /// # Errors
-    /// As [`Disk::open_log`].
+    /// As [`Disk::read_log`].
     fn read_rows(&self, dir: &Path) -> Result<Box<dyn Database>, Error>;
 
     /// Runs the log's flushing, which blocks on the disk, on a thread of its own; the thread ends when it does.

@@ -16,13 +16,26 @@ use super::{Batch, Database, Disk, Error, Reads, Scan};
 use crate::store::log::{families as log, fatal_io};
 use crate::store::rows::columns;
 
+/// The file that says which manifest counts: without it, `RocksDB` takes a folder for an empty one.
+const CURRENT: &str = "CURRENT";
+
 /// Real disks.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct RocksDisk;
 
 impl Disk for RocksDisk {
+    fn holds(&self, dir: &Path) -> bool {
+        dir.join(CURRENT).exists()
+    }
+
     fn open_log(&self, dir: &Path) -> Result<Box<dyn Database>, Error> {
         let db = DB::open_cf_descriptors(&log::database_options(), dir, log::descriptors())?;
+        let flushing = Flushing::Log(WalNote::new(dir));
+        Ok(Box::new(Rocks { db, options: WriteOptions::default(), flushing }))
+    }
+
+    fn read_log(&self, dir: &Path) -> Result<Box<dyn Database>, Error> {
+        let db = DB::open_cf_descriptors_read_only(&log::database_options(), dir, log::descriptors(), false)?;
         let flushing = Flushing::Log(WalNote::new(dir));
         Ok(Box::new(Rocks { db, options: WriteOptions::default(), flushing }))
     }

@@ -76,7 +76,7 @@ struct State {
 }
 
 impl Log {
-    /// Opens the log in `dir`, or makes it, and checks it against `witness`.
+    /// Opens the log in `dir`, or makes it, and checks it against `witness`. One that is refused is left as it is.
     ///
     /// Reads every record once. Blocks.
     pub fn open(dir: &Path, witness: Witness) -> Result<Self, OpenError> {
@@ -89,9 +89,13 @@ impl Log {
         if let Some(number) = disk.missing_wal(dir).map_err(OpenError::Note)? {
             return Err(Damage::WalGone(number).into());
         }
-        let tables = Tables::new(disk.open_log(dir)?);
-        let (state, found) = load(&tables)?;
+        // Not opened to be written before it is checked: `RocksDB` deletes the files that its manifest does not name, and a
+        // manifest that was cut short names fewer.
+        let there = disk.holds(dir).then(|| disk.read_log(dir).map(Tables::new)).transpose()?;
+        let (state, found) = load(there.as_ref())?;
+        drop(there);
         check::verify(&found, witness)?;
+        let tables = Tables::new(disk.open_log(dir)?);
         if !found.format {
             mark(&tables)?;
         }
@@ -337,12 +341,13 @@ impl State {
 }
 
 /// Reads everything once: the values of `meta`, and every record from the purged one on.
-fn load(tables: &Tables) -> Result<(State, Found), OpenError> {
-    let meta = tables.meta()?;
+fn load(tables: Option<&Tables>) -> Result<(State, Found), OpenError> {
+    let meta = tables.map_or_else(|| Ok(tables::Meta::default()), Tables::meta)?;
     let (mut tail, mut weights) = (Tail::new(TAIL_BYTES), Weights::default());
     let mut last = meta.purged;
     let first = meta.purged.map_or(0, |purged| purged.index + 1);
-    for (expected, record) in (first..).zip(tables.records(first..u64::MAX)) {
+    let records = tables.into_iter().flat_map(|tables| tables.records(first..u64::MAX));
+    for (expected, record) in (first..).zip(records) {
         let record = record?;
         let found = record.position.index;
         if found != expected {

@@ -75,6 +75,18 @@ impl RowStore {
         Self::new(disk, db, path)
     }
 
+    /// Index of the last entry whose effects are in the rows in `path` of `disk`, if there are any. Changes nothing there.
+    ///
+    /// # Errors
+    /// As [`RowStore::open`].
+    pub fn applied_in(disk: &Arc<dyn Disk>, path: &Path) -> Result<Option<u64>, OpenRowsError> {
+        if !disk.holds(path) {
+            return Ok(None);
+        }
+        let rows = Self::new(Arc::clone(disk), disk.read_rows(path), path)?;
+        Ok(rows.progress()?.applied.map(|position| position.index))
+    }
+
     /// Opens other rows, in `path` of the same disk.
     ///
     /// # Errors

@@ -112,6 +112,14 @@ impl SlowDisk {
 }
 
 impl Disk for SlowDisk {
+    fn holds(&self, dir: &Path) -> bool {
+        RocksDisk.holds(dir)
+    }
+
+    fn read_log(&self, dir: &Path) -> Result<Box<dyn Database>, disk::Error> {
+        RocksDisk.read_log(dir)
+    }
+
     fn open_log(&self, dir: &Path) -> Result<Box<dyn Database>, disk::Error> {
         RocksDisk.open_log(dir)
     }

@@ -1,6 +1,8 @@
 //! Damage to the files of a stopped node: what was never acknowledged may go, all else is refused and says so.
 
+use std::collections::BTreeMap;
 use std::fs;
+use std::path::PathBuf;
 
 use rocksdb::{DB, Options};
 
@@ -31,6 +33,14 @@ fn damage(dir: &Path, applied: Option<u64>) -> Damage {
         Err(OpenError::Damaged(damage)) => damage,
         other => panic!("it is our own checks that should find this: {other:?}"),
     }
+}
+
+/// What is in a folder, by name.
+fn files(dir: &Path) -> BTreeMap<String, Vec<u8>> {
+    let entries = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
+    let read =
+        |path: PathBuf| (path.file_name().unwrap().to_string_lossy().into_owned(), fs::read(&path).unwrap());
+    entries.map(read).collect()
 }
 
 /// Changes the closed database behind the log's back.
@@ -96,6 +106,23 @@ fn a_deleted_log_is_refused() {
     let emptied = tempfile::tempdir().unwrap();
     let witness = Witness { applied: None, existed: true };
     assert!(matches!(Log::open(emptied.path(), witness), Err(OpenError::Damaged(Damage::Vanished))));
+}
+
+/// Opening a database to write in it deletes what it does not know of, which may be all that is left.
+#[test]
+fn a_refused_log_is_left_as_it_was() {
+    let left_alone = |applied, inflict: fn(&Path)| {
+        let folder = crashed();
+        inflict(folder.path());
+        let before = files(folder.path());
+        refused(folder.path(), Some(applied));
+        assert_eq!(files(folder.path()), before);
+    };
+    left_alone(500, |_| ());
+    left_alone(100, |dir| fs::remove_file(dir.join("CURRENT")).unwrap());
+    left_alone(100, |dir| {
+        meddle(dir, |db| db.delete_cf(db.cf_handle("logs").unwrap(), record::key(57)).unwrap());
+    });
 }
 
 #[test]
