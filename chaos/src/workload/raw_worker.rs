@@ -38,7 +38,7 @@ struct Held {
 struct RawWorker {
     caller: Caller,
     id: WorkerId,
-    /// Leases that it let slip, to be reported on when they may be somebody else's.
+    /// Leases that it let slip or gave back, to be reported on when they may be somebody else's.
     late: Vec<Held>,
 }
 
@@ -183,7 +183,13 @@ impl RawWorker {
             }
             Conduct::FailForNow => self.fail(held, true).await,
             Conduct::FailForGood => self.fail(held, false).await,
-            Conduct::Release => self.release(held).await,
+            Conduct::Release => {
+                self.release(held).await;
+                // Some forget that they gave it back. Leases do not run out where one leader follows the other.
+                if rand::rng().random_bool(0.5) {
+                    self.late.push(held);
+                }
+            }
             Conduct::LetSlip => {
                 // Its leases end with the id that they were granted to.
                 self.late.push(held);
