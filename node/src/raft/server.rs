@@ -50,6 +50,9 @@ pub enum ServeError {
     /// A frame that means nothing.
     #[error("a peer's message means nothing: {0}")]
     Wire(#[from] WireError),
+    /// Raft has ended, or is about to.
+    #[error("raft has ended")]
+    Ended,
     /// It means another node, or is another than it says.
     #[error("a peer is not answered: {0}")]
     Refused(String),
@@ -205,7 +208,7 @@ impl<SM: Machine> Peer<'_, SM> {
             APPEND => {
                 self.server.own.hear();
                 reach("net.after_recv_append");
-                self.appends.push(id, wire::decode_append(payload)?).await;
+                self.appends.push(id, wire::decode_append(payload)?).await?;
             }
             VOTE | PRE_VOTE => {
                 let request = VoteRequest::from(wire::decode::<Ballot>(&payload)?);
@@ -292,21 +295,22 @@ struct Appends<SM: Machine> {
 type Session = Option<mpsc::Sender<(u64, AppendRequest)>>;
 
 impl<SM: Machine> Appends<SM> {
-    async fn push(&self, id: u64, request: AppendRequest) {
+    async fn push(&self, id: u64, request: AppendRequest) -> Result<(), ServeError> {
         if mutant("M22") {
             let last = request.entries.last().map(openraft::entry::RaftEntry::log_id).or(request.prev_log_id);
             reply(&self.writer, id, &Ok(Appended::Matching(last.map(Into::into)))).await;
         }
         let mut append = (id, request);
-        loop {
+        // A session may end between the two lines below. The next one is new, and ends before its first append only with Raft.
+        for _ in 0..2 {
             let session = self.current();
             match session.send(append).await {
-                Ok(()) => return,
-                // It ended between the two lines above; the next one is new.
+                Ok(()) => return Ok(()),
                 Err(mpsc::error::SendError(unsent)) => append = unsent,
             }
             lock(&self.session).take_if(|current| current.same_channel(&session));
         }
+        Err(ServeError::Ended)
     }
 
     fn current(&self) -> mpsc::Sender<(u64, AppendRequest)> {
@@ -370,4 +374,14 @@ fn incarnation_of(membership: &Membership, node: NodeId) -> Option<Uuid> {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Passes on an append to `raft`, over no connection, as the first of a session.
+#[cfg(test)]
+pub(super) async fn append_alone<SM: Machine>(
+    raft: Raft<SM>,
+    request: AppendRequest,
+) -> Result<(), ServeError> {
+    let (_, writer) = frame::split(tokio::io::empty());
+    Appends { raft, writer, session: Arc::default() }.push(0, request).await
 }

@@ -1,18 +1,23 @@
 //! The connection to a peer that is not what it should be.
 
+use std::future::pending;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::sleep;
 use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::Builder;
+use tokio::sync::oneshot;
 use tokio::time::timeout;
 use uuid::Uuid;
 
 use super::super::dial::{DialError, HttpDialer};
 use super::super::link::{Link, LinkError};
 use super::super::own::Own;
+use super::super::server::append_alone;
 use super::super::settings::RaftSettings;
 use super::super::types::{AppendRequest, Vote};
 use super::super::wire::{self, Appended, Voted};
@@ -27,6 +32,15 @@ fn link(cluster: &str, target: u64, addr: String) -> Link {
 fn link_of(own: &Own, cluster: &str, target: u64, meant: Uuid, addr: String) -> Link {
     let dialer = Arc::new(HttpDialer::new(cluster.to_owned(), None).unwrap());
     Link::new(own, target, Some(meant), addr, dialer)
+}
+
+fn heartbeat() -> AppendRequest {
+    AppendRequest {
+        vote: Vote::new_committed(1, 9),
+        prev_log_id: None,
+        entries: Vec::new(),
+        leader_commit: None,
+    }
 }
 
 async fn ask(link: &Link, patience: Duration) -> Result<Voted, LinkError> {
@@ -134,6 +148,27 @@ async fn an_emptied_node_is_refused_by_who_knows_it_and_refuses_who_means_anothe
     }
 }
 
+/// No task can be started any more on threads that are about to end, and so no session of appends: found by a thread that made
+/// one after the other, for ever.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_append_that_comes_while_its_threads_end_is_given_up() {
+    let cluster = Cluster::start_empty(1, RaftSettings::default()).await;
+    let raft = cluster.nodes[&1].raft.raft().clone();
+    let threads = Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let (begun, begins) = oneshot::channel();
+    let (given_up, ends) = oneshot::channel();
+    threads.spawn(async move {
+        begun.send(()).unwrap();
+        while !tokio::spawn(pending::<()>()).is_finished() {
+            sleep(SHORT);
+        }
+        let _ = given_up.send(append_alone(raft, heartbeat()).await);
+    });
+    begins.await.unwrap();
+    threads.shutdown_background();
+    assert!(timeout(PATIENCE, ends).await.expect("it ends").unwrap().is_err());
+}
+
 /// Whatever a connection had under way ends with it: a peer that reconnects for ever costs nothing.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_closed_connection_leaves_no_task_behind() {
@@ -143,14 +178,8 @@ async fn a_closed_connection_leaves_no_task_behind() {
     let before = alive();
     for _ in 0..10 {
         let link = link("test", 1, addr.clone());
-        let heartbeat = AppendRequest {
-            vote: Vote::new_committed(1, 9),
-            prev_log_id: None,
-            entries: Vec::new(),
-            leader_commit: None,
-        };
         let answer: Appended =
-            link.ask_for(wire::APPEND, wire::encode_append(&heartbeat), PATIENCE).await.unwrap();
+            link.ask_for(wire::APPEND, wire::encode_append(&heartbeat()), PATIENCE).await.unwrap();
         assert_eq!(answer, Appended::Matching(None));
         assert!(alive() > before);
     }
