@@ -191,7 +191,9 @@ impl Corrupt {
             }
             if Instant::now() > deadline {
                 set_deaf(cluster, id, false);
-                return Ok((false, format!("neither serves nor ends within {START_WITHIN:?}")));
+                let outcome = format!("neither serves nor ends within {START_WITHIN:?}");
+                self.broken = Some(format!("node {id} {outcome}"));
+                return Ok((true, outcome));
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }

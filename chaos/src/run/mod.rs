@@ -197,7 +197,10 @@ impl Work {
         let Self { scene, shared, load, progress, .. } = self;
         load.stop().await;
         scene.workers.kill().await?;
-        scene.cluster.stop().await?;
+        if let Err(error) = scene.cluster.stop().await {
+            progress.say(&format!("BROKEN: {error:#}"));
+            broken.push(format!("{error:#}"));
+        }
         let count = write_log(&scene.cluster, &shared.recorder)?;
         shared.recorder.flush()?;
         progress.say(&format!("{count} entries of the log are in the history"));
