@@ -3,11 +3,12 @@
 //! The log and the rows say what they need of a database in [`Database`], and a [`Disk`] opens one. [`RocksDisk`] is the
 //! only disk of the daemon; the simulator brings another, whose crashes it can command.
 
+mod recycled;
 mod rocks;
 mod wal;
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::thread::JoinHandle;
 
 use futures::future::BoxFuture;
@@ -45,6 +46,11 @@ pub trait Disk: Send + Sync + 'static {
     /// What the file system says, or that what would tell is damaged.
     fn missing_wal(&self, _dir: &Path) -> io::Result<Option<u64>> {
         Ok(None)
+    }
+
+    /// A file of the database in `dir` that says of itself that it was recycled, which none ever is; to open it may take for ever.
+    fn recycled(&self, _dir: &Path) -> Option<PathBuf> {
+        None
     }
 
     /// Opens the rows' database in `dir`, or makes it.

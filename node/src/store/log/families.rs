@@ -8,7 +8,7 @@ use raftwork_kernel::mutants::mutant;
 use rocksdb::{ColumnFamilyDescriptor, DBCompressionType, DBRecoveryMode, Options};
 
 pub(super) const META: &str = "meta";
-pub(super) const LOGS: &str = "logs";
+pub(in crate::store) const LOGS: &str = "logs";
 
 /// Memory for records that are not yet in a sorted file; a full one is written out beside the next.
 const MEMTABLE_BYTES: usize = 32 << 20;

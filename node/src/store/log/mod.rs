@@ -89,6 +89,9 @@ impl Log {
         if let Some(number) = disk.missing_wal(dir).map_err(OpenError::Note)? {
             return Err(Damage::WalGone(number).into());
         }
+        if let Some(file) = disk.recycled(dir) {
+            return Err(OpenError::Recycled(file));
+        }
         // Not opened to be written before it is checked: `RocksDB` deletes the files that its manifest does not name, and a
         // manifest that was cut short names fewer.
         let there = disk.holds(dir).then(|| disk.read_log(dir).map(Tables::new)).transpose()?;

@@ -1,6 +1,7 @@
 //! What is in the log's database: values of `meta` and records, as keys and bytes.
 
 use std::ops::Range;
+use std::path::PathBuf;
 
 use super::check::Damage;
 use super::families::{LOGS, META};
@@ -26,6 +27,12 @@ pub enum OpenError {
          and add it as a new node"
     )]
     Corrupt(#[source] Error),
+    /// A file has a damaged record at which `RocksDB` would not end.
+    #[error(
+        "the log's files are damaged ({0} has a record of a recycled file, and none is ever recycled); rebuild this node: remove \
+         it from the cluster, move its data folder away, and add it as a new node"
+    )]
+    Recycled(PathBuf),
     /// The disk or another process stands in the way.
     #[error("the log cannot be opened: {0}")]
     Io(#[source] Error),
@@ -41,7 +48,7 @@ impl OpenError {
     /// Whether the data is damaged, so that trying again is of no use.
     pub fn is_damage(&self) -> bool {
         match self {
-            Self::Damaged(_) | Self::Corrupt(_) => true,
+            Self::Damaged(_) | Self::Corrupt(_) | Self::Recycled(_) => true,
             Self::Note(error) => error.kind() == std::io::ErrorKind::InvalidData,
             Self::Io(_) | Self::Thread(_) => false,
         }

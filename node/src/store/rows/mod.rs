@@ -45,6 +45,11 @@ pub enum OpenRowsError {
         /// What RocksDB says.
         source: disk::Error,
     },
+    /// A file has a damaged record at which RocksDB would not end.
+    #[error(
+        "{0} is damaged: it has a record of a recycled file, and none is ever recycled. Rebuild this node: remove it from the cluster, empty its data folder, add it as a new node"
+    )]
+    Recycled(PathBuf),
     /// A row is not what it should be.
     #[error(
         "the rows in {path} are damaged: {source}. Rebuild this node: remove it from the cluster, empty its data folder, add it as a new node"
@@ -71,8 +76,7 @@ impl RowStore {
     /// # Errors
     /// When RocksDB finds damage, or another process has it open.
     pub fn open(disk: Arc<dyn Disk>, path: &Path) -> Result<Self, OpenRowsError> {
-        let db = disk.open_rows(path);
-        Self::new(disk, db, path)
+        Self::new(disk, path, |disk| disk.open_rows(path))
     }
 
     /// Index of the last entry whose effects are in the rows in `path` of `disk`, if there are any. Changes nothing there.
@@ -83,7 +87,7 @@ impl RowStore {
         if !disk.holds(path) {
             return Ok(None);
         }
-        let rows = Self::new(Arc::clone(disk), disk.read_rows(path), path)?;
+        let rows = Self::new(Arc::clone(disk), path, |disk| disk.read_rows(path))?;
         Ok(rows.progress()?.applied.map(|position| position.index))
     }
 
@@ -100,15 +104,19 @@ impl RowStore {
     /// # Errors
     /// As [`RowStore::open`].
     pub fn read_other(&self, path: &Path) -> Result<Self, OpenRowsError> {
-        Self::new(Arc::clone(&self.disk), self.disk.read_rows(path), path)
+        Self::new(Arc::clone(&self.disk), path, |disk| disk.read_rows(path))
     }
 
     fn new(
         disk: Arc<dyn Disk>,
-        db: Result<Box<dyn Database>, disk::Error>,
         path: &Path,
+        open: impl FnOnce(&dyn Disk) -> Result<Box<dyn Database>, disk::Error>,
     ) -> Result<Self, OpenRowsError> {
-        let db = db.map_err(|source| OpenRowsError::Database { path: path.to_owned(), source })?;
+        if let Some(file) = disk.recycled(path) {
+            return Err(OpenRowsError::Recycled(file));
+        }
+        let db = open(disk.as_ref())
+            .map_err(|source| OpenRowsError::Database { path: path.to_owned(), source })?;
         Ok(Self { db, disk, folder: Folder::new(path) })
     }
 
