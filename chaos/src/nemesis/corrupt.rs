@@ -49,6 +49,8 @@ enum Damage {
 struct Damaged {
     node: u64,
     path: PathBuf,
+    /// The file itself, whatever it is called by now: a snapshot's are those of the rows, by other names.
+    file: std::fs::File,
     good: Vec<u8>,
     what: String,
     /// Whether it could pass for a last write that a power failure tore.
@@ -158,12 +160,13 @@ impl Corrupt {
             files_below(data)?.into_iter().filter(|path| self.target.fits(path)).collect();
         let path = files.choose(random).with_context(|| format!("node {node} has no such file yet"))?.clone();
         let good = fs_err::read(&path)?;
+        let file = fs_err::OpenOptions::new().write(true).open(&path)?.into_file();
         let damage = self.target.damage(good.len() as u64, random);
         damage.inflict(&path)?;
         let name = path.strip_prefix(data).unwrap_or(&path).display().to_string();
         let what = format!("node {node}: {} {name} ({} bytes)", damage.words(), good.len());
         let passes_for_torn = damage.passes_for_torn(good.len() as u64);
-        Ok(Damaged { node, path, good, what, passes_for_torn })
+        Ok(Damaged { node, path, file, good, what, passes_for_torn })
     }
 
     /// Starts the damaged node and waits for what it makes of it: all of its state is read, too.
@@ -210,14 +213,15 @@ impl Corrupt {
     /// Gives the node back what was taken, where that is safe: before it took part again, or where it is never changed.
     async fn undo(&self, cluster: &Cluster, damaged: Damaged) -> anyhow::Result<()> {
         let mut node = cluster.node(damaged.node).await;
+        let Damaged { path, file, good, .. } = damaged;
         let takes_part = node.process.is_running()?;
-        let is_there = damaged.path.exists();
-        if !takes_part {
-            fs_err::write(&damaged.path, &damaged.good)?;
-        } else if self.target.is_immutable() && is_there {
-            // In place: the node has the file open.
-            let file = fs_err::OpenOptions::new().write(true).open(&damaged.path)?.into_file();
-            file.write_all_at(&damaged.good, 0)?;
+        if !takes_part || self.target.is_immutable() {
+            // In place: the node may have the file open.
+            file.set_len(good.len() as u64)?;
+            file.write_all_at(&good, 0)?;
+        }
+        if !takes_part && !path.exists() && path.parent().is_some_and(Path::exists) {
+            fs_err::write(&path, &good)?;
         }
         node.process.start()
     }
