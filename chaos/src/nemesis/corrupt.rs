@@ -219,9 +219,9 @@ impl Corrupt {
             // In place: the node may have the file open.
             file.set_len(good.len() as u64)?;
             file.write_all_at(&good, 0)?;
-        }
-        if !takes_part && !path.exists() && path.parent().is_some_and(Path::exists) {
-            fs_err::write(&path, &good)?;
+            if !path.exists() && path.parent().is_some_and(Path::exists) {
+                fs_err::write(&path, &good)?;
+            }
         }
         node.process.start()
     }
