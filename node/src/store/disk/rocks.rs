@@ -30,14 +30,12 @@ impl Disk for RocksDisk {
 
     fn open_log(&self, dir: &Path) -> Result<Box<dyn Database>, Error> {
         let db = DB::open_cf_descriptors(&log::database_options(), dir, log::descriptors())?;
-        let flushing = Flushing::Log(WalNote::new(dir));
-        Ok(Box::new(Rocks { db, options: WriteOptions::default(), flushing }))
+        Ok(Box::new(Rocks::of_log(db, dir)))
     }
 
     fn read_log(&self, dir: &Path) -> Result<Box<dyn Database>, Error> {
         let db = DB::open_cf_descriptors_read_only(&log::database_options(), dir, log::descriptors(), false)?;
-        let flushing = Flushing::Log(WalNote::new(dir));
-        Ok(Box::new(Rocks { db, options: WriteOptions::default(), flushing }))
+        Ok(Box::new(Rocks::of_log(db, dir)))
     }
 
     fn missing_wal(&self, dir: &Path) -> io::Result<Option<u64>> {
@@ -82,6 +80,10 @@ enum Flushing {
 }
 
 impl Rocks {
+    fn of_log(db: DB, dir: &Path) -> Self {
+        Self { db, options: WriteOptions::default(), flushing: Flushing::Log(WalNote::new(dir)) }
+    }
+
     fn of_rows(db: DB) -> Self {
         let mut options = WriteOptions::default();
         options.disable_wal(true);
