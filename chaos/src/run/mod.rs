@@ -88,6 +88,15 @@ pub async fn run(options: &Options) -> anyhow::Result<Outcome> {
     Ok(Outcome { history, broken })
 }
 
+/// What was got; an error is said, and added to what is broken.
+fn note_broken<T>(got: anyhow::Result<T>, progress: &Progress, broken: &mut Vec<String>) -> Option<T> {
+    got.inspect_err(|error| {
+        progress.say(&format!("BROKEN: {error:#}"));
+        broken.push(format!("{error:#}"));
+    })
+    .ok()
+}
+
 fn header(plan: &Plan) -> Header {
     let settings = &plan.plan.settings;
     let (commit, started) = stamp();
@@ -183,24 +192,15 @@ impl Work {
     /// Faults, healing, the end; returns what is broken beyond what the history says.
     async fn finish(mut self) -> anyhow::Result<Vec<String>> {
         let mut broken = Vec::new();
-        let calm = self.faults().await.unwrap_or_else(|error| {
-            self.progress.say(&format!("BROKEN: {error:#}"));
-            broken.push(format!("{error:#}"));
-            Calm::default()
-        });
+        let calm = self.faults().await;
+        let calm = note_broken(calm, &self.progress, &mut broken).unwrap_or_default();
         self.say_calm(calm);
         self.shared.recorder.record(Event::Phase(Phase::Heal));
-        if let Err(error) = self.end().await {
-            self.progress.say(&format!("BROKEN: {error:#}"));
-            broken.push(format!("{error:#}"));
-        }
+        note_broken(self.end().await, &self.progress, &mut broken);
         let Self { scene, shared, load, progress, .. } = self;
         load.stop().await;
         scene.workers.kill().await?;
-        if let Err(error) = scene.cluster.stop().await {
-            progress.say(&format!("BROKEN: {error:#}"));
-            broken.push(format!("{error:#}"));
-        }
+        note_broken(scene.cluster.stop().await, &progress, &mut broken);
         let count = write_log(&scene.cluster, &shared.recorder)?;
         shared.recorder.flush()?;
         progress.say(&format!("{count} entries of the log are in the history"));
