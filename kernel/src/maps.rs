@@ -67,6 +67,13 @@ impl Maps {
         self.live.iter()
     }
 
+    /// Whether a task has the id of an item of a map that lives. No task is made under it but by the item's turn: one that had
+    /// been cancelled or forgotten before would be taken for an item that has not ended by [`Maps::adopt`].
+    pub(crate) fn has_item(&self, task: &TaskId) -> bool {
+        let Some((id, index)) = task.as_item() else { return false };
+        self.live.get(&id).is_some_and(|map| index < map.items)
+    }
+
     /// A task lives: if it is an item that had its turn, it is one of its map's.
     pub(crate) fn adopt(&mut self, task: &TaskId) {
         let Some((id, index)) = task.as_item() else { return };

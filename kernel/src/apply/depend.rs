@@ -45,13 +45,15 @@ impl<R: Rows> Transition<'_, R> {
         Ok(())
     }
 
-    /// Whether tasks can be made under these ids: not if others wait for the items of maps that have them.
+    /// Whether tasks can be made under these ids: not if they are those of items of maps that live, or others wait for items
+    /// that had them.
     pub(super) fn check_ids(&self, mut ids: impl Iterator<Item = TaskId>) -> Result<(), Rejection> {
-        let dependencies = &self.state.live.dependencies;
-        if dependencies.is_empty() {
+        let (maps, dependencies) = (&self.state.maps, &self.state.live.dependencies);
+        if maps.is_empty() && dependencies.is_empty() {
             return Ok(());
         }
-        ids.find(|id| dependencies.is_needed(id)).map_or(Ok(()), |id| Err(Rejection::TaskConflict(id)))
+        let is_taken = |id: &TaskId| maps.has_item(id) || dependencies.is_needed(id);
+        ids.find(is_taken).map_or(Ok(()), |id| Err(Rejection::TaskConflict(id)))
     }
 
     fn dependency(&self, id: &TaskId) -> Dependency {

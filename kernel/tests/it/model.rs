@@ -856,8 +856,15 @@ impl Model {
         self.jobs.iter().any(|job| job.lives() && needs(job))
     }
 
+    fn is_item(&self, id: &TaskId) -> bool {
+        let is_of = |(map, index): (MapId, u32)| {
+            self.maps.iter().any(|one| one.id == map && one.lives() && (index as usize) < one.items.len())
+        };
+        id.as_item().is_some_and(is_of)
+    }
+
     fn may_depend(&self, fresh: &[TaskId], rules: &Rules) -> Result<(), Rejection> {
-        if let Some(id) = fresh.iter().find(|id| self.is_needed(id)) {
+        if let Some(id) = fresh.iter().find(|id| self.is_item(id) || self.is_needed(id)) {
             return Err(Rejection::TaskConflict(*id));
         }
         let after = rules.after().filter(|_| !fresh.is_empty());
