@@ -9,7 +9,9 @@ use std::time::{Duration, Instant};
 use openraft::async_runtime::watch::WatchReceiver;
 use openraft::{Instant as _, LinearizerOption, ServerState};
 use raftwork_kernel::mutants::mutant;
+use tokio::time::timeout;
 
+use super::acks::{Acks, Moment};
 use super::admission::{Admission, Surroundings};
 use super::brevity;
 use super::dial::Dial;
@@ -20,8 +22,8 @@ use super::own::Own;
 use super::settings::RaftSettings;
 use super::transfer::Machine;
 use super::types::{
-    EntryBytes, Forward, Metrics, MetricsWatch, NodeId, Peer, Raft, ReadError, ReadRefusal, Replies,
-    Responder, StartError, StartRefusal, WriteRefusal, Written,
+    EntryBytes, Forward, LeaderId, Metrics, MetricsWatch, NodeId, Peer, Raft, ReadError, ReadRefusal,
+    Replies, Responder, StartError, StartRefusal, WriteRefusal, Written,
 };
 use super::vigil::Vigil;
 
@@ -30,6 +32,7 @@ pub struct RaftHandle<SM: Machine> {
     raft: Raft<SM>,
     own: Arc<Own>,
     dialer: Arc<dyn Dial>,
+    acks: Arc<Acks>,
     /// How long a read waits for a majority to confirm the leader.
     read_patience: Duration,
 }
@@ -177,8 +180,6 @@ pub struct RaftStatus {
     pub snapshot: Option<u64>,
     /// Index up to which its log was purged.
     pub purged: Option<u64>,
-    /// Leader only: when a majority last confirmed it.
-    pub quorum_acked: Option<Instant>,
     /// Leader only: when each node last answered.
     pub heard: BTreeMap<NodeId, Instant>,
     /// Who votes.
@@ -202,7 +203,7 @@ pub struct RaftStatus {
 impl<SM: Machine> Clone for RaftHandle<SM> {
     fn clone(&self) -> Self {
         let (raft, own, dialer) = (self.raft.clone(), Arc::clone(&self.own), Arc::clone(&self.dialer));
-        Self { raft, own, dialer, read_patience: self.read_patience }
+        Self { raft, own, dialer, acks: Arc::clone(&self.acks), read_patience: self.read_patience }
     }
 }
 
@@ -216,13 +217,13 @@ impl<SM: Machine> RaftHandle<SM> {
         state_machine: SM,
     ) -> Result<Self, OpenRaftError> {
         let config = settings.config(cluster)?;
-        let (own, dialer) = (network.own(), network.dialer());
+        let (own, dialer, acks) = (network.own(), network.dialer(), network.acks());
         let log_size = log.size();
         let raft = Raft::new(own.node, config, network, log, state_machine).await;
         let raft = raft.map_err(|error| OpenRaftError::Fatal(error.to_string()))?;
         tokio::spawn(Vigil::new(raft.clone(), Arc::clone(&own), Arc::clone(&dialer)).run());
         tokio::spawn(brevity::keep_short(raft.clone(), log_size, settings.clone()));
-        Ok(Self { raft, own, dialer, read_patience: settings.election_max * 2 })
+        Ok(Self { raft, own, dialer, acks, read_patience: settings.election_max * 2 })
     }
 
     /// Who this node is.
@@ -290,20 +291,44 @@ impl<SM: Machine> RaftHandle<SM> {
     ///
     /// A read of the state after it is linearizable. Concurrent calls share one round. Gives the index.
     pub async fn read_index(&self) -> Result<u64, ReadIndexError> {
-        let stopped = |fatal: super::types::Fatal| ReadIndexError::Stopped(fatal.to_string());
         let fresh = if mutant("M5") { None } else { Some(Duration::ZERO) };
         let option = LinearizerOption::new(fresh, fresh.is_some()).with_wait_timeout(self.read_patience);
-        let linearizer = self.raft.get_read_linearizer(option).await.map_err(|error| match error {
-            ReadError::APIError(ReadRefusal::ForwardToLeader(forward)) => {
-                ReadIndexError::NotLeader { leader: leader_of(forward) }
-            }
-            ReadError::APIError(ReadRefusal::QuorumNotEnough(error)) => {
-                ReadIndexError::NoQuorum(error.to_string())
-            }
-            ReadError::Fatal(fatal) => stopped(fatal),
-        })?;
-        let ready = linearizer.await_ready(&self.raft).await.map_err(stopped)?;
+        let begun = self.acks.now();
+        let linearizer = self.raft.get_read_linearizer(option).await.map_err(unconfirmed)?;
+        if fresh.is_some() {
+            let led = self.led_after(begun, *linearizer.read_log_id().committed_leader_id());
+            let none = |_| ReadIndexError::NoQuorum("answers came to older requests only".to_owned());
+            timeout(self.read_patience, led).await.map_err(none)??;
+        }
+        let ready = linearizer.await_ready(&self.raft).await;
+        let ready = ready.map_err(|fatal| ReadIndexError::Stopped(fatal.to_string()))?;
         Ok(ready.read_log_id().index())
+    }
+
+    /// Waits until a majority has answered what it was sent under this leadership after `begun`: mostly, it has.
+    async fn led_after(&self, begun: Moment, leader: LeaderId) -> Result<(), ReadIndexError> {
+        let (mut server, mut answers) = (self.raft.server_metrics(), self.acks.follow());
+        loop {
+            {
+                let metrics = server.borrow_and_update();
+                if metrics.vote.leader_id > leader {
+                    drop(metrics);
+                    return Err(ReadIndexError::NotLeader { leader: self.leader() });
+                }
+                answers.mark_unchanged();
+                let configs = metrics.membership_config.membership().get_joint_config();
+                if self.acks.confirm((self.own.node, leader), begun, configs) {
+                    return Ok(());
+                }
+            }
+            let ended = tokio::select! {
+                answered = answers.changed() => answered.is_err(),
+                changed = server.changed() => changed.is_err(),
+            };
+            if ended {
+                return Err(ReadIndexError::Stopped("it confirms nothing".to_owned()));
+            }
+        }
     }
 
     /// The leader that this node knows, and where it is reached.
@@ -406,10 +431,6 @@ fn status(metrics: &Metrics) -> RaftStatus {
         applied: index(&metrics.last_applied),
         snapshot: index(&metrics.snapshot),
         purged: index(&metrics.purged),
-        quorum_acked: metrics
-            .last_quorum_acked
-            .as_ref()
-            .and_then(|acked| Instant::now().checked_sub(acked.elapsed())),
         heard: heard(metrics),
         configs: membership.get_joint_config().clone(),
         members_settled: membership.log_id() == metrics.committed_membership_config.log_id(),
@@ -440,6 +461,18 @@ pub(super) fn role(state: ServerState) -> Role {
         ServerState::Candidate => Role::Candidate,
         ServerState::Leader => Role::Leader,
         ServerState::Shutdown => Role::Stopped,
+    }
+}
+
+fn unconfirmed(error: ReadError) -> ReadIndexError {
+    match error {
+        ReadError::APIError(ReadRefusal::ForwardToLeader(forward)) => {
+            ReadIndexError::NotLeader { leader: leader_of(forward) }
+        }
+        ReadError::APIError(ReadRefusal::QuorumNotEnough(error)) => {
+            ReadIndexError::NoQuorum(error.to_string())
+        }
+        ReadError::Fatal(fatal) => ReadIndexError::Stopped(fatal.to_string()),
     }
 }
 

@@ -1,11 +1,12 @@
 //! Raft, and everything that knows openraft.
 //!
 //! [`handle::RaftHandle`] is what the rest of the node uses; [`types`] names what openraft's generic types become;
-//! [`network`] and [`server`] are the two ends of a connection between peers, `wire` is what goes over it and
-//! [`transfer`] how snapshots do; [`own`] says who a node is and [`admission`] how it comes into a cluster; `vigil` notices
-//! that a leader is gone, `brevity` that the log grows long; [`log_store`] adapts the durable log; [`image`] is
-//! how Raft's types look in bytes.
+//! [`network`] and [`server`] are the two ends of a connection between peers, `wire` is what goes over it, `acks` which of
+//! it was answered, and [`transfer`] how snapshots get there; [`own`] says who a node is and [`admission`] how it comes
+//! into a cluster; `vigil` notices that a leader is gone, `brevity` that the log grows long; [`log_store`] adapts the
+//! durable log; [`image`] is how Raft's types look in bytes.
 
+mod acks;
 pub mod admission;
 mod blocking;
 mod brevity;

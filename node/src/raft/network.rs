@@ -15,13 +15,14 @@ use openraft::OptionalSend;
 use openraft::base::{BoxFuture, BoxStream};
 use openraft::network::{RPCOption, RPCTypes, RaftNetworkFactory, RaftNetworkV2};
 
+use super::acks::{Acks, Moment};
 use super::dial::{Dial, HttpDialer};
 use super::link::{Link, LinkError, Waiting};
 use super::own::Own;
 use super::transfer::{FileInfo, Outgoing, SnapshotFiles, TransferError};
 use super::types::{
-    AppendError, AppendRequest, AppendResponse, AppendResult, Cancelled, NodeId, Peer, RpcError, RpcNetwork,
-    RpcTimeout, RpcUnreachable, SendSnapshotError, Snapshot, SnapshotResponse,
+    AppendError, AppendRequest, AppendResponse, AppendResult, Cancelled, LeaderId, NodeId, Peer, RpcError,
+    RpcNetwork, RpcTimeout, RpcUnreachable, SendSnapshotError, Snapshot, SnapshotResponse,
     TransferError as NotTransferred, TransferRequest, TransferResponse, TypeConfig, Vote, VoteRequest,
     VoteResponse,
 };
@@ -51,6 +52,7 @@ pub struct NetworkSettings {
 pub struct Network<S> {
     settings: Arc<NetworkSettings>,
     dialer: Arc<dyn Dial>,
+    acks: Arc<Acks>,
     links: HashMap<(NodeId, Lane), (Peer, Arc<Link>)>,
     snapshots: PhantomData<fn() -> S>,
 }
@@ -69,7 +71,15 @@ pub struct PeerNetwork<S> {
     target: NodeId,
     lane: Lane,
     link: Arc<Link>,
+    acks: Arc<Acks>,
     snapshots: PhantomData<fn() -> S>,
+}
+
+/// An append that was sent: under which leadership, and when.
+struct Asked<'a> {
+    waiting: Waiting<'a>,
+    leader: LeaderId,
+    sent: Moment,
 }
 
 impl<S> Network<S> {
@@ -81,12 +91,18 @@ impl<S> Network<S> {
 
     /// The same over other connections than real ones.
     pub fn over(settings: NetworkSettings, dialer: Arc<dyn Dial>) -> Self {
-        Self { settings: Arc::new(settings), dialer, links: HashMap::new(), snapshots: PhantomData }
+        let (settings, acks, links) = (Arc::new(settings), Arc::default(), HashMap::new());
+        Self { settings, dialer, acks, links, snapshots: PhantomData }
     }
 
     /// Who this node is.
     pub(super) fn own(&self) -> Arc<Own> {
         Arc::clone(&self.settings.own)
+    }
+
+    /// What peers have answered.
+    pub(super) fn acks(&self) -> Arc<Acks> {
+        Arc::clone(&self.acks)
     }
 
     /// What makes its connections.
@@ -106,8 +122,8 @@ impl<S> Network<S> {
         if known != peer {
             (*known, *link) = dial();
         }
-        let (settings, link) = (Arc::clone(&self.settings), Arc::clone(link));
-        PeerNetwork { settings, target, lane, link, snapshots: PhantomData }
+        let (settings, link, acks) = (Arc::clone(&self.settings), Arc::clone(link), Arc::clone(&self.acks));
+        PeerNetwork { settings, target, lane, link, acks, snapshots: PhantomData }
     }
 }
 
@@ -226,18 +242,28 @@ impl<S: SnapshotFiles> PeerNetwork<S> {
         }
     }
 
-    async fn begin_append(&self, request: AppendRequest) -> Result<Waiting<'_>, LinkError> {
+    async fn begin_append(&self, request: AppendRequest) -> Result<Asked<'_>, LinkError> {
         reach("net.before_send_append");
-        self.link.ask(wire::APPEND, wire::encode_append(&request)).await
+        let (leader, sent) = (request.vote.leader_id, self.acks.now());
+        let waiting = self.link.ask(wire::APPEND, wire::encode_append(&request)).await?;
+        Ok(Asked { waiting, leader, sent })
     }
 
     async fn finish_append(
         &self,
-        begun: Result<Waiting<'_>, LinkError>,
+        begun: Result<Asked<'_>, LinkError>,
         patience: Duration,
     ) -> Result<AppendResult, RpcError> {
-        let answer = async { begun?.answer(patience).await }.await;
-        Ok(match answer.map_err(|error| self.rpc_error(error, RPCTypes::AppendEntries))? {
+        let answer = async {
+            let Asked { mut waiting, leader, sent } = begun?;
+            let answer: Appended = waiting.answer(patience).await?;
+            if !matches!(answer, Appended::HigherVote(_)) {
+                self.acks.note(self.target, leader, sent);
+            }
+            Ok(answer)
+        };
+        let answer = answer.await.map_err(|error| self.rpc_error(error, RPCTypes::AppendEntries))?;
+        Ok(match answer {
             Appended::Matching(matching) => Ok(matching.map(Into::into)),
             Appended::Conflict(at) => Err(AppendError::Conflict(at.into())),
             Appended::HigherVote(vote) => Err(AppendError::HigherVote(vote.into())),

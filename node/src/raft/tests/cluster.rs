@@ -29,6 +29,7 @@ use super::super::own::Own;
 use super::super::server::PeerServer;
 use super::super::settings::RaftSettings;
 use super::super::types::{EntryBytes, NodeId, Peer};
+use super::gate::{GatedDialer, Gates};
 use super::machine::Machine;
 use super::vigil::{Probes, ProbingDialer};
 use crate::store::log::{Log, Witness};
@@ -53,6 +54,8 @@ pub(super) struct Cluster {
     settings: RaftSettings,
     /// How often anybody tried whether another is gone.
     pub(super) probes: Probes,
+    /// What nodes ask one another, and are answered.
+    pub(super) gates: Gates,
 }
 
 impl Cluster {
@@ -75,8 +78,8 @@ impl Cluster {
             listeners.insert(id, listener);
         }
         let folders = members.keys().map(|id| (*id, tempfile::tempdir().unwrap())).collect();
-        let (nodes, probes) = (BTreeMap::new(), Probes::default());
-        let mut cluster = Self { nodes, folders, members, settings, probes };
+        let (nodes, probes, gates) = (BTreeMap::new(), Probes::default(), Gates::default());
+        let mut cluster = Self { nodes, folders, members, settings, probes, gates };
         for (id, listener) in listeners {
             cluster.run(id, listener, Machine::default(), None).await;
         }
@@ -94,6 +97,7 @@ impl Cluster {
             append_timeout: self.settings.append_timeout(),
         };
         let dialer = ProbingDialer::new(CLUSTER, self.probes.clone());
+        let dialer = GatedDialer::new(id, dialer, self.gates.clone());
         let network = Network::over(network, Arc::new(dialer));
         let store = LogStore::new(log.clone());
         let raft = RaftHandle::start(CLUSTER, &self.settings, network, store, machine.clone()).await.unwrap();
