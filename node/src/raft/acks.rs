@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::watch;
 
+use super::membership::is_quorum;
 use super::types::{LeaderId, NodeId};
 
 /// A place in the order in which requests are sent and reads begin; no clock that could be set or stand still.
@@ -37,14 +38,10 @@ impl Acks {
     pub(super) fn note(&self, peer: NodeId, leader: LeaderId, sent: Moment) {
         let newest = (leader, sent);
         self.answered.send_if_modified(|answered| {
-            let before = answered.insert(peer, newest);
-            match before.filter(|before| *before > newest) {
-                Some(newer) => {
-                    answered.insert(peer, newer);
-                    false
-                }
-                None => true,
-            }
+            let known = answered.entry(peer).or_insert(newest);
+            let is_news = *known <= newest;
+            *known = newest.max(*known);
+            is_news
         });
     }
 
@@ -52,21 +49,18 @@ impl Acks {
     pub(super) fn follow(&self) -> watch::Receiver<Answered> {
         self.answered.subscribe()
     }
+}
 
-    /// Whether `leader`, which is `own`, led after `since`: in each set of voters, most have answered what it sent to them
-    /// later.
-    pub(super) fn confirm(
-        &self,
-        (own, leader): (NodeId, LeaderId),
-        since: Moment,
-        configs: &[BTreeSet<NodeId>],
-    ) -> bool {
-        let answered = self.answered.borrow();
-        let heard = |node: &&NodeId| {
-            **node == own || answered.get(node).is_some_and(|(to, sent)| *to == leader && *sent > since)
-        };
-        configs.iter().all(|voters| voters.iter().filter(heard).count() > voters.len() / 2)
-    }
+/// Whether `leader`, which is `own`, led after `since`: in each set of voters, most have answered what it sent to them later.
+pub(super) fn confirm(
+    answered: &Answered,
+    (own, leader): (NodeId, LeaderId),
+    since: Moment,
+    configs: &[BTreeSet<NodeId>],
+) -> bool {
+    is_quorum(configs, |node| {
+        node == own || answered.get(&node).is_some_and(|(to, sent)| *to == leader && *sent > since)
+    })
 }
 
 #[cfg(test)]
@@ -82,19 +76,23 @@ mod tests {
         nodes.iter().copied().collect()
     }
 
+    fn confirmed(acks: &Acks, leader: LeaderId, since: Moment, configs: &[BTreeSet<NodeId>]) -> bool {
+        confirm(&acks.follow().borrow(), (1, leader), since, configs)
+    }
+
     #[test]
     fn most_must_have_answered_what_was_sent_later() {
         let acks = Acks::default();
         let (early, since, late) = (acks.now(), acks.now(), acks.now());
-        let confirmed = || acks.confirm((1, leader(1)), since, &[voters(&[1, 2, 3, 4, 5])]);
+        let is_confirmed = || confirmed(&acks, leader(1), since, &[voters(&[1, 2, 3, 4, 5])]);
         acks.note(2, leader(1), late);
         acks.note(3, leader(1), early);
-        assert!(!confirmed());
+        assert!(!is_confirmed());
         acks.note(3, leader(1), late);
-        assert!(confirmed());
+        assert!(is_confirmed());
         // An answer that was long under way takes nothing back.
         acks.note(3, leader(1), early);
-        assert!(confirmed());
+        assert!(is_confirmed());
     }
 
     #[test]
@@ -103,8 +101,8 @@ mod tests {
         let (since, late) = (acks.now(), acks.now());
         acks.note(2, leader(2), late);
         acks.note(2, leader(1), acks.now());
-        assert!(!acks.confirm((1, leader(1)), since, &[voters(&[1, 2])]));
-        assert!(acks.confirm((1, leader(2)), since, &[voters(&[1, 2])]));
+        assert!(!confirmed(&acks, leader(1), since, &[voters(&[1, 2])]));
+        assert!(confirmed(&acks, leader(2), since, &[voters(&[1, 2])]));
     }
 
     #[test]
@@ -113,14 +111,14 @@ mod tests {
         let (since, late) = (acks.now(), acks.now());
         let configs = [voters(&[1, 2, 3]), voters(&[1, 4, 5])];
         acks.note(2, leader(1), late);
-        assert!(!acks.confirm((1, leader(1)), since, &configs));
+        assert!(!confirmed(&acks, leader(1), since, &configs));
         acks.note(4, leader(1), late);
-        assert!(acks.confirm((1, leader(1)), since, &configs));
+        assert!(confirmed(&acks, leader(1), since, &configs));
     }
 
     #[test]
     fn a_node_alone_needs_nobody() {
         let acks = Acks::default();
-        assert!(acks.confirm((1, leader(1)), acks.now(), &[voters(&[1])]));
+        assert!(confirmed(&acks, leader(1), acks.now(), &[voters(&[1])]));
     }
 }

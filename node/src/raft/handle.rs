@@ -11,7 +11,7 @@ use openraft::{Instant as _, LinearizerOption, ServerState};
 use raftwork_kernel::mutants::mutant;
 use tokio::time::timeout;
 
-use super::acks::{Acks, Moment};
+use super::acks::{Acks, Moment, confirm};
 use super::admission::{Admission, Surroundings};
 use super::brevity;
 use super::dial::Dial;
@@ -315,9 +315,8 @@ impl<SM: Machine> RaftHandle<SM> {
                     drop(metrics);
                     return Err(ReadIndexError::NotLeader { leader: self.leader() });
                 }
-                answers.mark_unchanged();
                 let configs = metrics.membership_config.membership().get_joint_config();
-                if self.acks.confirm((self.own.node, leader), begun, configs) {
+                if confirm(&answers.borrow_and_update(), (self.own.node, leader), begun, configs) {
                     return Ok(());
                 }
             }

@@ -1,4 +1,4 @@
-//! Changes of who votes and who listens, as Raft carries them out.
+//! Who votes and who listens: what a quorum is, and changes as Raft carries them out.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,6 +7,12 @@ use openraft::ChangeMembers;
 use super::handle::{ChangeError, RaftHandle, leader_of};
 use super::transfer::Machine;
 use super::types::{ChangeFailure, NodeId, Peer, WriteRefusal};
+
+/// Whether most voters agree: in each set of them, while they change (joint consensus; Ongaro, "Consensus: Bridging Theory
+/// and Practice", 2014, section 4.3).
+pub(super) fn is_quorum(configs: &[BTreeSet<NodeId>], agrees: impl Fn(NodeId) -> bool) -> bool {
+    configs.iter().all(|voters| voters.iter().filter(|id| agrees(**id)).count() > voters.len() / 2)
+}
 
 /// One change.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -22,6 +22,7 @@ use super::dial::Dial;
 use super::image::{LogIdImage, VoteImage};
 use super::leadership::LeadershipWatch;
 use super::link::{Connection, Link};
+use super::membership::is_quorum;
 use super::own::Own;
 use super::transfer::Machine;
 use super::types::{NodeId, Peer, Raft, TransferRequest, Vote};
@@ -207,10 +208,7 @@ impl<SM: Machine> Vigil<SM> {
 
 impl Heir {
     fn is_quorum(&self, agreed: &[(NodeId, Option<LogIdImage>)]) -> bool {
-        self.configs.iter().all(|config| {
-            let count = agreed.iter().filter(|(id, _)| config.contains(id)).count();
-            count > config.len() / 2
-        })
+        is_quorum(&self.configs, |voter| agreed.iter().any(|(id, _)| *id == voter))
     }
 
     /// How many of those who agree have more of the log, or as much and a higher id, which wins between candidates.

@@ -8,15 +8,11 @@ use tokio::time::timeout;
 use super::super::settings::RaftSettings;
 use super::super::types::{EntryBytes, NodeId};
 use super::cluster::{Cluster, PATIENCE};
+use super::vigil::patient;
 
 /// Nothing happens by itself.
 fn still() -> RaftSettings {
-    RaftSettings {
-        heartbeat: Duration::from_mins(1),
-        election_min: Duration::from_mins(2),
-        election_max: Duration::from_mins(4),
-        ..RaftSettings::default()
-    }
+    RaftSettings { heartbeat: Duration::from_mins(1), ..patient() }
 }
 
 /// Answers to what a leader sent before it was cut off come late, while the news of a commit is on its way behind the same

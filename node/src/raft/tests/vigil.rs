@@ -13,7 +13,7 @@ use super::super::types::NodeId;
 use super::cluster::{Cluster, PATIENCE};
 
 /// Elections so slow that none happens in a test, unless somebody knows better than to wait.
-fn patient() -> RaftSettings {
+pub(super) fn patient() -> RaftSettings {
     RaftSettings {
         heartbeat: Duration::from_secs(1),
         election_min: Duration::from_mins(2),
