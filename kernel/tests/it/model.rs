@@ -856,15 +856,16 @@ impl Model {
         self.jobs.iter().any(|job| job.lives() && needs(job))
     }
 
-    fn is_item(&self, id: &TaskId) -> bool {
-        let is_of = |(map, index): (MapId, u32)| {
-            self.maps.iter().any(|one| one.id == map && one.lives() && (index as usize) < one.items.len())
-        };
-        id.as_item().is_some_and(is_of)
+    /// Which item of which living map it is: places in `maps` and in its items.
+    fn item_of(&self, id: &TaskId) -> Option<(usize, usize)> {
+        let (map, index) = id.as_item()?;
+        let map = self.maps.iter().position(|known| known.id == map && known.lives())?;
+        let index = index as usize;
+        (index < self.maps[map].items.len()).then_some((map, index))
     }
 
     fn may_depend(&self, fresh: &[TaskId], rules: &Rules) -> Result<(), Rejection> {
-        if let Some(id) = fresh.iter().find(|id| self.is_item(id) || self.is_needed(id)) {
+        if let Some(id) = fresh.iter().find(|id| self.item_of(id).is_some() || self.is_needed(id)) {
             return Err(Rejection::TaskConflict(*id));
         }
         let after = rules.after().filter(|_| !fresh.is_empty());
@@ -1116,11 +1117,11 @@ impl Model {
     fn end(&mut self, i: usize, status: Status) {
         let job = &mut self.jobs[i];
         job.at = At::Done(status, self.now.saturating_add(job.spec.retention.0));
-        self.events.push(Event::Finished { task: job.id, status });
-        let Some((id, index)) = job.id.as_item() else { return };
-        let Some(m) = self.maps.iter().position(|map| map.id == id && map.lives()) else { return };
-        let turn = self.maps[m].items.get_mut(index as usize).filter(|turn| **turn == Turn::Lives);
-        if let Some(turn) = turn {
+        let id = job.id;
+        self.events.push(Event::Finished { task: id, status });
+        let Some((m, index)) = self.item_of(&id) else { return };
+        let turn = &mut self.maps[m].items[index];
+        if *turn == Turn::Lives {
             *turn = Turn::Ended(status);
             self.end_map(m);
         }
