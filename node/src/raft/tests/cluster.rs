@@ -67,6 +67,14 @@ impl Cluster {
         cluster
     }
 
+    /// Starts `size` nodes; one makes the first membership, and nobody stands against it: it leads, however long elections
+    /// take.
+    pub(super) async fn start_by_one(size: u64, settings: RaftSettings) -> Self {
+        let cluster = Self::start_empty(size, settings).await;
+        cluster.nodes[&1].raft.initialize(cluster.members.clone()).await.unwrap();
+        cluster
+    }
+
     /// Starts `size` nodes that know nobody.
     pub(super) async fn start_empty(size: u64, settings: RaftSettings) -> Self {
         let mut listeners = BTreeMap::new();

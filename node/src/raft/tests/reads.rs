@@ -19,16 +19,20 @@ fn still() -> RaftSettings {
 /// entry: they say nothing of who leads now.
 #[tokio::test(flavor = "multi_thread")]
 async fn late_answers_confirm_no_read() {
-    let cluster = Cluster::start(3, still()).await;
-    cluster.propose("before").await;
+    let cluster = Cluster::start_by_one(3, still()).await;
+    let before = cluster.propose("before").await;
+    let last = Some(before + 1);
     let (leader, node) = cluster.leader().await;
+    // Only to a peer that has answered is one append sent behind the other.
+    let mut watch = node.raft.watch();
+    let answered = watch.until(|status| status.replicated.values().all(|at| *at == Some(before)));
+    timeout(PATIENCE, answered).await.unwrap().unwrap();
     let others: Vec<NodeId> = cluster.nodes.keys().copied().filter(|id| *id != leader).collect();
     let gates: Vec<_> = others.iter().map(|other| cluster.gates.of(leader, *other)).collect();
     for gate in &gates {
         gate.hold_answers();
         gate.mark(b"the last one");
     }
-    let last = node.raft.status().last.map(|last| last + 1);
     let _begun = node.raft.begin(EntryBytes(Bytes::from_static(b"the last one"))).await.unwrap();
     for other in &others {
         let mut watch = cluster.nodes[other].raft.watch();
@@ -45,7 +49,6 @@ async fn late_answers_confirm_no_read() {
         gate.lost().await;
     }
     gates[0].release_answers();
-    let mut watch = node.raft.watch();
     timeout(PATIENCE, watch.until(|status| status.committed == last)).await.unwrap().unwrap();
     gates[1].lost_behind_mark().await;
     gates[1].release_answers();

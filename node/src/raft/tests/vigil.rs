@@ -68,10 +68,9 @@ impl Dial for ProbingDialer {
     }
 }
 
-/// A cluster whose first leader was elected by its own start: one that waits for an election waits for minutes.
+/// A cluster that has a leader: one that waits for an election waits for minutes.
 async fn start(size: u64) -> (Cluster, NodeId) {
-    let cluster = Cluster::start_empty(size, patient()).await;
-    cluster.nodes[&1].raft.initialize(cluster.members.clone()).await.unwrap();
+    let cluster = Cluster::start_by_one(size, patient()).await;
     cluster.propose("first").await;
     let (leader, _) = cluster.leader().await;
     (cluster, leader)
