@@ -29,7 +29,7 @@ steps=(
 )
 
 step_fmt() { cargo fmt --all --check; }
-step_shell() { shellcheck --external-sources ./*.sh .ci/run scripts/setup bench/run; }
+step_shell() { shellcheck --external-sources ./*.sh .ci/run scripts/{setup,openapi_fuzz,test_pythons} bench/run; }
 step_ruff() { ruff check python scripts examples bench; }
 step_types() {
   mypy
