@@ -53,6 +53,8 @@ class Calls(NamedTuple):
     """The keyword arguments of every call."""
     total: Optional[int]
     """How many there are, if the input knows that."""
+    bare: Optional[Iterator[Any]] = None
+    """What ``rows`` takes from, if each call has one positional argument."""
 
 
 class MapResults(Waiter, Generic[R]):
@@ -263,7 +265,8 @@ class MapResults(Waiter, Generic[R]):
     def _send_whole(self, function: "Function[Any, R]") -> None:
         from ._packs import pack
 
-        packs = pack(self._calls.rows, self._calls.constants)
+        rows, constants, _, bare = self._calls
+        packs = pack(rows if bare is None else bare, constants, bare=bare is not None)
         self._map = new_map_id()
         self._items = function._map(self._map, packs)
 
@@ -276,6 +279,9 @@ def item_ids(map: bytes, first: int, after: int) -> List[bytes]:
 
 def map_calls(iterables: Tuple[Any, ...], constants: Dict[str, Any]) -> Calls:
     """The calls of a ``map``: iterables side by side, everything else repeated."""
+    if len(iterables) == 1 and _is_many(iterables[0]):
+        bare = iter(iterables[0])
+        return Calls(zip(bare), constants, _count(iterables), bare)
     return Calls(_rows(iterables), constants, _count(iterables))
 
 

@@ -55,8 +55,11 @@ def items(packs: Packs) -> List[bytes]:
     ids=["numbers", "several", "mixed", "nothing", "types", "large", "lambda", "script"],
 )
 @pytest.mark.parametrize("constants", [{}, {"c": 7, "d": "x"}, {"big": "x" * 2000}], ids=["none", "some", "large"])
-def test_every_item_is_its_own_call(rows: List[Row], constants: Dict[str, Any]) -> None:
-    made = items(pack(iter(rows), constants))
+@pytest.mark.parametrize("bare", [False, True], ids=["rows", "bare"])
+def test_every_item_is_its_own_call(rows: List[Row], constants: Dict[str, Any], bare: bool) -> None:
+    if bare:
+        rows = [row[:1] for row in rows]
+    made = items(pack((row[0] for row in rows) if bare else iter(rows), constants, bare=bare))
     assert len(made) == len(rows)
     for payload, row in zip(made, rows):
         args, kwargs = dill.loads(payload)
@@ -68,7 +71,7 @@ def test_every_item_is_its_own_call(rows: List[Row], constants: Dict[str, Any]) 
 
 
 def test_small_calls_share_what_they_have_in_common() -> None:
-    packs = pack(((n,) for n in range(100_000)), {"c": 7})
+    packs = pack(iter(range(100_000)), {"c": 7}, bare=True)
     assert len(packs) <= 100_000 // GROUP_MAX + 1
     carried = sum(len(one) if isinstance(one, bytes) else len(one[0]) + len(one[1]) for one in packs)
     assert carried < 12 * 100_000
@@ -76,7 +79,7 @@ def test_small_calls_share_what_they_have_in_common() -> None:
 
 
 def test_every_item_passes_as_a_pickle() -> None:
-    for payload in items(pack(iter([(n,) for n in range(20)]), {})):
+    for payload in items(pack(iter(range(20)), {}, bare=True)):
         assert payload[:1] == b"\x80" and payload[-1:] == b"."
         # The plain machine of the standard library, as a worker has it.
         assert isinstance(pickle.Unpickler(io.BytesIO(payload)).load(), tuple)
@@ -84,4 +87,4 @@ def test_every_item_passes_as_a_pickle() -> None:
 
 def test_what_cannot_be_pickled_is_named() -> None:
     with pytest.raises(SerializationError, match="generator"):
-        pack(iter([(1,), ((n for n in range(2)),)]), {})
+        pack(iter([1, (n for n in range(2))]), {}, bare=True)
