@@ -6,10 +6,11 @@
 pub(crate) mod timing;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use raftwork_kernel::{Command, Event, Fire, Firing, Schedule, WallTime};
+use tokio::sync::Notify;
 use tokio::time::MissedTickBehavior;
 
 use self::timing::Calendar;
@@ -24,22 +25,40 @@ const FIRINGS_MAX: usize = 500;
 /// Most tasks in one proposal: catching up must not make an entry that holds up everything.
 const NOMINALS_MAX: usize = 5_000;
 
-/// Which schedules changed since the clock was looked at.
+/// Which schedules changed since the clock was looked at. `None` while nobody asks: names would only pile up.
 #[derive(Debug, Default)]
-pub(crate) struct Changed(Mutex<BTreeSet<String>>);
+pub(crate) struct Changed {
+    names: Mutex<Option<BTreeSet<String>>>,
+    noted: Notify,
+}
 
 impl Changed {
     /// Notes what entries changed.
     pub(crate) fn note(&self, events: &[Event]) {
         for event in events {
-            if let Event::ScheduleChanged { name } = event {
-                self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(name.clone());
+            if let Event::ScheduleChanged { name } = event
+                && let Some(names) = &mut *self.names()
+            {
+                names.insert(name.clone());
+                self.noted.notify_one();
             }
         }
     }
 
+    fn listen(&self) {
+        *self.names() = Some(BTreeSet::new());
+    }
+
+    fn ignore(&self) {
+        *self.names() = None;
+    }
+
     fn take(&self) -> BTreeSet<String> {
-        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        self.names().as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    fn names(&self) -> MutexGuard<'_, Option<BTreeSet<String>>> {
+        self.names.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -70,6 +89,11 @@ impl Agenda {
         }
     }
 
+    /// Whether no schedule will ever be due, as it is.
+    fn is_empty(&self) -> bool {
+        self.next.is_empty()
+    }
+
     /// The schedules whose next time has come, longest ago first.
     fn due(&self, now: WallTime) -> impl Iterator<Item = (&str, &Calendar)> {
         let due = self.next.iter().take_while(move |(next, _)| *next <= now);
@@ -82,40 +106,57 @@ pub(crate) struct Scheduler {
     pub(crate) replica: Replica,
     pub(crate) proposals: Proposals,
     pub(crate) reign: Reign,
-    pub(crate) changed: std::sync::Arc<Changed>,
+    pub(crate) changed: Arc<Changed>,
 }
 
 impl Scheduler {
-    /// Watches the clock until the node stops.
+    /// Watches the clock whenever this node leads, until it stops. A follower sleeps: an idle cluster costs next to nothing.
     pub(crate) async fn run(self) {
+        while self.reign.begun().await {
+            self.changed.listen();
+            self.watch_clock().await;
+            self.changed.ignore();
+        }
+    }
+
+    /// Until the reign ends.
+    async fn watch_clock(&self) {
         let mut interval = tokio::time::interval(TICK);
         interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut agenda: Option<Agenda> = None;
-        loop {
-            interval.tick().await;
-            if !self.reign.leads() {
-                agenda = None;
-                // A follower is told, too: it forgets, lest names pile up.
-                self.changed.take();
-                continue;
-            }
-            let known = agenda.get_or_insert_with(|| self.read_all());
+        let mut agenda = self.read_all();
+        while self.reign.leads() {
             for name in self.changed.take() {
-                known.set(&name, self.replica.schedule(&name).map(|(schedule, _)| schedule).as_ref());
+                agenda.set(&name, self.replica.schedule(&name).map(|(schedule, _)| schedule).as_ref());
             }
-            let firings = self.firings(known, wall_time());
-            if firings.is_empty() {
-                continue;
+            self.fire(&agenda).await;
+            if agenda.is_empty() {
+                self.sleep().await;
             }
-            let fired = self.proposals.propose(vec![Command::Fire(Fire { firings })]).await;
-            if let Err(error) = fired {
-                tracing::debug!(%error, "could not fire for schedules; they are looked at again");
-            }
+            interval.tick().await;
+        }
+    }
+
+    /// While there is no schedule, no clock needs to be looked at.
+    async fn sleep(&self) {
+        tokio::select! {
+            biased;
+            () = self.reign.ended() => {}
+            () = self.changed.noted.notified() => {}
+        }
+    }
+
+    async fn fire(&self, agenda: &Agenda) {
+        let firings = self.firings(agenda, wall_time());
+        if firings.is_empty() {
+            return;
+        }
+        let fired = self.proposals.propose(vec![Command::Fire(Fire { firings })]).await;
+        if let Err(error) = fired {
+            tracing::debug!(%error, "could not fire for schedules; they are looked at again");
         }
     }
 
     fn read_all(&self) -> Agenda {
-        self.changed.take();
         let mut agenda = Agenda::default();
         for (name, schedule, _) in self.replica.schedules_after(None, usize::MAX) {
             agenda.set(&name, Some(&schedule));
