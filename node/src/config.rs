@@ -152,7 +152,7 @@ pub struct RaftConfig {
 impl Default for RaftConfig {
     fn default() -> Self {
         Self {
-            heartbeat: span(150),
+            heartbeat: span(200),
             election_min: span(450),
             election_max: span(900),
             snapshot_every: 50_000,

@@ -29,7 +29,7 @@ pub struct RaftSettings {
 impl Default for RaftSettings {
     fn default() -> Self {
         Self {
-            heartbeat: Duration::from_millis(150),
+            heartbeat: Duration::from_millis(200),
             election_min: Duration::from_millis(450),
             election_max: Duration::from_millis(900),
             snapshot_every: 50_000,
