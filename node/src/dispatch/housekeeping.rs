@@ -10,8 +10,11 @@ use crate::group::wall_time;
 
 /// How often leases and due tasks are looked at: the coarseness of every delay and time-out.
 const TICK: Duration = Duration::from_millis(50);
-/// Every how many ticks the roster is compared with the applied leases, and retention is looked at: once a second.
-const TICKS_PER_ROUND: u32 = 20;
+/// How often it is looked whether there is anything, while there was nothing that time could change, unless an entry is
+/// applied. Below [`GAP_MAX`], with a tick.
+const REST: Duration = Duration::from_millis(350);
+/// How often the roster is compared with the applied leases, and retention is looked at.
+const ROUND: Duration = Duration::from_secs(1);
 /// Longest time between two looks that the node's own work explains. Beyond, it stood still (a paused process, a paused
 /// machine): what workers said meanwhile waits in its sockets, and a look must not come before the hearing.
 const GAP_MAX: Duration = Duration::from_millis(500);
@@ -32,7 +35,8 @@ impl Dispatcher {
         let mut interval = tokio::time::interval(TICK);
         interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut last = Instant::now();
-        for tick in 0_u32.. {
+        let mut round: Option<Instant> = None;
+        loop {
             interval.tick().await;
             self.notice_gap(&mut last);
             let Some(clock) = self.inner.reign.clock() else { break };
@@ -43,12 +47,23 @@ impl Dispatcher {
             if due || self.inner.replica.next_dated().is_some_and(|at| at <= wall_time()) {
                 self.inner.proposals.tick();
             }
-            if tick.is_multiple_of(TICKS_PER_ROUND) {
+            if round.is_none_or(|round| round.elapsed() >= ROUND) {
+                round = Some(Instant::now());
                 self.roster().reconcile(Instant::now(), &self.inner.replica.leases());
                 forgotten_until = self.forget(forgotten_until, clock.now()).await;
             }
+            if self.nothing_can_come_due() {
+                // What makes it otherwise is an entry, or is in no hurry.
+                let _ = tokio::time::timeout(REST, self.inner.applied.notified()).await;
+            }
         }
         forgotten_until
+    }
+
+    /// Whether no lease can end and no task change by the passing of time alone.
+    fn nothing_can_come_due(&self) -> bool {
+        let replica = &self.inner.replica;
+        !self.roster().holds_leases() && replica.next_due().is_none() && replica.next_dated().is_none()
     }
 
     fn notice_gap(&self, last: &mut Instant) {

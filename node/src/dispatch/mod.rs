@@ -21,7 +21,7 @@ use raftwork_kernel::{
     Accepted, Acquire, AcquireWith, Command, Event, Expire, Grant, LeaseRef, PythonVersion, Reply, RequestId,
     Tags, WorkerId, encode, limits,
 };
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 use uuid::Uuid;
 
 use self::beats::Beat;
@@ -75,6 +75,8 @@ struct Inner {
     timings: Timings,
     beats: mpsc::Sender<Beat>,
     work: WorkBuilder,
+    /// Wakes the housekeeping.
+    applied: Notify,
 }
 
 /// Heartbeats that may wait for the leadership to be confirmed: one for each worker is the common case.
@@ -97,6 +99,7 @@ impl Dispatcher {
             reign,
             timings,
             beats,
+            applied: Notify::new(),
         };
         (Self { inner: Arc::new(inner) }, Beats(queued))
     }
@@ -255,6 +258,7 @@ impl Dispatcher {
 
     /// Tells holders whose leases ended without their doing.
     pub(crate) fn observe(&self, events: &[Event]) {
+        self.inner.applied.notify_one();
         for event in events {
             if let Event::Revoked { task, token, worker } = event {
                 let lease = LeaseRef { task: *task, token: *token };

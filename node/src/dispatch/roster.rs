@@ -359,6 +359,11 @@ impl<O: Clone, W> Roster<O, W> {
         overdue
     }
 
+    /// Whether anybody holds a lease.
+    pub(super) fn holds_leases(&self) -> bool {
+        self.sessions.values().any(|session| !session.held.is_empty())
+    }
+
     /// This node stood still for `gap`, until now, and heard nobody meanwhile, whoever spoke: that time counts for no
     /// deadline.
     pub(super) fn slept(&mut self, now: Instant, gap: Duration) {

@@ -91,9 +91,7 @@ impl StateMachine {
         let entry = raftwork_kernel::decode_shared("entry", &bytes.0)
             .unwrap_or_else(|error| fatal_io("decode a committed entry", &error));
         let Applied { replies, events, .. } = self.replica.apply(position, &entry);
-        if !events.is_empty() {
-            self.observer.applied(&events);
-        }
+        self.observer.applied(&events);
         Replies(replies)
     }
 }
