@@ -152,8 +152,8 @@ pub struct RaftConfig {
 impl Default for RaftConfig {
     fn default() -> Self {
         Self {
-            heartbeat: span(200),
-            election_min: span(450),
+            heartbeat: span(250),
+            election_min: span(500),
             election_max: span(900),
             snapshot_every: 50_000,
             keep_log: 20_000,

@@ -29,8 +29,8 @@ pub struct RaftSettings {
 impl Default for RaftSettings {
     fn default() -> Self {
         Self {
-            heartbeat: Duration::from_millis(200),
-            election_min: Duration::from_millis(450),
+            heartbeat: Duration::from_millis(250),
+            election_min: Duration::from_millis(500),
             election_max: Duration::from_millis(900),
             snapshot_every: 50_000,
             keep_entries: 20_000,
