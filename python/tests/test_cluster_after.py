@@ -48,6 +48,7 @@ def test_a_chain_and_a_fan_in_outlive_their_leaders(cluster: Cluster, connected:
     for held in HELD:
         wait_until(lambda: f"{held}" in marks.read_text().splitlines(), 120)  # noqa: B023
         cluster.run("dev", "kill", "leader")
+        assert chain[-1].status() in ("waiting", "queued"), "the chain was at its end before the leaders were killed"
         marks.with_name(f"{marks.name}-{held}").touch()
         cluster.mend()
     assert chain[-1].result(180) == list(range(LENGTH))
