@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 from suite import measure, proc, stats
-from suite.experiments import fail_over
+from suite.experiments import fail_over, push_pull
 from suite.goals import GOALS, judge
 from suite.report import Table, number, size
 from suite.side_by_side import Comparison, chosen, figures_of
@@ -49,6 +49,32 @@ def test_answers_become_figures():
 def test_a_name_means_a_peer_and_its_variants():
     assert [peer.name for peer in chosen(["celery", "restate-3"])] == ["celery", "celery-always", "restate-3"]
     assert Comparison().value("celery", "latency", "") is None
+
+
+def test_each_cluster_is_first_in_every_other_pair():
+    asked = []
+
+    def window(cluster):
+        asked.append(cluster)
+        return {"rate": float(len(asked))}
+
+    rows = push_pull.in_turn({"push": "a", "pull": "b"}, window, 3)
+    assert asked == ["a", "b", "b", "a", "a", "b"]
+    assert [one["rate"] for one in rows["push"]] == [1.0, 4.0, 5.0]
+
+
+def test_push_is_ahead_where_it_does_more_or_takes_less_time():
+    rates = {"push": [{"rate": 30.0}, {"rate": 10.0}], "pull": [{"rate": 20.0}, {"rate": 10.0}]}
+    times = {
+        "push": [{"p50_ms": 1.0, "p99_ms": 9.0}, {"p50_ms": 2.0, "p99_ms": 9.0}],
+        "pull": [{"p50_ms": 2.0, "p99_ms": 3.0}, {"p50_ms": 4.0, "p99_ms": 3.0}],
+    }
+    shown = push_pull.comparison({"map": rates, "idle": times, "half": times})
+    assert [row[1:] for row in shown.rows[:3]] == [
+        ["20.0", "15.0", "1.25", "1 of 2"],
+        ["1.50", "3.00", "0.50", "2 of 2"],
+        ["9.00", "3.00", "3.00", "0 of 2"],
+    ]
 
 
 def test_tables_line_up():

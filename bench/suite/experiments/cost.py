@@ -24,8 +24,10 @@ def run(context: Context, binaries: Binaries) -> Report:
         with RunningRaftwork(binaries, Shape()) as running:
             for name, work in _works(context):
                 wait_until_quiet(context.patience)
-                rows.setdefault(name, []).append(_cost(running, work))
-    return Report([_processor(rows), _log(rows)], data=rows)
+                rows.setdefault(name, []).append(cost_of(running, work))
+    processor = processor_table(rows)
+    processor.notes.append("The load generator of the submits is not in their sums.")
+    return Report([processor, log_table(rows)], data=rows)
 
 
 def _works(context: Context) -> List[Tuple[str, Doing]]:
@@ -56,7 +58,8 @@ def _submits(in_flight: int, quick: bool) -> Doing:
     return work
 
 
-def _cost(running: RunningRaftwork, work: Doing) -> Dict[str, float]:
+def cost_of(running: RunningRaftwork, work: Doing) -> Dict[str, float]:
+    """Processor time by component, and what the nodes counted, for each task of a work."""
     cluster = running.cluster
     before = _counters(cluster)
     with Meter(running.components()) as usage:
@@ -83,17 +86,18 @@ def _counters(cluster: Cluster) -> Dict[str, float]:
     return counted
 
 
-def _processor(rows: Dict[str, List[Dict[str, float]]]) -> Table:
+def processor_table(rows: Dict[str, List[Dict[str, float]]]) -> Table:
+    """Who used the processor, by work."""
     table = Table("Cost: processor time, microseconds per task", ("work", *_PARTS, "sum"))
     for name, rounds in rows.items():
         middle = medians(rounds)
         parts = [middle.get(f"cpu_us_{part}", 0.0) for part in _PARTS]
         table.add(name, *map(number, parts), number(sum(parts)))
-    table.notes.append("The load generator of the submits is not in their sums.")
     return table
 
 
-def _log(rows: Dict[str, List[Dict[str, float]]]) -> Table:
+def log_table(rows: Dict[str, List[Dict[str, float]]]) -> Table:
+    """What reached the logs of three nodes, by work."""
     columns = (
         "work",
         "log bytes per task and node",

@@ -55,12 +55,12 @@ def _measure(context: Context, running: RunningRaftwork, rows: Dict[str, List[Di
     full = running.driver.run("end_to_end", context.size("end_to_end"))
     rate = rate or int(full["items"] / full["seconds"] / 2)
     say(f"half load: {rate} tasks/s beside")
-    with _Load(running, rate):
+    with Load(running, rate):
         once("half", "latency_for")
     return rate
 
 
-class _Load:
+class Load:
     """A second client that submits at a steady rate for as long as the block runs."""
 
     def __init__(self, running: RunningRaftwork, rate: int) -> None:
@@ -70,7 +70,7 @@ class _Load:
         self._failures: List[BaseException] = []
         self._thread = threading.Thread(target=self._run, daemon=True)
 
-    def __enter__(self) -> "_Load":
+    def __enter__(self) -> "Load":
         # A first second of it, so that what is measured begins under load.
         self._driver.run("paced_second", self._rate)
         self._thread.start()
