@@ -134,6 +134,17 @@ mod tests {
     }
 
     #[test]
+    fn a_log_for_people_finds_no_room_either_and_is_not_counted() {
+        let folder = tempfile::tempdir().unwrap();
+        let levers = levers(folder.path());
+        levers.set_disk_full(true).unwrap();
+        let (done, said) =
+            run(&levers, &format!("echo x | cp /dev/stdin {} 2>&1", folder.path().join("LOG").display()));
+        assert!(!done && said.contains("No space left"), "{said}");
+        assert_eq!(levers.effects().unwrap(), 0);
+    }
+
+    #[test]
     fn the_wall_clock_moves_and_comes_back() {
         let folder = tempfile::tempdir().unwrap();
         let levers = levers(folder.path());

@@ -7,6 +7,7 @@
 //! A node that starts must know of every entry that it had applied, unless the damage looks like a torn end. It is asked
 //! before it hears anything from the others, who would tell it.
 
+use std::io::Write as _;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -153,6 +154,14 @@ fn files_below(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
     Ok(found)
 }
 
+/// Makes a file that outlives a power failure: the next fault may be one, and what is given back must not be lost by it.
+fn write_durably(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let mut file = fs_err::File::create(path)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    fs_err::File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()
+}
+
 impl Corrupt {
     /// Damages one file of a stopped node.
     fn damage(&self, data: &Path, node: u64, random: &mut StdRng) -> anyhow::Result<Damaged> {
@@ -219,8 +228,9 @@ impl Corrupt {
             // In place: the node may have the file open.
             file.set_len(good.len() as u64)?;
             file.write_all_at(&good, 0)?;
+            file.sync_all()?;
             if !path.exists() && path.parent().is_some_and(Path::exists) {
-                fs_err::write(&path, &good)?;
+                write_durably(&path, &good)?;
             }
         }
         node.process.start()
