@@ -159,7 +159,7 @@ fn write_durably(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     let mut file = fs_err::File::create(path)?;
     file.write_all(bytes)?;
     file.sync_all()?;
-    fs_err::File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()
+    fs_err::File::open(path.parent().unwrap_or_else(|| Path::new(".")))?.sync_all()
 }
 
 impl Corrupt {
