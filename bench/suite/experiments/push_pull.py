@@ -14,6 +14,7 @@ from ..measure import wait_until_quiet
 from ..peers.raftwork import RunningRaftwork
 from ..report import Report, Table, number
 from ..say import say
+from ..side_by_side import figures_of
 from ..stats import latencies, median, ratio
 from .base import Experiment
 from .cost import cost_of, log_table, processor_table
@@ -43,13 +44,12 @@ def run(context: Context, binaries: Binaries) -> Report:
             wait_until_quiet(context.patience)
             found[work] = in_turn(clusters, window, pairs)
 
-        measure("map", lambda running: _throughput(running, tasks))
+        measure("map", lambda running: figures_of(running.driver.run("end_to_end", tasks)))
         measure("idle", _latency)
         rate = int(median([one["rate"] for one in found["map"]["push"]]) / 2)
         say(f"half load: {rate} tasks/s beside")
         measure("half", lambda running: _latency_beside(running, rate))
-    costs = {mode: found["idle"][mode] for mode in _MODES}
-    return Report([comparison(found), processor_table(costs), log_table(costs)], data=found)
+    return Report([comparison(found), processor_table(found["idle"]), log_table(found["idle"])], data=found)
 
 
 def in_turn(clusters: Dict[str, Any], window: Callable[[Any], Figures], pairs: int) -> Dict[str, List[Figures]]:
@@ -59,11 +59,6 @@ def in_turn(clusters: Dict[str, Any], window: Callable[[Any], Figures], pairs: i
         for name in list(clusters)[:: 1 if turn % 2 == 0 else -1]:
             rows[name].append(window(clusters[name]))
     return rows
-
-
-def _throughput(running: RunningRaftwork, tasks: int) -> Figures:
-    done = running.driver.run("end_to_end", tasks)
-    return {"rate": done["items"] / done["seconds"]}
 
 
 def _latency(running: RunningRaftwork) -> Figures:
@@ -80,7 +75,7 @@ def _latency(running: RunningRaftwork) -> Figures:
 
 def _latency_beside(running: RunningRaftwork, rate: int) -> Figures:
     with Load(running, rate):
-        return latencies(running.driver.run("latency_for", _WINDOW_MS)["milliseconds"])
+        return figures_of(running.driver.run("latency_for", _WINDOW_MS))
 
 
 _ROWS = (
