@@ -3,7 +3,8 @@
 
 Chooses what is furthest from its goal, each time with seeds that were not used before. The log is
 docs/campaigns/DATE-COMMIT.md; what it is made of, one line for each run, has the same name with .jsonl. Both are
-written after every run: it may be stopped at any moment, and the next call goes on. A new commit begins a new log.
+written after every run: it may be stopped at any moment, and the next call goes on; several may run at a time, each
+with --only. A new commit begins a new log.
 What a run that did not pass left behind stays in target/campaign.
 """
 
@@ -77,10 +78,13 @@ def main():
     worst = 0
     while time.monotonic() < until:
         runs = read(ledger)
-        run = _run(choose(runs, options.only), runs, options.jobs)
-        run["commit"] = commit
+        kind = choose(runs, options.only)
+        seed = claim(kind, next_seed(kind, runs), KEPT)
+        run = {**_run(kind, seed, options.jobs), "commit": commit}
         with ledger.open("a") as out:
             out.write(json.dumps(run) + "\n")
+        if run["verdict"] == "pass":
+            _forget(kind, seed)
         write(log, read(ledger), commit)
         print(f"{run['kind']} {run['seeds']}: {run['verdict']}; {_short(totals(read(ledger)))}", flush=True)
         worst = max(worst, {"pass": 0, "unknown": 1}.get(run["verdict"], 2))
@@ -141,9 +145,32 @@ def next_seed(kind, runs):
     return max(last, default=KINDS[kind][1]) + (0 if KINDS[kind][2] is None else 1)
 
 
-def _run(kind, runs, jobs):
-    seed, options = next_seed(kind, runs), KINDS[kind][2]
-    folder = KEPT / f"{kind}-{seed}"
+def claim(kind, seed, kept):
+    """That seed, or the next that no other call has taken: several may run at a time, each for some kinds.
+
+    A run has its seed as long as what it says lies in `kept`: until the ledger has it, or for good if it did not pass.
+    """
+    kept.mkdir(parents=True, exist_ok=True)
+    while True:
+        try:
+            _said(kept, kind, seed).touch(exist_ok=False)
+            return seed
+        except FileExistsError:
+            seed += SIM_SEEDS if KINDS[kind][2] is None else 1
+
+
+def _said(kept, kind, seed):
+    return kept / f"{kind}-{seed}.txt"
+
+
+def _forget(kind, seed):
+    said = _said(KEPT, kind, seed)
+    subprocess.run(["rm", "-rf", str(said.with_suffix("")), str(said)], check=True)
+
+
+def _run(kind, seed, jobs):
+    options, said = KINDS[kind][2], _said(KEPT, kind, seed)
+    folder = said.with_suffix("")
     if options is None:
         seeds = f"{seed}..{seed + SIM_SEEDS}"
         command = [str(ROOT / "target/sim/raftwork-sim"), "--seeds", seeds, "--jobs", str(jobs)]
@@ -152,8 +179,6 @@ def _run(kind, runs, jobs):
         command = [str(ROOT / "target/debug/raftwork-chaos"), "run", "--minutes", str(MINUTES), *options]
         # As the log is to say it, on any machine; it runs in ROOT.
         command += ["--seed", seeds, "--folder", str(folder.relative_to(ROOT))]
-    KEPT.mkdir(parents=True, exist_ok=True)
-    said = folder.with_suffix(".txt")
     started = time.strftime("%Y-%m-%d %H:%M", time.gmtime())
     begun = time.monotonic()
     environment = {**os.environ, "PATH": f"{ROOT / '.venv/bin'}:{os.environ['PATH']}"}
@@ -162,8 +187,6 @@ def _run(kind, runs, jobs):
     text = said.read_text(errors="replace")
     run = {"kind": kind, "seeds": seeds, "started": started, "took_s": round(time.monotonic() - begun)}
     run.update(verdict=EXIT_CODES.get(code, "unknown"), command=shlex.join(command[1:]), **understand(text))
-    if code == 0:
-        subprocess.run(["rm", "-rf", str(folder), str(said)], check=True)
     return run
 
 

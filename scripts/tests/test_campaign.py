@@ -52,6 +52,15 @@ def test_the_furthest_goal_is_next_and_no_seed_is_used_twice():
     assert campaign.next_seed("leaders", runs) == 300_002
 
 
+def test_a_seed_that_another_call_is_busy_with_is_not_taken(tmp_path):
+    first = campaign.next_seed("leaders", [])
+    assert campaign.claim("leaders", first, tmp_path) == first
+    assert campaign.claim("leaders", first, tmp_path) == first + 1
+    assert campaign.claim("power", campaign.next_seed("power", []), tmp_path) == 400_001
+    assert campaign.claim("simulation", 2_000_000, tmp_path) == 2_000_000
+    assert campaign.claim("simulation", 2_000_000, tmp_path) == 2_000_200
+
+
 def test_the_log_is_written_anew_and_keeps_what_people_wrote(tmp_path):
     log = tmp_path / "log.md"
     campaign.write(log, [run("all-3", "1", operations=1_234_567, rate=600)], "abc1234")
