@@ -44,7 +44,7 @@ pub(super) const CATALOGUE: [Mutant; 24] = [
     simulated("M14", "the log is dropped before the rows have it"),
     real("M15", "a damaged log opens without its end", "corrupt-wal"),
     simulated("M16", "an emptied folder is taken for the old node"),
-    real("M17", "clients repeat a submit under new ids", "kill-leader,kill-all"),
+    real("M17", "clients repeat a submit under new ids", "cut-frames"),
     simulated("M18", "a submit is answered when it is proposed"),
     real("M19", "a failed fsync is taken for a success", "fsync-fails"),
     real("M20", "a received snapshot is neither checked nor synced", "snapshot-power"),

@@ -16,6 +16,9 @@ use crate::history::Recorder;
 /// Tasks that readers and cancellers choose from: the newest ones, where something still happens.
 const KNOWN_MAX: usize = 2_000;
 
+/// Live tasks above which those who submit wait: what they submit is to be run while the run lasts. One number for all of
+/// them: who stops earlier has no turn while the others keep the queue full.
+pub(super) const LIVE_MAX: u64 = 600;
 /// Until a caller looks again whether there is room.
 const FULL_PAUSE: Duration = Duration::from_millis(20);
 

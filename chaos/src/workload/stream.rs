@@ -10,14 +10,17 @@ use rand::Rng;
 
 use super::caller::Caller;
 use super::functions::Functions;
-use super::shared::Stage;
+use super::shared::{LIVE_MAX, Stage};
 use super::submit::{arguments, result as result_due};
 use crate::history::{Call, Fingerprint, LogItem, Options, Outcome, Refusal, Reply};
 
-/// Live tasks above which nothing more is submitted.
-const LIVE_MAX: u64 = 500;
 /// How long the client repeats itself, and how long a result is waited for.
 const PATIENCE: Duration = Duration::from_secs(8);
+/// Largest number of tasks in one submit.
+const TASKS_MAX: usize = 4;
+/// One submit in so many is followed by a look at its result. Whoever waits for one submits nothing meanwhile, and what is
+/// to be seen here is a client that repeats its submits.
+const LOOKS_ONE_IN: u32 = 8;
 /// Largest argument.
 const NUMBER_MAX: u64 = 1_000_000;
 
@@ -33,17 +36,15 @@ pub(super) async fn run(mut caller: Caller, functions: Arc<Functions>) {
             continue;
         }
         let tasks = submit(&mut caller, &client, &functions).await;
-        // Half of the time it goes on at once: whoever waits for a result while nobody leads asks for nothing meanwhile.
-        let looks = rand::rng().random_range(0..=1);
-        for task in tasks.into_iter().take(looks) {
-            status(&mut caller, &client, task).await;
-            result(&mut caller, &client, task).await;
+        if let Some(task) = tasks.first().filter(|_| rand::rng().random_ratio(1, LOOKS_ONE_IN)) {
+            status(&mut caller, &client, *task).await;
+            result(&mut caller, &client, *task).await;
         }
     }
 }
 
 async fn submit(caller: &mut Caller, client: &Client, functions: &Functions) -> Vec<TaskId> {
-    let count = rand::rng().random_range(1..=16);
+    let count = rand::rng().random_range(1..=TASKS_MAX);
     let function = functions.python.filter(|_| rand::rng().random_ratio(1, 8)).unwrap_or(functions.raw);
     let numbers: Vec<u64> = (0..count).map(|_| rand::rng().random_range(0..NUMBER_MAX)).collect();
     let args = numbers.iter().map(|number| Bytes::from(arguments(*number)));

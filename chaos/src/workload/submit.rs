@@ -14,11 +14,9 @@ use uuid::Uuid;
 use super::caller::Caller;
 use super::functions::{Functions, result_of};
 use super::http::Ask;
-use super::shared::{Shared, Stage};
+use super::shared::{LIVE_MAX, Shared, Stage};
 use crate::history::{After, Call, Concurrency, Fingerprint, LogItem, Options, Outcome, Reply, Retry};
 
-/// Live tasks above which submitters wait: what they submit is to be run while the run lasts.
-const LIVE_MAX: u64 = 600;
 /// The exception that is final where one is. What raw workers raise is derived from it half of the time.
 pub(super) const FINAL: &str = "LookupError";
 /// Times that an unanswered submit is sent again.
