@@ -37,8 +37,10 @@ const EXAMPLES: &str = "\
 
 Exit codes: 0 nothing was wrong; 1 something was; 2 wrong usage.";
 
-/// A simulation takes a second; one that takes so long does something without end while no time passes.
-const HANGS_AFTER: Duration = Duration::from_mins(4);
+/// A simulation takes a second; one that has not ended at so many looks does something without end while no time passes.
+/// Looks are counted, and not the time: a process that somebody stops looks no more, and has not been in a circle.
+const LOOKS: u32 = 240;
+const BETWEEN_LOOKS: Duration = Duration::from_secs(1);
 
 /// Simulates clusters of the daemon's own code, with a network, disks and clocks that fail.
 #[derive(Parser)]
@@ -136,10 +138,8 @@ fn one(run: &RunArguments) -> anyhow::Result<bool> {
     let folder = own.as_ref().map(|own| own.path().to_owned()).or_else(|| run.folder.clone());
     let folder = folder.unwrap_or_default();
     std::thread::spawn(move || drop(tell.send(simulate(options, &folder))));
-    let (report, text) = match told.recv_timeout(HANGS_AFTER) {
-        Ok(simulated) => simulated,
-        Err(_) => (Report::hung(options.seed), Vec::new()),
-    };
+    let ended = (0..LOOKS).find_map(|_| told.recv_timeout(BETWEEN_LOOKS).ok());
+    let (report, text) = ended.unwrap_or_else(|| (Report::hung(options.seed), Vec::new()));
     let mut out = std::io::stdout().lock();
     for line in text {
         writeln!(out, "{line}")?;
