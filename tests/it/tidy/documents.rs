@@ -5,18 +5,14 @@ use std::fs;
 
 use toml::{Table, Value};
 
-use super::tree::{File, expect_none, files, root};
+use super::tree::{expect_none, file, files, root};
 
 /// The headings of <https://keepachangelog.com/en/1.1.0/>.
 const CHANGE_KINDS: [&str; 6] = ["Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"];
 
-fn changelog() -> File {
-    files().into_iter().find(|file| file.path == "CHANGELOG.md").expect("CHANGELOG.md is there")
-}
-
 #[test]
 fn the_changelog_keeps_its_form() {
-    let findings: Vec<_> = changelog()
+    let findings: Vec<_> = file("CHANGELOG.md")
         .lines()
         .iter()
         .filter_map(|(number, line)| Some(format!("CHANGELOG.md:{number}: {}", wrong_change_line(line)?)))
@@ -26,7 +22,7 @@ fn the_changelog_keeps_its_form() {
 
 #[test]
 fn the_changelog_begins_with_what_is_unreleased() {
-    let lines = changelog().lines();
+    let lines = file("CHANGELOG.md").lines();
     let versions: Vec<_> = lines.iter().filter(|(_, line)| line.starts_with("## ")).collect();
     assert_eq!(lines.first().map(|(_, line)| line.as_str()), Some("# Changelog"));
     assert_eq!(versions.first().map(|(_, line)| line.as_str()), Some("## [Unreleased]"));

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::tree::{File, expect_none, files, has_word};
+use super::tree::{File, expect_none, file, files, has_word};
 
 const PAGE: &str = "docs/guarantees.md";
 /// What every promise has to say, at the beginning of a line.
@@ -10,13 +10,8 @@ const ITEMS: [&str; 3] = ["- Assumes: ", "- Invariants: ", "- Tests: "];
 /// It is about the run, not about the cluster.
 const ABOUT_RUNS: &str = "I14";
 
-fn page() -> String {
-    text_of(PAGE)
-}
-
 fn text_of(path: &str) -> String {
-    let found = files().into_iter().find(|file| file.path == path);
-    found.and_then(|file| file.text()).unwrap_or_else(|| panic!("{path} is there"))
+    file(path).text().unwrap_or_default()
 }
 
 /// The promises: number and title, and what stands below.
@@ -38,15 +33,15 @@ fn numbered(text: &str, letter: char) -> BTreeSet<String> {
         .collect()
 }
 
-/// The letter and number in the first cell of each row of a table.
-fn rows(page: &str, letter: char) -> BTreeSet<String> {
+/// The invariants that head a row of its tables.
+fn invariants_of(page: &str) -> BTreeSet<String> {
     let first_cells = page.lines().filter_map(|line| line.strip_prefix("| ")?.split(" |").next());
-    first_cells.flat_map(|cell| numbered(cell, letter)).collect()
+    first_cells.flat_map(|cell| numbered(cell, 'I')).collect()
 }
 
 #[test]
 fn every_promise_says_what_it_assumes_and_what_shows_it() {
-    let page = page();
+    let page = text_of(PAGE);
     let promises = promises(&page);
     assert!(promises.len() > 15, "only {} promises were found", promises.len());
     let mut findings = Vec::new();
@@ -62,7 +57,7 @@ fn every_promise_says_what_it_assumes_and_what_shows_it() {
 
 #[test]
 fn what_a_promise_names_is_there() {
-    let (page, files) = (page(), files());
+    let (page, files) = (text_of(PAGE), files());
     let mut findings = Vec::new();
     for (title, text) in promises(&page) {
         let mut place = "";
@@ -90,9 +85,9 @@ fn is_defined(files: &[File], place: &str, name: &str) -> bool {
 
 #[test]
 fn every_invariant_and_every_planted_bug_belongs_to_a_promise() {
-    let page = page();
+    let page = text_of(PAGE);
     let promised: String = promises(&page).into_iter().map(|(_, text)| text).collect();
-    let mut invariants = rows(&text_of("docs/testing.md"), 'I');
+    let mut invariants = invariants_of(&text_of("docs/testing.md"));
     invariants.remove(ABOUT_RUNS);
     assert!(invariants.len() > 15, "only {} invariants were found", invariants.len());
     assert_eq!(numbered(&promised, 'I'), invariants, "invariants of {PAGE}, and of docs/testing.md");

@@ -63,6 +63,11 @@ pub(crate) fn files() -> Vec<File> {
     found
 }
 
+/// The file at that path.
+pub(crate) fn file(path: &str) -> File {
+    files().into_iter().find(|file| file.path == path).unwrap_or_else(|| panic!("{path} is there"))
+}
+
 fn collect(folder: &Path, found: &mut Vec<File>) {
     for entry in fs::read_dir(folder).expect("a folder of the checkout can be listed").flatten() {
         let place = entry.path();
