@@ -45,18 +45,18 @@ GOALS = [
 ]
 # Kinds of runs: what each counts for, its first seed, and the options of `raftwork-chaos run` (none: a simulation).
 KINDS = {
-    "all-3": (["faults on real processes", "operations checked"], 100_000, ["--nodes", "3"]),
-    "all-5": (["operations checked"], 200_000, ["--nodes", "5"]),
-    "leaders": (["leader kills"], 300_000, ["--nodes", "3", "--period", "1s", "--nemesis", "kill-leader"]),
+    "all-3": (["faults on real processes", "operations checked"], 100_001, ["--nodes", "3"]),
+    "all-5": (["operations checked"], 200_001, ["--nodes", "5"]),
+    "leaders": (["leader kills"], 300_001, ["--nodes", "3", "--period", "1s", "--nemesis", "kill-leader"]),
     "power": (
         ["power failures", "power failures of all nodes at once"],
-        400_000,
+        400_001,
         ["--nodes", "3", "--period", "1s", "--nemesis", ",".join(_POWER[:2])],
     ),
-    "corrupt": (["corruptions"], 500_000, ["--nodes", "3", "--period", "1s", "--nemesis", ",".join(_CORRUPT)]),
+    "corrupt": (["corruptions"], 500_001, ["--nodes", "3", "--period", "1s", "--nemesis", ",".join(_CORRUPT)]),
     "members": (
         ["membership changes under load"],
-        600_000,
+        600_001,
         ["--nodes", "3", "--period", "1s", "--nemesis", ",".join(_MEMBERS)],
     ),
     "simulation": (["simulated seeds of 60 s"], 2_000_000, None),
@@ -141,8 +141,12 @@ def choose(runs, kinds):
 
 def next_seed(kind, runs):
     """A seed that no run of this kind has had."""
-    last = [int(run["seeds"].split("..")[-1]) for run in runs if run["kind"] == kind]
-    return max(last, default=KINDS[kind][1]) + (0 if KINDS[kind][2] is None else 1)
+    used = [int(run["seeds"].split("..")[0]) for run in runs if run["kind"] == kind]
+    return max(used) + _seeds_of_one(kind) if used else KINDS[kind][1]
+
+
+def _seeds_of_one(kind):
+    return SIM_SEEDS if KINDS[kind][2] is None else 1
 
 
 def claim(kind, seed, kept):
@@ -153,26 +157,26 @@ def claim(kind, seed, kept):
     kept.mkdir(parents=True, exist_ok=True)
     while True:
         try:
-            _said(kept, kind, seed).touch(exist_ok=False)
+            places(kind, seed, kept)[0].touch(exist_ok=False)
             return seed
         except FileExistsError:
-            seed += SIM_SEEDS if KINDS[kind][2] is None else 1
+            seed += _seeds_of_one(kind)
 
 
-def _said(kept, kind, seed):
-    return kept / f"{kind}-{seed}.txt"
+def places(kind, seed, kept):
+    """Where a run leaves what it prints, and where its cluster and its report lie."""
+    return kept / f"{kind}-{seed}.txt", kept / f"{kind}-{seed}"
 
 
 def _forget(kind, seed):
-    said = _said(KEPT, kind, seed)
-    subprocess.run(["rm", "-rf", str(said.with_suffix("")), str(said)], check=True)
+    subprocess.run(["rm", "-rf", *map(str, places(kind, seed, KEPT))], check=True)
 
 
 def _run(kind, seed, jobs):
-    options, said = KINDS[kind][2], _said(KEPT, kind, seed)
-    folder = said.with_suffix("")
+    options = KINDS[kind][2]
+    said, folder = places(kind, seed, KEPT)
     if options is None:
-        seeds = f"{seed}..{seed + SIM_SEEDS}"
+        seeds = f"{seed}..{seed + _seeds_of_one(kind)}"
         command = [str(ROOT / "target/sim/raftwork-sim"), "--seeds", seeds, "--jobs", str(jobs)]
     else:
         seeds = str(seed)
@@ -191,7 +195,7 @@ def _run(kind, seed, jobs):
 
 
 def understand(text):
-    """What a run printed: operations, faults, rate, and the reason if it did not pass."""
+    """What a run printed: operations, faults, rate, and why it did not pass, without a machine's paths."""
     told = {"operations": 0, "faults": {}, "rate": None, "simulated": 0, "reason": ""}
     if found := re.search(r"^\w+: (\d+) operations answered", text, re.MULTILINE):
         told["operations"] = int(found[1])
@@ -203,7 +207,7 @@ def understand(text):
     if found := re.search(r"^(\d+) seeds in .*?, (\d+) faults", text, re.MULTILINE):
         told["simulated"] = int(found[1])
     reasons = re.findall(REASONS, text, re.MULTILINE)
-    told["reason"] = " ".join(reasons[0].split())[:200] if reasons else ""
+    told["reason"] = " ".join(reasons[0].replace(f"{ROOT}/", "").split())[:200] if reasons else ""
     return told
 
 

@@ -34,6 +34,11 @@ def test_what_a_run_printed_is_understood():
     assert campaign.understand(SIMULATED)["simulated"] == 200
 
 
+def test_a_reason_names_the_place_of_no_machine():
+    told = campaign.understand(f"raftwork-chaos: {campaign.ROOT}/target/campaign/power-400002 exists already\n")
+    assert told["reason"] == "raftwork-chaos: target/campaign/power-400002 exists already"
+
+
 def test_a_run_that_proved_nothing_counts_for_nothing():
     faults = {"kill-leader": 3, "power-all": 2, "power": 1}
     runs = [run("all-3", "1", faults=faults, operations=10), run("all-3", "2", "unknown", faults=faults, operations=10)]
@@ -50,6 +55,7 @@ def test_the_furthest_goal_is_next_and_no_seed_is_used_twice():
     assert campaign.choose(runs, ["simulation", "leaders"]) == "simulation"
     assert campaign.next_seed("simulation", runs) == 2_000_200
     assert campaign.next_seed("leaders", runs) == 300_002
+    assert (campaign.next_seed("all-3", runs), campaign.next_seed("simulation", [])) == (100_001, 2_000_000)
 
 
 def test_a_seed_that_another_call_is_busy_with_is_not_taken(tmp_path):
