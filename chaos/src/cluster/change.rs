@@ -6,6 +6,7 @@ use anyhow::{Context, bail, ensure};
 use raftwork_api::cluster::{MemberState, NewMember};
 use tokio::time::{Instant, sleep};
 
+use super::node::serve;
 use super::{Cluster, LOOK};
 
 /// How long a change may take, with a snapshot and the death of a leader on the way.
@@ -45,8 +46,7 @@ impl Cluster {
                 fs_err::remove_dir_all(&node.data)?;
             }
             let (file, join) = (format!("n{id}.toml"), self.urls().join(","));
-            let arguments = ["serve", "--config", &file, "--node", &id.to_string(), "--join", &join];
-            node.process.set_arguments(&arguments);
+            node.process.set_arguments(serve(&file, id).into_iter().chain(["--join".to_owned(), join]));
             node.heal()?;
         }
         let deadline = Instant::now() + ENDED_WITHIN;

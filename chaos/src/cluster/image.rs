@@ -7,8 +7,10 @@ use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::process::Command;
 
-use anyhow::{Context, ensure};
+use anyhow::Context;
 use rustix::ioctl::{self, Opcode, Setter};
+
+use super::tool;
 
 /// Size of the sparse image: some hours of log.
 const IMAGE_BYTES: u64 = 2 << 30;
@@ -32,10 +34,7 @@ impl Image {
         if !rustix::process::geteuid().is_root() {
             return Some("needs root: a file system that can be shut down".to_owned());
         }
-        ["mkfs.ext4", "mount", "umount"]
-            .into_iter()
-            .find(|tool| Command::new(tool).arg("-V").output().is_err())
-            .map(|tool| format!("needs {tool}"))
+        tool::missing(["mkfs.ext4", "mount", "umount"]).map(|tool| format!("needs {tool}"))
     }
 
     /// Makes an image at `file` and mounts it at `mount`.
@@ -46,7 +45,7 @@ impl Image {
         fs_err::File::create(&file)?.set_len(IMAGE_BYTES)?;
         fs_err::create_dir_all(&mount)?;
         let mut mkfs = Command::new("mkfs.ext4");
-        run(mkfs.args(["-q", "-F", "-E", "lazy_itable_init=1", "-m", "0"]).arg(&file))?;
+        tool::run(mkfs.args(["-q", "-F", "-E", "lazy_itable_init=1", "-m", "0"]).arg(&file))?;
         let image = Self { file, mount };
         image.mount()?;
         Ok(image)
@@ -76,13 +75,14 @@ impl Image {
     /// # Errors
     /// When a tool fails.
     pub(crate) fn restore_power(&self) -> anyhow::Result<()> {
-        run(Command::new("umount").arg(&self.mount))?;
+        tool::run(Command::new("umount").arg(&self.mount))?;
         self.mount()
     }
 
     fn mount(&self) -> anyhow::Result<()> {
         let options = format!("loop,noatime,commit={COMMIT_SECONDS}");
-        run(Command::new("mount").args(["-t", "ext4", "-o", &options]).arg(&self.file).arg(&self.mount))
+        let mut mount = Command::new("mount");
+        tool::run(mount.args(["-t", "ext4", "-o", &options]).arg(&self.file).arg(&self.mount)).map(drop)
     }
 }
 
@@ -90,10 +90,4 @@ impl Drop for Image {
     fn drop(&mut self) {
         let _ = Command::new("umount").arg("--lazy").arg(&self.mount).output();
     }
-}
-
-fn run(command: &mut Command) -> anyhow::Result<()> {
-    let done = command.output().with_context(|| format!("cannot run {command:?}"))?;
-    ensure!(done.status.success(), "{command:?} failed: {}", String::from_utf8_lossy(&done.stderr).trim());
-    Ok(())
 }

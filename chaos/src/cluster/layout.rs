@@ -6,9 +6,65 @@ use std::path::{Path, PathBuf};
 
 use rand::Rng;
 
-/// Every party listens on this port, each on a loopback address of its own: nothing else on the machine takes it while a
-/// killed node is away, not even the system for an outgoing connection.
+use super::wires::Party;
+
+/// Every party listens on this port, each on an address of its own: nothing else on the machine takes it while a killed node
+/// is away, not even the system for an outgoing connection.
 const PORT: u16 = 7001;
+/// The last part of the address of workers that have one.
+const WORKERS: u64 = 100;
+/// The last part of the address of what the harness has besides proxies.
+const HOST: u64 = 254;
+
+/// Which addresses are a run's: the first three parts of those that nodes and workers have themselves, and of those at which
+/// proxies stand for them.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Nets {
+    own: [u8; 3],
+    proxies: [u8; 3],
+}
+
+impl Nets {
+    /// Loopback addresses that hardly anybody else has.
+    pub(crate) fn loopback() -> Self {
+        let mut random = rand::rng();
+        let net = [127, random.random_range(1..255), random.random()];
+        Self { own: net, proxies: net }
+    }
+
+    /// Those with this number out of what is set aside for tests of networks (RFC 2544, appendix C.2.2).
+    pub(crate) const fn numbered(number: u8) -> Self {
+        Self { own: [198, 18, number], proxies: [198, 19, number] }
+    }
+
+    /// The address that a party itself has.
+    pub(crate) fn own(self, party: Party) -> IpAddr {
+        match party {
+            Party::Node(id) => addr(self.own, id),
+            Party::Workers => addr(self.own, WORKERS),
+            Party::Clients => self.host(),
+        }
+    }
+
+    /// The harness's own.
+    pub(crate) fn host(self) -> IpAddr {
+        addr(self.proxies, HOST)
+    }
+
+    /// Everything that proxies listen on, as a prefix.
+    pub(crate) fn proxies(self) -> String {
+        format!("{}/24", addr(self.proxies, 0))
+    }
+
+    fn proxy(self, host: u64) -> SocketAddr {
+        SocketAddr::new(addr(self.proxies, host), PORT)
+    }
+}
+
+fn addr([one, two, three]: [u8; 3], host: u64) -> IpAddr {
+    let host = u8::try_from(host).expect("a run has few nodes");
+    IpAddr::V4(Ipv4Addr::new(one, two, three, host))
+}
 
 /// Settings of the cluster that a run chooses.
 #[derive(Debug, Clone)]
@@ -42,15 +98,13 @@ impl Default for Settings {
 #[derive(Debug, Clone)]
 pub(crate) struct Layout {
     folder: PathBuf,
-    /// The second and third part of all its addresses.
-    net: (u8, u8),
+    nets: Nets,
 }
 
 impl Layout {
-    /// Places in `folder`, on addresses that hardly anybody else has.
-    pub(crate) fn new(folder: &Path) -> Self {
-        let mut random = rand::rng();
-        Self { folder: folder.to_owned(), net: (random.random_range(1..255), random.random()) }
+    /// Places in `folder`, on addresses of these networks.
+    pub(crate) fn new(folder: &Path, nets: Nets) -> Self {
+        Self { folder: folder.to_owned(), nets }
     }
 
     /// The run folder.
@@ -65,22 +119,22 @@ impl Layout {
 
     /// Where node `id` itself listens.
     pub(crate) fn node(&self, id: u64) -> SocketAddr {
-        self.addr(id)
+        SocketAddr::new(self.nets.own(Party::Node(id)), PORT)
     }
 
     /// Where clients and workers find node `id`.
     pub(crate) fn door(&self, id: u64) -> SocketAddr {
-        self.addr(100 + id)
+        self.nets.proxy(100 + id)
     }
 
     /// Where node `from` finds node `to`.
     pub(crate) fn link(&self, from: u64, to: u64) -> SocketAddr {
-        self.addr(10 * from + to)
+        self.nets.proxy(10 * from + to)
     }
 
-    fn addr(&self, host: u64) -> SocketAddr {
-        let host = u8::try_from(host).expect("a run has few nodes");
-        SocketAddr::new(IpAddr::V4(Ipv4Addr::new(127, self.net.0, self.net.1, host)), PORT)
+    /// Where everybody reaches what the harness has besides proxies.
+    pub(crate) fn host(&self) -> IpAddr {
+        self.nets.host()
     }
 
     /// Base URL of node `id` as clients and workers use it.
@@ -142,9 +196,12 @@ mod tests {
 
     #[test]
     fn no_two_parties_of_a_run_share_an_address() {
-        let layout = Layout::new(Path::new("run"));
-        let own = (1..=9).flat_map(|id| [layout.node(id), layout.door(id)]);
-        let all: Vec<_> = own.chain(pairs(9).map(|(from, to)| layout.link(from, to))).collect();
-        assert_eq!(all.iter().collect::<BTreeSet<_>>().len(), all.len());
+        for nets in [Nets::loopback(), Nets::numbered(7)] {
+            let layout = Layout::new(Path::new("run"), nets);
+            let own = (1..=9).flat_map(|id| [layout.node(id).ip(), layout.door(id).ip()]);
+            let links = pairs(9).map(|(from, to)| layout.link(from, to).ip());
+            let all: Vec<_> = own.chain(links).chain([nets.own(Party::Workers), layout.host()]).collect();
+            assert_eq!(all.iter().collect::<BTreeSet<_>>().len(), all.len());
+        }
     }
 }

@@ -1,21 +1,25 @@
 //! A real cluster under test: `raftworkd` processes, a proxy on every link, Python workers, all in one run folder.
 //!
 //! Every node is configured with the proxies as the places of its peers, and advertises a proxy to clients and workers, so
-//! that every byte between any two processes passes a wire that a nemesis can shut.
+//! that every byte between any two processes passes a wire that a nemesis can shut. As root, nodes and workers get networks
+//! of their own besides, whose kernel loses what is sent over a shut wire.
 
 mod change;
 mod image;
 mod layout;
 mod levers;
 mod members;
+mod network;
 mod node;
 mod process;
 mod proxy;
+mod tool;
 mod turn;
 mod view;
 mod wires;
 mod workers;
 
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,14 +30,15 @@ use tokio::time::Instant;
 
 pub(crate) use self::image::Image;
 pub(crate) use self::layout::Settings;
-use self::layout::{Layout, pairs};
+use self::layout::{Layout, Nets, pairs};
 use self::levers::Library;
 pub(crate) use self::members::Members;
+pub(crate) use self::network::Networks;
 pub(crate) use self::node::Node;
 use self::proxy::{From, Proxy};
 use self::turn::{Held, Turn};
 pub(crate) use self::view::Views;
-pub(crate) use self::wires::{Party, Wire, Wires};
+pub(crate) use self::wires::{Party, Wire, Wires, both_ways};
 pub(crate) use self::workers::Workers;
 
 /// Pause between two looks at something that is awaited.
@@ -50,6 +55,8 @@ pub(crate) struct Plan {
     pub(crate) nodes: u64,
     /// Whether every node gets a disk of its own that can lose its power.
     pub(crate) own_disks: bool,
+    /// Whether nodes and workers get networks of their own, whose kernel loses what a partition loses.
+    pub(crate) own_networks: bool,
     /// Whether there is a C compiler for the levers.
     pub(crate) levers: bool,
     /// Places at which the daemon can be made to crash; none, if it was not built for that.
@@ -76,20 +83,21 @@ impl Cluster {
     /// # Errors
     /// When a node does not start; the message ends with what it said.
     pub(crate) async fn start(folder: &Path, plan: &Plan) -> anyhow::Result<Self> {
-        let layout = Layout::new(folder);
         let founders: Vec<u64> = (1..=plan.nodes).collect();
         let all = plan.nodes + SPARES;
+        let (layout, wires) = open_wires(folder, all, plan.own_networks)?;
         fs_err::write(layout.file("cluster.toml"), layout.config(&founders, all, &plan.settings))?;
         for id in 1..=all {
             let own = layout.config(&[id], all, &plan.settings);
             fs_err::write(layout.file(&format!("n{id}.toml")), own)?;
         }
         let library = plan.levers.then(|| Library::compile(folder)).transpose()?;
-        let wires = Arc::new(Wires::default());
         let proxies = open_proxies(&layout, all, &wires).await?;
         let nodes = (1..=all)
             .map(|id| {
-                Node::new(&layout, id, &plan.raftworkd, library.as_ref(), plan.own_disks).map(Turn::new)
+                let network = wires.network(Party::Node(id));
+                Node::new(&layout, id, &plan.raftworkd, library.as_ref(), plan.own_disks, network)
+                    .map(Turn::new)
             })
             .collect::<anyhow::Result<Vec<_>>>()?;
         let began_with = founders.len();
@@ -150,6 +158,11 @@ impl Cluster {
         (1..=self.nodes.len() as u64).map(|id| self.layout.door_url(id)).collect()
     }
 
+    /// Where everybody in the cluster reaches what the harness itself offers.
+    pub(crate) fn host(&self) -> IpAddr {
+        self.layout.host()
+    }
+
     /// A file in the run folder.
     pub(crate) fn file(&self, name: &str) -> PathBuf {
         self.layout.file(name)
@@ -183,7 +196,7 @@ impl Cluster {
     /// # Errors
     /// When a node cannot be started.
     pub(crate) async fn heal(&self) -> anyhow::Result<()> {
-        self.wires.mend();
+        self.wires.mend()?;
         for id in self.ids() {
             self.node(id).await.heal()?;
         }
@@ -239,6 +252,17 @@ impl Cluster {
         let stop = |id| async move { self.node(id).await.process.stop().await };
         try_join_all(self.ids().into_iter().map(stop)).await.map(drop)
     }
+}
+
+/// Whole wires, and the places of a run on them.
+fn open_wires(folder: &Path, nodes: u64, own_networks: bool) -> anyhow::Result<(Layout, Arc<Wires>)> {
+    if !own_networks {
+        return Ok((Layout::new(folder, Nets::loopback()), Arc::default()));
+    }
+    let (networks, nets) =
+        Networks::create(nodes).context("cannot make networks; --no-networks does without")?;
+    let layout = Layout::new(folder, nets);
+    Ok((layout.clone(), Arc::new(Wires::over(networks, layout))))
 }
 
 async fn open_proxies(layout: &Layout, nodes: u64, wires: &Arc<Wires>) -> anyhow::Result<Vec<Proxy>> {

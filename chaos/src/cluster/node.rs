@@ -7,6 +7,12 @@ use super::layout::Layout;
 use super::levers::{Levers, Library};
 use super::process::{Process, Recipe};
 
+/// How a daemon is told to be this node. In a network of its own it is on no loopback address, and yet nobody but the harness
+/// reaches it.
+pub(super) fn serve(config: &str, id: u64) -> [String; 6] {
+    ["serve", "--insecure", "--config", config, "--node", &id.to_string()].map(str::to_owned)
+}
+
 /// A node; whoever holds it has it alone.
 #[derive(Debug)]
 pub(crate) struct Node {
@@ -35,6 +41,7 @@ impl Node {
         raftworkd: &Path,
         library: Option<&Library>,
         own_disk: bool,
+        network: Option<PathBuf>,
     ) -> anyhow::Result<Self> {
         let name = format!("n{id}");
         let data = layout.data(id);
@@ -48,12 +55,11 @@ impl Node {
         let environment = levers.iter().flat_map(Levers::environment);
         let recipe = Recipe {
             program: raftworkd.to_owned(),
-            arguments: ["serve", "--config", "cluster.toml", "--node", &id.to_string()]
-                .map(Into::into)
-                .into(),
+            arguments: serve("cluster.toml", id).map(Into::into).into(),
             environment: environment.map(|(key, value)| (key.to_owned(), value)).collect(),
             log: layout.file(&format!("{name}.log")),
             folder: layout.folder().to_owned(),
+            network,
             name,
         };
         Ok(Self { id, process: Process::new(recipe), levers, image, data, may_end: false })

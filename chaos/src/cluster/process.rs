@@ -10,6 +10,8 @@ use rustix::process::{Pid, Signal, kill_process};
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep};
 
+use super::network;
+
 /// How long a process that was asked to end may take: a hand-over, requests under way, a flush.
 const STOP_PATIENCE: Duration = Duration::from_secs(20);
 
@@ -31,6 +33,8 @@ pub(crate) struct Recipe {
     pub(crate) log: PathBuf,
     /// Where it is started.
     pub(crate) folder: PathBuf,
+    /// The network that it is started in, if not in everybody's.
+    pub(crate) network: Option<PathBuf>,
 }
 
 /// A process that may or may not be running.
@@ -70,8 +74,8 @@ impl Process {
     }
 
     /// What it is started with from now on.
-    pub(crate) fn set_arguments(&mut self, arguments: &[&str]) {
-        self.recipe.arguments = arguments.iter().map(Into::into).collect();
+    pub(crate) fn set_arguments(&mut self, arguments: impl IntoIterator<Item = String>) {
+        self.recipe.arguments = arguments.into_iter().map(Into::into).collect();
     }
 
     /// Whether it was paused and not resumed.
@@ -87,9 +91,10 @@ impl Process {
         if self.is_running()? {
             return Ok(());
         }
-        let Recipe { name, program, arguments, environment, log, folder } = &self.recipe;
+        let Recipe { name, program, arguments, environment, log, folder, network } = &self.recipe;
         let out = fs_err::OpenOptions::new().create(true).append(true).open(log)?.into_file();
-        let mut command = Command::new(program);
+        let enter = |network: &PathBuf| Command::from(network::enter(network, program));
+        let mut command = network.as_ref().map_or_else(|| Command::new(program), enter);
         command.args(arguments).envs(environment.iter().map(|(key, value)| (key, value))).current_dir(folder);
         command.stdin(Stdio::null()).stdout(out.try_clone()?).stderr(out).kill_on_drop(true).process_group(0);
         let child = command.spawn().with_context(|| format!("cannot start {name}: {}", program.display()))?;
@@ -225,6 +230,7 @@ mod tests {
             environment: Vec::new(),
             log: folder.path().join("log"),
             folder: folder.path().to_owned(),
+            network: None,
         };
         let mut process = Process::new(recipe);
         process.freeze().await.unwrap();

@@ -4,7 +4,7 @@
 //! first request says which of the two it is.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use std::time::Duration;
 use rand::Rng;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinSet};
 
@@ -51,7 +51,8 @@ impl Proxy {
         wires: Arc<Wires>,
     ) -> io::Result<Self> {
         let listener = TcpListener::bind(listen).await?;
-        let task = tokio::spawn(serve(listener, Way { from, to: Party::Node(to), target, wires }));
+        let way = Way { from, to: Party::Node(to), own: listen.ip(), target, wires };
+        let task = tokio::spawn(serve(listener, way));
         Ok(Self { task: task.abort_handle() })
     }
 }
@@ -66,6 +67,8 @@ impl Drop for Proxy {
 struct Way {
     from: From,
     to: Party,
+    /// By this address both sides know the proxy.
+    own: IpAddr,
     target: SocketAddr,
     wires: Arc<Wires>,
 }
@@ -97,7 +100,7 @@ async fn connect(near: TcpStream, way: Way) {
         return;
     }
     // What is refused there is refused here: a reset says that nobody listens.
-    let Ok(far) = TcpStream::connect(way.target).await else {
+    let Ok(far) = dial(way.own, way.target).await else {
         reset(&near);
         return;
     };
@@ -109,6 +112,12 @@ async fn connect(near: TcpStream, way: Way) {
         ended = pump(far_read, near_write, back, &way.wires) => ended,
     };
     drop(ended);
+}
+
+async fn dial(own: IpAddr, target: SocketAddr) -> io::Result<TcpStream> {
+    let socket = TcpSocket::new_v4()?;
+    socket.bind(SocketAddr::new(own, 0))?;
+    socket.connect(target).await
 }
 
 fn reset(stream: &TcpStream) {
@@ -179,14 +188,15 @@ async fn pump(
 mod tests {
     use std::path::Path;
 
-    use super::super::layout::Layout;
+    use super::super::layout::{Layout, Nets};
+    use super::super::wires::both_ways;
     use super::*;
 
     const ANY: &str = "127.0.0.1:0";
 
     /// An address that is free, for a proxy that is to listen on one that is known.
     fn free() -> SocketAddr {
-        Layout::new(Path::new("run")).door(1)
+        Layout::new(Path::new("run"), Nets::loopback()).door(1)
     }
 
     /// A server that sends back what it gets, and a proxy before it at the address that is returned.
@@ -218,12 +228,12 @@ mod tests {
         let mut stream = TcpStream::connect(addr).await.unwrap();
         assert_eq!(say(&mut stream, "one").await.unwrap(), "one");
         // The way there is open, the way back is shut: the answer is held.
-        wires.change(Party::Node(2), Party::Node(1), |wire| wire.shut = true);
+        wires.shut(&[(Party::Node(2), Party::Node(1))]).unwrap();
         stream.write_all(b"two").await.unwrap();
-        while wires.held() == 0 {
+        while wires.held().unwrap() == 0 {
             tokio::task::yield_now().await;
         }
-        wires.mend();
+        wires.mend().unwrap();
         let mut answer = [0; 3];
         stream.read_exact(&mut answer).await.unwrap();
         assert_eq!(&answer, b"two");
@@ -233,7 +243,7 @@ mod tests {
     async fn a_cutting_wire_ends_the_connection_in_the_middle_of_a_message() {
         let wires = Arc::new(Wires::default());
         let (_proxy, addr) = echo(&wires, From::Node(1)).await;
-        wires.change(Party::Node(1), Party::Node(2), |wire| wire.cut_one_in = 1);
+        wires.change_both(Party::Node(1), Party::Node(2), |wire| wire.cut_one_in = 1);
         let mut stream = TcpStream::connect(addr).await.unwrap();
         assert!(say(&mut stream, "a whole message").await.is_err());
         assert_eq!(wires.cut.load(Ordering::Relaxed), 1);
@@ -243,13 +253,13 @@ mod tests {
     async fn workers_are_told_from_clients_by_their_first_request() {
         let wires = Arc::new(Wires::default());
         let (_proxy, addr) = echo(&wires, From::Outside).await;
-        wires.change_both(Party::Workers, Party::Node(2), |wire| wire.shut = true);
+        wires.shut(&both_ways([(Party::Workers, Party::Node(2))])).unwrap();
         let mut client = TcpStream::connect(addr).await.unwrap();
         let request = "GET / HTTP/1.1\r\nhost: x\r\n\r\n";
         assert_eq!(say(&mut client, request).await.unwrap(), request);
         let mut worker = TcpStream::connect(addr).await.unwrap();
         worker.write_all(b"GET / HTTP/1.1\r\nX-Raftwork-Role: worker\r\n\r\n").await.unwrap();
-        while wires.held() == 0 {
+        while wires.held().unwrap() == 0 {
             tokio::task::yield_now().await;
         }
     }

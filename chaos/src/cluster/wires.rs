@@ -1,11 +1,16 @@
-//! What every pair of parties can say to one another: nemeses switch it, proxies obey it.
+//! What every pair of parties can say to one another: nemeses switch it; proxies obey it, and so do the networks of the
+//! parties, if these have some.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::watch;
+
+use super::layout::Layout;
+use super::network::Networks;
 
 /// One end of a conversation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -29,10 +34,13 @@ pub(crate) struct Wire {
     pub(crate) cut_one_in: u32,
 }
 
+type ByEnds = BTreeMap<(Party, Party), watch::Sender<Wire>>;
+
 /// All wires, and what happened on them.
 #[derive(Debug, Default)]
 pub(crate) struct Wires {
-    by_ends: Mutex<BTreeMap<(Party, Party), watch::Sender<Wire>>>,
+    by_ends: Mutex<ByEnds>,
+    networks: Option<(Networks, Layout)>,
     /// Pieces that met a shut wire.
     pub(crate) held: AtomicU64,
     /// Pieces that were delayed.
@@ -41,39 +49,91 @@ pub(crate) struct Wires {
     pub(crate) cut: AtomicU64,
 }
 
+/// These pairs, and the same the other way round.
+pub(crate) fn both_ways<T: Copy>(pairs: impl IntoIterator<Item = (T, T)>) -> Vec<(T, T)> {
+    pairs.into_iter().flat_map(|(one, other)| [(one, other), (other, one)]).collect()
+}
+
 impl Wires {
+    /// Whole wires between parties on networks of their own, at these places.
+    pub(crate) fn over(networks: Networks, layout: Layout) -> Self {
+        Self { networks: Some((networks, layout)), ..Self::default() }
+    }
+
     /// The wire from one party to another, to be followed.
     pub(crate) fn wire(&self, from: Party, to: Party) -> watch::Receiver<Wire> {
         self.with(from, to, watch::Sender::subscribe)
     }
 
-    /// Changes the wire from one party to another; the way back stays as it is.
-    pub(crate) fn change(&self, from: Party, to: Party, change: impl FnOnce(&mut Wire)) {
-        self.with(from, to, |wire| wire.send_modify(change));
+    /// The network of a party's own, if it has one.
+    pub(crate) fn network(&self, party: Party) -> Option<PathBuf> {
+        self.networks.as_ref().and_then(|(networks, _)| networks.of(party))
     }
 
-    /// Changes both directions.
+    /// Lets nothing pass from the first to the second of each of these pairs; the way back stays as it is.
+    ///
+    /// # Errors
+    /// When a network does not obey.
+    pub(crate) fn shut(&self, pairs: &[(Party, Party)]) -> anyhow::Result<()> {
+        self.set_shut(pairs, true)
+    }
+
+    /// Takes that back.
+    ///
+    /// # Errors
+    /// When a network does not obey.
+    pub(crate) fn open(&self, pairs: &[(Party, Party)]) -> anyhow::Result<()> {
+        self.set_shut(pairs, false)
+    }
+
+    /// Changes what happens in both directions to that which passes.
     pub(crate) fn change_both(&self, one: Party, other: Party, change: impl Fn(&mut Wire)) {
-        self.change(one, other, &change);
-        self.change(other, one, &change);
+        self.with(one, other, |wire| wire.send_modify(&change));
+        self.with(other, one, |wire| wire.send_modify(&change));
     }
 
     /// Makes every wire whole.
-    pub(crate) fn mend(&self) {
-        let wires = self.by_ends.lock().unwrap_or_else(PoisonError::into_inner);
+    ///
+    /// # Errors
+    /// When a network does not obey.
+    pub(crate) fn mend(&self) -> anyhow::Result<()> {
+        let wires = self.lock();
         for wire in wires.values() {
             wire.send_replace(Wire::default());
         }
+        self.lose(&wires)
     }
 
-    /// Number of pieces that met a shut wire so far.
-    pub(crate) fn held(&self) -> u64 {
-        self.held.load(Ordering::Relaxed)
+    /// Number of pieces that met a shut wire so far, and of packets that did.
+    ///
+    /// # Errors
+    /// When a network does not say.
+    pub(crate) fn held(&self) -> anyhow::Result<u64> {
+        let lost = self.networks.as_ref().map_or(Ok(0), |(networks, _)| networks.lost())?;
+        Ok(self.held.load(Ordering::Relaxed) + lost)
+    }
+
+    fn set_shut(&self, pairs: &[(Party, Party)], shut: bool) -> anyhow::Result<()> {
+        let mut wires = self.lock();
+        for pair in pairs {
+            wires.entry(*pair).or_default().send_modify(|wire| wire.shut = shut);
+        }
+        self.lose(&wires)
+    }
+
+    /// Makes the networks lose what proxies hold. Whoever has the lock is the only one to tell them.
+    fn lose(&self, wires: &ByEnds) -> anyhow::Result<()> {
+        let Some((networks, layout)) = &self.networks else { return Ok(()) };
+        let shut = wires.iter().filter(|(_, wire)| wire.borrow().shut).map(|(pair, _)| *pair);
+        networks.lose(layout, &shut.collect::<Vec<_>>())
     }
 
     fn with<T>(&self, from: Party, to: Party, work: impl FnOnce(&watch::Sender<Wire>) -> T) -> T {
-        let mut wires = self.by_ends.lock().unwrap_or_else(PoisonError::into_inner);
-        work(wires.entry((from, to)).or_default())
+        work(self.lock().entry((from, to)).or_default())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, ByEnds> {
+        self.by_ends.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -86,10 +146,13 @@ mod tests {
         let wires = Wires::default();
         let (one, other) = (Party::Node(1), Party::Node(2));
         let (there, back) = (wires.wire(one, other), wires.wire(other, one));
-        wires.change(one, other, |wire| wire.shut = true);
+        wires.shut(&[(one, other)]).unwrap();
         assert!(there.borrow().shut && !back.borrow().shut);
+        wires.open(&both_ways([(one, other)])).unwrap();
+        assert!(!there.borrow().shut);
+        wires.shut(&[(one, other)]).unwrap();
         wires.change_both(one, other, |wire| wire.cut_one_in = 3);
-        wires.mend();
+        wires.mend().unwrap();
         assert_eq!((*there.borrow(), *back.borrow()), (Wire::default(), Wire::default()));
     }
 }

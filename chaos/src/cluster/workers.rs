@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use super::Cluster;
 use super::process::{Process, Recipe};
 use super::turn::{Held, Turn};
+use super::{Cluster, Party};
 
 /// All workers of a run.
 #[derive(Debug)]
@@ -35,6 +35,7 @@ impl Workers {
                 environment: Vec::new(),
                 log: cluster.file(&format!("{name}.log")),
                 folder: cluster.file(""),
+                network: cluster.wires.network(Party::Workers),
                 name,
             });
             process.start()?;

@@ -181,20 +181,20 @@ impl Corrupt {
     /// Starts the damaged node and waits for what it makes of it: all of its state is read, too.
     async fn judge(&mut self, cluster: &Cluster, id: u64, applied: u64) -> anyhow::Result<(bool, String)> {
         let deadline = Instant::now() + START_WITHIN;
-        set_deaf(cluster, id, true);
+        set_deaf(cluster, id, true)?;
         cluster.node(id).await.process.start()?;
         let alone_until = Instant::now() + KNOWS_WITHIN;
         let mut alone = true;
         loop {
             if let Some(status) = cluster.node(id).await.process.exited()? {
-                set_deaf(cluster, id, false);
+                set_deaf(cluster, id, false)?;
                 let word = if status.code() == Some(REFUSED) { "refused" } else { "ended" };
                 return Ok((true, format!("{word} ({status})")));
             }
             if alone && let Some(knows) = cluster.views().last_log(id).await {
                 alone = knows < applied && Instant::now() < alone_until;
                 if !alone {
-                    set_deaf(cluster, id, false);
+                    set_deaf(cluster, id, false)?;
                     self.broken = self.forgotten(id, knows, applied);
                 }
             }
@@ -202,7 +202,7 @@ impl Corrupt {
                 return Ok((true, "harmless: it serves".to_owned()));
             }
             if Instant::now() > deadline {
-                set_deaf(cluster, id, false);
+                set_deaf(cluster, id, false)?;
                 let outcome = format!("neither serves nor ends within {START_WITHIN:?}");
                 self.broken = Some(format!("node {id} {outcome}"));
                 return Ok((true, outcome));

@@ -89,9 +89,9 @@ impl Road {
             }
             Self::Overruled => {
                 make_leader(cluster, id).await?;
-                set_deaf(cluster, id, true);
+                set_deaf(cluster, id, true)?;
                 sleep(UNHEARD).await;
-                set_deaf(cluster, id, false);
+                set_deaf(cluster, id, false)?;
             }
         }
         Ok(())

@@ -74,7 +74,7 @@ impl Nemesis for Flaky {
     fn stop<'a>(&'a mut self, scene: &'a Scene) -> Step<'a, Ending> {
         async move {
             let effects = self.effects(&scene.cluster) - self.before;
-            scene.cluster.wires().mend();
+            scene.cluster.wires().mend()?;
             Ok(Ending::new(effects > 0, format!("mended after {effects} of them")))
         }
         .boxed()

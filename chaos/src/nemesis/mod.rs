@@ -22,7 +22,7 @@ use futures::future::BoxFuture;
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 
-use crate::cluster::{Cluster, Image, Party, Plan, Workers};
+use crate::cluster::{Cluster, Image, Party, Plan, Workers, both_ways};
 
 /// What a nemesis can reach.
 pub(crate) struct Scene {
@@ -188,10 +188,10 @@ async fn leader_and_others(cluster: &Cluster) -> anyhow::Result<(u64, Vec<u64>)>
 }
 
 /// Lets a node hear nothing from the others, and tell them nothing, or lets it take part again.
-fn set_deaf(cluster: &Cluster, id: u64, deaf: bool) {
-    for other in cluster.ids().into_iter().filter(|other| *other != id) {
-        cluster.wires().change_both(Party::Node(id), Party::Node(other), |wire| wire.shut = deaf);
-    }
+fn set_deaf(cluster: &Cluster, id: u64, deaf: bool) -> anyhow::Result<()> {
+    let others = cluster.ids().into_iter().filter(|other| *other != id);
+    let pairs = both_ways(others.map(|other| (Party::Node(id), Party::Node(other))));
+    if deaf { cluster.wires().shut(&pairs) } else { cluster.wires().open(&pairs) }
 }
 
 /// "node 1" or "nodes 1, 2".

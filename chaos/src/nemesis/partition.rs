@@ -6,7 +6,7 @@ use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
 
 use super::{Breaks, Deed, Ending, Needs, Nemesis, Scene, Step, draw, leader_and_others, named};
-use crate::cluster::{Cluster, Party};
+use crate::cluster::{Cluster, Party, both_ways};
 
 /// Who cannot hear whom.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,12 +35,8 @@ struct Drawn {
     detail: String,
 }
 
-fn both_ways(pairs: Vec<(u64, u64)>) -> Vec<(u64, u64)> {
-    pairs.into_iter().flat_map(|(one, other)| [(one, other), (other, one)]).collect()
-}
-
 fn between(side: &[u64], other: &[u64]) -> Vec<(u64, u64)> {
-    both_ways(side.iter().flat_map(|one| other.iter().map(|other| (*one, *other))).collect())
+    both_ways(side.iter().flat_map(|one| other.iter().map(|other| (*one, *other))))
 }
 
 impl Shape {
@@ -126,10 +122,9 @@ impl Nemesis for Partition {
         async move {
             let drawn = self.shape.draw(&scene.cluster, random).await?;
             let wires = scene.cluster.wires();
-            self.held_before = wires.held();
-            for (from, to) in drawn.unheard {
-                wires.change(Party::Node(from), Party::Node(to), |wire| wire.shut = true);
-            }
+            self.held_before = wires.held()?;
+            let unheard = drawn.unheard.into_iter().map(|(from, to)| (Party::Node(from), Party::Node(to)));
+            wires.shut(&unheard.collect::<Vec<_>>())?;
             Ok(Deed::new(drawn.nodes, drawn.detail))
         }
         .boxed()
@@ -138,9 +133,9 @@ impl Nemesis for Partition {
     fn stop<'a>(&'a mut self, scene: &'a Scene) -> Step<'a, Ending> {
         async move {
             let wires = scene.cluster.wires();
-            let held = wires.held() - self.held_before;
-            wires.mend();
-            Ok(Ending::new(held > 0, format!("healed; {held} pieces had been held")))
+            let held = wires.held()? - self.held_before;
+            wires.mend()?;
+            Ok(Ending::new(held > 0, format!("healed; {held} pieces had not passed")))
         }
         .boxed()
     }

@@ -5,7 +5,7 @@ use rand::Rng;
 use rand::rngs::StdRng;
 
 use super::{Breaks, Deed, Ending, Needs, Nemesis, Scene, Step};
-use crate::cluster::Party;
+use crate::cluster::{Party, both_ways};
 
 /// What happens to workers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,6 +24,10 @@ struct Worker {
 pub(super) fn all() -> impl Iterator<Item = Box<dyn Nemesis>> {
     let worker = |fate| Box::new(Worker { fate, victims: Vec::new(), held_before: 0 }) as Box<dyn Nemesis>;
     [Fate::Killed, Fate::Paused, Fate::CutOff].into_iter().map(worker)
+}
+
+fn between_workers_and_nodes(scene: &Scene) -> Vec<(Party, Party)> {
+    both_ways(scene.cluster.ids().into_iter().map(|id| (Party::Workers, Party::Node(id))))
 }
 
 impl Nemesis for Worker {
@@ -55,10 +59,8 @@ impl Nemesis for Worker {
         async move {
             let wires = scene.cluster.wires();
             if self.fate == Fate::CutOff {
-                self.held_before = wires.held();
-                for id in scene.cluster.ids() {
-                    wires.change_both(Party::Workers, Party::Node(id), |wire| wire.shut = true);
-                }
+                self.held_before = wires.held()?;
+                wires.shut(&between_workers_and_nodes(scene))?;
                 return Ok(Deed::new(Vec::new(), "workers | nodes"));
             }
             let count = random.random_range(1..=scene.workers.len());
@@ -81,14 +83,10 @@ impl Nemesis for Worker {
     fn stop<'a>(&'a mut self, scene: &'a Scene) -> Step<'a, Ending> {
         async move {
             if self.fate == Fate::CutOff {
-                let held = scene.cluster.wires().held() - self.held_before;
-                for id in scene.cluster.ids() {
-                    scene
-                        .cluster
-                        .wires()
-                        .change_both(Party::Workers, Party::Node(id), |wire| wire.shut = false);
-                }
-                return Ok(Ending::new(held > 0, format!("healed; {held} pieces had been held")));
+                let wires = scene.cluster.wires();
+                let held = wires.held()? - self.held_before;
+                wires.open(&between_workers_and_nodes(scene))?;
+                return Ok(Ending::new(held > 0, format!("healed; {held} pieces had not passed")));
             }
             let victims = std::mem::take(&mut self.victims);
             for index in &victims {

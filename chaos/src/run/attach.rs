@@ -3,6 +3,7 @@
 //! The log of that cluster is out of reach, and so are its disks and its network. What can be broken is what `raftwork dev`
 //! can break: processes of the cluster that it started in the current folder.
 
+use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -90,10 +91,10 @@ pub async fn attach(options: &AttachOptions) -> anyhow::Result<Outcome> {
     let progress = Progress::start();
     progress.say(&format!("seed {seed}; what is seen goes to {}", history.display()));
     let shared = Arc::new(Shared::new(recorder.clone(), urls, members, seed)?);
-    let register = Register::open(recorder.clone()).await?;
+    let register = Register::open(Ipv4Addr::LOCALHOST.into(), recorder.clone()).await?;
     let _watch = Watch::start(views.clone(), Arc::clone(&shared));
     recorder.record(Event::Phase(Phase::Load));
-    let load = Load::start(Arc::clone(&shared), options.mix(dev.as_ref()), register.port()).await?;
+    let load = Load::start(Arc::clone(&shared), options.mix(dev.as_ref()), register.addr()).await?;
     match dev {
         Some(dev) => {
             let mut breaker =

@@ -109,6 +109,7 @@ fn header(plan: &Plan) -> Header {
         started,
         settings: BTreeMap::from([
             ("disks of their own".to_owned(), plan.plan.own_disks.to_string()),
+            ("networks of their own".to_owned(), plan.plan.own_networks.to_string()),
             ("snapshot_every".to_owned(), settings.snapshot_every.to_string()),
             ("lease_ttl".to_owned(), format!("{}ms", settings.lease_ttl_ms)),
         ]),
@@ -161,18 +162,19 @@ struct Work {
 impl Work {
     async fn start(plan: Plan, recorder: Recorder, progress: Progress) -> anyhow::Result<Self> {
         let cluster = Arc::new(Cluster::start(&plan.folder, &plan.plan).await?);
-        progress.say(&format!("{} nodes serve at {}", plan.plan.nodes, cluster.urls().join(", ")));
+        let networks = if plan.plan.own_networks { ", each in a network of its own" } else { "" };
+        progress.say(&format!("{} nodes serve at {}{networks}", plan.plan.nodes, cluster.urls().join(", ")));
         let raftwork = plan.raftwork.as_deref();
         let workers = match raftwork {
             Some(raftwork) => Workers::start(&cluster, raftwork, plan.workers, SLOTS)?,
             None => Workers::none(),
         };
         let shared = Arc::new(Shared::new(recorder.clone(), cluster.doors(), cluster.members(), plan.seed)?);
-        let register = Register::open(recorder).await?;
+        let register = Register::open(cluster.host(), recorder).await?;
         await_workers(&cluster, workers.len()).await?;
         let watch = Watch::start(cluster.views().clone(), Arc::clone(&shared));
         shared.recorder.record(Event::Phase(Phase::Load));
-        let load = Load::start(Arc::clone(&shared), Mix::default(), register.port()).await?;
+        let load = Load::start(Arc::clone(&shared), Mix::default(), register.addr()).await?;
         let sdk = raftwork.map(|raftwork| Sdk::start(&plan.folder, raftwork, &shared)).transpose()?;
         Ok(Self {
             seed: plan.seed,

@@ -8,13 +8,15 @@ use clap::Args;
 use raftwork_api::Span;
 use rand::Rng;
 
-use crate::cluster::{Image, Plan, Settings};
+use crate::cluster::{Image, Networks, Plan, Settings};
 use crate::nemesis::{self, Nemesis};
 
 const EXAMPLE: &str = "\
 What it does: starts a cluster of real processes in a folder of its own, with a proxy on every link; puts it under load
 (submits, raw workers, Python workers, reads on every node, cancels, batches and maps through the SDK); breaks things, one
 or two at a time, and mends them; lets everything end; and then judges what every client saw against the Raft log.
+Root gives every node a disk that can lose its power, and every node and the workers networks whose kernel loses what a
+partition loses (with ip and nft); for everybody else there are no power failures, and the proxies hold it back.
 
     $ raftwork-chaos run --minutes 10 --nemesis all
     $ raftwork-chaos run --nodes 5 --nemesis kill-leader,partition-one-way --seed 7
@@ -50,6 +52,9 @@ pub struct Options {
     /// Give no node a disk of its own, although root could: power failures are left out then.
     #[arg(long)]
     no_disks: bool,
+    /// Give nobody a network of their own, although root could: what a partition loses is held by proxies then.
+    #[arg(long)]
+    no_networks: bool,
     /// Where everything goes; must not exist.
     #[arg(long, value_name = "FOLDER")]
     folder: Option<PathBuf>,
@@ -99,16 +104,18 @@ impl Options {
             raftworkd,
             nodes: self.nodes,
             own_disks: !self.no_disks && Image::unavailable().is_none(),
+            own_networks: !self.no_networks && Networks::unavailable().is_none(),
             levers: std::process::Command::new("cc").arg("--version").output().is_ok(),
             settings: Settings::default(),
         };
         let raftwork = (self.workers > 0).then(|| self.python_side()).transpose()?;
         let (nemeses, skipped) = self.choose(&plan)?;
         let Self { minutes, nodes, nemesis, period, workers, .. } = self;
-        let disks = if self.no_disks { " --no-disks" } else { "" };
+        let less = [(self.no_disks, " --no-disks"), (self.no_networks, " --no-networks")];
+        let less: String = less.into_iter().filter(|(wanted, _)| *wanted).map(|(_, option)| option).collect();
         let command = format!(
             "raftwork-chaos run --seed {seed} --minutes {minutes} --nodes {nodes} --nemesis {nemesis} --period {period} \
-             --workers {workers}{disks}"
+             --workers {workers}{less}"
         );
         let (length, period) = (Duration::from_mins((*minutes).into()), (*period).into());
         Ok(Run { length, seed, period, workers: *workers, raftwork, folder, plan, nemeses, skipped, command })

@@ -1,5 +1,6 @@
 //! The functions of a run, and registering more of them all the time.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
@@ -38,7 +39,7 @@ def work(number):
     while pids[-1] > 1:
         pids.append(parent(pids[-1]))
     task = current_task()
-    with socket.create_connection(("127.0.0.1", PORT), timeout=10) as register:
+    with socket.create_connection(("HOST", PORT), timeout=10) as register:
         words = [task.id, task.token, *pids[:-1]]
         register.sendall((" ".join(map(str, words)) + "\n").encode())
         register.recv(16)
@@ -67,11 +68,11 @@ pub(super) const fn result_of(number: u64) -> u64 {
 }
 
 impl Functions {
-    /// Registers the functions; Python tasks offer their effects at `port`, and take long if they are to be `steady`.
+    /// Registers the functions; Python tasks offer their effects at `offers`, and take long if they are to be `steady`.
     ///
     /// # Errors
     /// When the cluster does not take them.
-    pub(super) async fn register(shared: &Shared, port: u16, steady: bool) -> anyhow::Result<Self> {
+    pub(super) async fn register(shared: &Shared, offers: SocketAddr, steady: bool) -> anyhow::Result<Self> {
         let client = Client::connect(shared.http.urls())?;
         let retry = RetryPolicy { max_attempts: ATTEMPTS, initial_ms: 50, max_ms: 1_000 };
         let mut raw = NewFunction::source("raw", "def raw(number):\n    return number * number + 7\n");
@@ -81,7 +82,8 @@ impl Functions {
         let workers = client.rest().workers().await?.workers;
         let Some(worker) = workers.first() else { return Ok(Self { raw, python: None, steady: None }) };
         let seconds = if steady { STEADY } else { MOSTLY_SHORT };
-        let code = WORK.replace("PORT", &port.to_string()).replace("SECONDS", seconds);
+        let (host, port) = (offers.ip().to_string(), offers.port().to_string());
+        let code = WORK.replace("HOST", &host).replace("PORT", &port).replace("SECONDS", seconds);
         let mut work = NewFunction::source("work", code);
         work.python = Some(worker.python.parse().context("a worker says which Python it has")?);
         work.retry = retry;

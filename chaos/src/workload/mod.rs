@@ -14,6 +14,7 @@ mod steady;
 mod stream;
 mod submit;
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use anyhow::Context;
@@ -59,12 +60,12 @@ pub(crate) struct Load {
 }
 
 impl Load {
-    /// Registers the functions and starts every caller.
+    /// Registers the functions, whose effects are offered to a register at `offers`, and starts every caller.
     ///
     /// # Errors
     /// When the functions cannot be registered.
-    pub(crate) async fn start(shared: Arc<Shared>, mix: Mix, port: u16) -> anyhow::Result<Self> {
-        let functions = Functions::register(&shared, port, mix.steady > 0).await;
+    pub(crate) async fn start(shared: Arc<Shared>, mix: Mix, offers: SocketAddr) -> anyhow::Result<Self> {
+        let functions = Functions::register(&shared, offers, mix.steady > 0).await;
         let functions = Arc::new(functions.context("cannot register the functions")?);
         let mut callers = JoinSet::new();
         for _ in 0..mix.submitters {

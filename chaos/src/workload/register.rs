@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Context;
@@ -15,7 +16,7 @@ use crate::history::{Effect, Event, Recorder};
 
 /// The running register; dropping it closes it.
 pub(crate) struct Register {
-    port: u16,
+    addr: SocketAddr,
     task: AbortHandle,
 }
 
@@ -39,13 +40,13 @@ impl Ledger {
 }
 
 impl Register {
-    /// Opens the register on a free port.
+    /// Opens the register on a free port of this machine's address `at`.
     ///
     /// # Errors
     /// When there is none.
-    pub(crate) async fn open(recorder: Recorder) -> anyhow::Result<Self> {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await.context("no port for the register")?;
-        let port = listener.local_addr()?.port();
+    pub(crate) async fn open(at: IpAddr, recorder: Recorder) -> anyhow::Result<Self> {
+        let listener = TcpListener::bind((at, 0)).await.context("no port for the register")?;
+        let addr = listener.local_addr()?;
         let task = tokio::spawn(async move {
             let ledger = Arc::new(Ledger::default());
             loop {
@@ -54,12 +55,12 @@ impl Register {
                 }
             }
         });
-        Ok(Self { port, task: task.abort_handle() })
+        Ok(Self { addr, task: task.abort_handle() })
     }
 
     /// Where tasks offer their effects.
-    pub(crate) const fn port(&self) -> u16 {
-        self.port
+    pub(crate) const fn addr(&self) -> SocketAddr {
+        self.addr
     }
 }
 
