@@ -28,7 +28,7 @@ use self::watch::Watch;
 use crate::cluster::{Cluster, Workers};
 use crate::history::{Event, FORMAT, Phase, Recorder, Run as Header, Wanted};
 use crate::nemesis::{self, Scene};
-use crate::workload::{Load, Mix, Register, Sdk, Shared, Stage as LoadStage};
+use crate::workload::{Load, Mix, Register, Sdks, Shared, Stage as LoadStage};
 
 /// How long Python workers may take to be known to the leader.
 const WORKERS_WITHIN: Duration = Duration::from_mins(1);
@@ -153,7 +153,7 @@ struct Work {
     scene: Scene,
     shared: Arc<Shared>,
     load: Load,
-    sdk: Option<Sdk>,
+    sdks: Option<Sdks>,
     nemeses: Vec<Box<dyn nemesis::Nemesis>>,
     _register: Register,
     _watch: Watch,
@@ -175,7 +175,7 @@ impl Work {
         let watch = Watch::start(cluster.views().clone(), Arc::clone(&shared));
         shared.recorder.record(Event::Phase(Phase::Load));
         let load = Load::start(Arc::clone(&shared), Mix::default(), register.addr()).await?;
-        let sdk = raftwork.map(|raftwork| Sdk::start(&plan.folder, raftwork, &shared)).transpose()?;
+        let sdks = raftwork.map(|raftwork| Sdks::start(&plan.folder, raftwork, &shared)).transpose()?;
         Ok(Self {
             seed: plan.seed,
             length: plan.length,
@@ -184,7 +184,7 @@ impl Work {
             scene: Scene { cluster, workers: Arc::new(workers) },
             shared,
             load,
-            sdk,
+            sdks,
             nemeses: plan.nemeses,
             _register: register,
             _watch: watch,
@@ -237,8 +237,8 @@ impl Work {
         cluster.await_ready(READY_WITHIN).await?;
         shared.recorder.record(Event::Phase(Phase::Drain));
         shared.enter(LoadStage::Drain);
-        if let Some(sdk) = self.sdk.take() {
-            let totals = sdk.stop().await?;
+        if let Some(sdks) = self.sdks.take() {
+            let totals = sdks.stop().await?;
             let (tasks, unavailable) = (totals.tasks, totals.unavailable);
             self.progress.say(&format!(
                 "the Python SDK got {tasks} right results; {unavailable} times the cluster did not answer it in time"

@@ -23,7 +23,7 @@ use tokio::task::JoinSet;
 use self::caller::Caller;
 use self::functions::Functions;
 pub(crate) use self::register::Register;
-pub(crate) use self::sdk::Sdk;
+pub(crate) use self::sdk::Sdks;
 pub(crate) use self::shared::{Shared, Stage};
 
 /// Tasks that are read once more on every node at the end; digests and log speak for all others.
