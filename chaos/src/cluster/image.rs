@@ -31,10 +31,7 @@ pub(crate) struct Image {
 impl Image {
     /// Why there can be none here, if so.
     pub(crate) fn unavailable() -> Option<String> {
-        if !rustix::process::geteuid().is_root() {
-            return Some("needs root: a file system that can be shut down".to_owned());
-        }
-        tool::missing(["mkfs.ext4", "mount", "umount"]).map(|tool| format!("needs {tool}"))
+        tool::missing("a file system that can be shut down", &["mkfs.ext4", "mount", "umount"])
     }
 
     /// Makes an image at `file` and mounts it at `mount`.

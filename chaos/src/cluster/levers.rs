@@ -6,8 +6,9 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, ensure};
 use fs_err::{File, OpenOptions};
+
+use super::tool;
 
 /// The library's source; compiled at run time, because it is of use here alone.
 const SOURCE: &str = include_str!("levers.c");
@@ -29,9 +30,7 @@ impl Library {
         let (source, path) = (folder.join("levers.c"), folder.join("levers.so"));
         fs_err::write(&source, SOURCE)?;
         let mut cc = Command::new("cc");
-        cc.args(["-shared", "-fPIC", "-O1", "-o"]).arg(&path).arg(&source).arg("-ldl");
-        let done = cc.output().context("there is no C compiler (cc)")?;
-        ensure!(done.status.success(), "cc failed: {}", String::from_utf8_lossy(&done.stderr).trim());
+        tool::run(cc.args(["-shared", "-fPIC", "-O1", "-o"]).arg(&path).arg(&source).arg("-ldl"))?;
         Ok(Self { path })
     }
 }

@@ -53,16 +53,11 @@ struct Network {
 impl Networks {
     /// Why there can be none here, if so.
     pub(crate) fn unavailable() -> Option<String> {
-        if !rustix::process::geteuid().is_root() {
-            return Some("needs root: network namespaces".to_owned());
-        }
-        if let Some(tool) = tool::missing(["ip", "nft", "nsenter", "unshare"]) {
-            return Some(format!("needs {tool}"));
-        }
-        // Root in a container may have no right to either.
-        tool::run(Command::new("unshare").args(["--net", "nft", "list", "ruleset"]))
-            .err()
-            .map(|error| format!("{error:#}"))
+        tool::missing("network namespaces", &["ip", "nft", "nsenter", "unshare"]).or_else(|| {
+            // Root in a container may have no right to either.
+            let tried = tool::run(Command::new("unshare").args(["--net", "nft", "list", "ruleset"]));
+            tried.err().map(|error| format!("{error:#}"))
+        })
     }
 
     /// Networks for nodes 1 to `nodes` and for the workers, and the addresses that are theirs.

@@ -4,9 +4,13 @@ use std::process::Command;
 
 use anyhow::{Context, ensure};
 
-/// The first of these programs that is not there.
-pub(super) fn missing<'a>(programs: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    programs.into_iter().find(|program| Command::new(program).arg("-V").output().is_err())
+/// What is missing for something that root can do with these programs, if anything is.
+pub(super) fn missing(what: &str, programs: &[&str]) -> Option<String> {
+    if !rustix::process::geteuid().is_root() {
+        return Some(format!("needs root: {what}"));
+    }
+    let absent = programs.iter().find(|program| Command::new(program).arg("-V").output().is_err());
+    absent.map(|program| format!("needs {program}"))
 }
 
 /// Runs a command to its end, and returns what it printed.
