@@ -12,7 +12,6 @@ use std::fmt::Write as _;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context, bail};
 use rand::Rng;
@@ -47,7 +46,8 @@ pub(crate) struct Networks {
 #[derive(Debug)]
 struct Network {
     name: String,
-    lost: Mutex<Lost>,
+    /// What its filter was told last.
+    lost: Lost,
 }
 
 impl Networks {
@@ -87,9 +87,9 @@ impl Networks {
     ///
     /// # Errors
     /// When the packet filter refuses.
-    pub(crate) fn lose(&self, layout: &Layout, pairs: &[(Party, Party)]) -> anyhow::Result<()> {
+    pub(crate) fn lose(&mut self, layout: &Layout, pairs: &[(Party, Party)]) -> anyhow::Result<()> {
         let lost: Vec<_> = pairs.iter().flat_map(|(from, to)| places(layout, *from, *to)).collect();
-        self.by_party.iter().try_for_each(|(party, network)| {
+        self.by_party.iter_mut().try_for_each(|(party, network)| {
             network.lose(lost.iter().filter(|(at, ..)| at == party).map(|(_, set, addr)| (*set, *addr)))
         })
     }
@@ -110,7 +110,7 @@ impl Networks {
             Party::Clients => bail!("clients have no network of their own"),
         };
         ip(&["netns", "add", &name])?;
-        let network = Network { name: name.clone(), lost: Mutex::default() };
+        let network = Network { name: name.clone(), lost: Lost::new() };
         self.by_party.insert(party, network);
         ip(&["link", "add", &name, "type", "veth", "peer", "name", "eth0", "netns", &name])?;
         ip(&["link", "set", &name, "up"])?;
@@ -147,10 +147,9 @@ impl Network {
     }
 
     /// Loses what is in `wanted`, and nothing else, from one moment to the next.
-    fn lose(&self, wanted: impl Iterator<Item = (&'static str, IpAddr)>) -> anyhow::Result<()> {
+    fn lose(&mut self, wanted: impl Iterator<Item = (&'static str, IpAddr)>) -> anyhow::Result<()> {
         let wanted: Lost = wanted.collect();
-        let mut lost = self.lost.lock().unwrap_or_else(PoisonError::into_inner);
-        if *lost == wanted {
+        if self.lost == wanted {
             return Ok(());
         }
         let mut script = String::from("flush set inet raftwork lost_to\nflush set inet raftwork lost_from\n");
@@ -158,7 +157,7 @@ impl Network {
             let _ = writeln!(script, "add element inet raftwork {set} {{ {addr} }}");
         }
         self.nft(&script)?;
-        *lost = wanted;
+        self.lost = wanted;
         Ok(())
     }
 
@@ -281,7 +280,7 @@ mod tests {
         if Networks::unavailable().is_some() {
             return;
         }
-        let (networks, nets) = Networks::create(3).unwrap();
+        let (mut networks, nets) = Networks::create(3).unwrap();
         let layout = Layout::new(Path::new("run"), nets);
         let (one, other) = (Party::Node(1), Party::Node(2));
         assert!(connects(&networks, one, layout.link(1, 2)).await);

@@ -34,13 +34,11 @@ pub(crate) struct Wire {
     pub(crate) cut_one_in: u32,
 }
 
-type ByEnds = BTreeMap<(Party, Party), watch::Sender<Wire>>;
-
 /// All wires, and what happened on them.
 #[derive(Debug, Default)]
 pub(crate) struct Wires {
-    by_ends: Mutex<ByEnds>,
-    networks: Option<(Networks, Layout)>,
+    by_ends: Mutex<BTreeMap<(Party, Party), watch::Sender<Wire>>>,
+    networks: Option<(Mutex<Networks>, Layout)>,
     /// Pieces that met a shut wire.
     pub(crate) held: AtomicU64,
     /// Pieces that were delayed.
@@ -57,7 +55,7 @@ pub(crate) fn both_ways<T: Copy>(pairs: impl IntoIterator<Item = (T, T)>) -> Vec
 impl Wires {
     /// Whole wires between parties on networks of their own, at these places.
     pub(crate) fn over(networks: Networks, layout: Layout) -> Self {
-        Self { networks: Some((networks, layout)), ..Self::default() }
+        Self { networks: Some((Mutex::new(networks), layout)), ..Self::default() }
     }
 
     /// The wire from one party to another, to be followed.
@@ -67,7 +65,7 @@ impl Wires {
 
     /// The network of a party's own, if it has one.
     pub(crate) fn network(&self, party: Party) -> Option<PathBuf> {
-        self.networks.as_ref().and_then(|(networks, _)| networks.of(party))
+        self.networks.as_ref().and_then(|(networks, _)| lock(networks).of(party))
     }
 
     /// Lets nothing pass from the first to the second of each of these pairs; the way back stays as it is.
@@ -97,11 +95,10 @@ impl Wires {
     /// # Errors
     /// When a network does not obey.
     pub(crate) fn mend(&self) -> anyhow::Result<()> {
-        let wires = self.lock();
-        for wire in wires.values() {
+        for wire in lock(&self.by_ends).values() {
             wire.send_replace(Wire::default());
         }
-        self.lose(&wires)
+        self.lose()
     }
 
     /// Number of pieces that met a shut wire so far, and of packets that did.
@@ -109,32 +106,34 @@ impl Wires {
     /// # Errors
     /// When a network does not say.
     pub(crate) fn held(&self) -> anyhow::Result<u64> {
-        let lost = self.networks.as_ref().map_or(Ok(0), |(networks, _)| networks.lost())?;
+        let lost = self.networks.as_ref().map_or(Ok(0), |(networks, _)| lock(networks).lost())?;
         Ok(self.held.load(Ordering::Relaxed) + lost)
     }
 
     fn set_shut(&self, pairs: &[(Party, Party)], shut: bool) -> anyhow::Result<()> {
-        let mut wires = self.lock();
-        for pair in pairs {
-            wires.entry(*pair).or_default().send_modify(|wire| wire.shut = shut);
+        for (from, to) in pairs {
+            self.with(*from, *to, |wire| wire.send_modify(|wire| wire.shut = shut));
         }
-        self.lose(&wires)
+        self.lose()
     }
 
-    /// Makes the networks lose what proxies hold. Whoever has the lock is the only one to tell them.
-    fn lose(&self, wires: &ByEnds) -> anyhow::Result<()> {
+    /// Makes the networks lose what proxies hold. Whoever tells them looks first what is shut by now; connections do not wait
+    /// for that.
+    fn lose(&self) -> anyhow::Result<()> {
         let Some((networks, layout)) = &self.networks else { return Ok(()) };
-        let shut = wires.iter().filter(|(_, wire)| wire.borrow().shut).map(|(pair, _)| *pair);
-        networks.lose(layout, &shut.collect::<Vec<_>>())
+        let mut networks = lock(networks);
+        let shut = |(pair, wire): (&_, &watch::Sender<Wire>)| wire.borrow().shut.then_some(*pair);
+        let shut: Vec<_> = lock(&self.by_ends).iter().filter_map(shut).collect();
+        networks.lose(layout, &shut)
     }
 
     fn with<T>(&self, from: Party, to: Party, work: impl FnOnce(&watch::Sender<Wire>) -> T) -> T {
-        work(self.lock().entry((from, to)).or_default())
+        work(lock(&self.by_ends).entry((from, to)).or_default())
     }
+}
 
-    fn lock(&self) -> MutexGuard<'_, ByEnds> {
-        self.by_ends.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
