@@ -61,7 +61,7 @@ step_checks() { cargo test --locked --workspace --test it -- --ignored a_million
 step_chaos() {
   local folder
   folder="$(mktemp -d)"
-  # Disks that lose their power and networks need root; the rest is the same for everybody.
+  # Networks, and disks that lose their power, need root; the rest is the same for everybody.
   "$root/target/debug/raftwork-chaos" run --minutes 1 --period 600ms --seed 1 --no-disks --no-networks --folder "$folder/run"
   rm -rf "$folder"
 }
